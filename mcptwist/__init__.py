@@ -1,0 +1,1 @@
+"""mcptwist: a Model Context Protocol daemon on Twisted."""
