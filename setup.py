@@ -6,7 +6,8 @@ from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
 
-TESTS = ["hypothesis>=6.100", "klein>=24.8", "prometheus_client>=0.20"]
+# The packaging tests build wheels without isolation, so that nothing is downloaded.
+TESTS = ["hypothesis>=6.100", "klein>=24.8", "prometheus_client>=0.20", "setuptools>=77"]
 TYPES = ["mypy>=2.4,<3", "mypy-zope>=1.0.17", "ruff>=0.17"]
 DOCS = ["sphinx>=9,<10", "towncrier>=24"]
 
