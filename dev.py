@@ -134,7 +134,7 @@ def make_environment() -> None:
 def install(extra: str) -> None:
     target = f"{HERE}[{extra}]" if extra else str(HERE)
     say(f"Installing mcptwist{f'[{extra}]' if extra else ''} (a minute or so, the first time)")
-    command = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+    command = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", "install", "-qq"]
     # A user's `pip install --user` habit is refused inside a virtual environment.
     environ = {**os.environ, "PIP_USER": "0"}
     done = subprocess.run([*command, "--editable", target], env=environ, stdin=subprocess.DEVNULL)
