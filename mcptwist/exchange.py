@@ -1,0 +1,364 @@
+"""One request and everything said in reply to it.
+
+    one request → zero or more things said about it → exactly one answer, or a cancellation
+
+An :class:`Exchange` carries its own way back, so nothing is sorted by id later.
+The two tables here hold exchanges by id where they meet a far end: what it
+asked of us (:class:`Opened`), what we asked of it (:class:`Asked`). Ids, progress
+tokens and subscription ids are made anew for every far end and mapped back, so
+two clients with equal ids cannot get each other's answer.
+
+MCP 2026-07-28, *Base protocol*: Messages, Cancellation, Progress, Subscriptions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec import Raw
+
+from mcptwist.errors import DuplicateId, InvalidMessage, McpTwistError, Overloaded
+from mcptwist.messages import (
+    Answer,
+    Json,
+    MessageId,
+    Notification,
+    Request,
+    Result,
+    encode_json,
+    error_answer,
+    id_text,
+    open_fields,
+)
+
+if TYPE_CHECKING:
+    from mcptwist.interfaces import IReply
+
+LISTEN = "subscriptions/listen"
+PROGRESS = "notifications/progress"
+SUBSCRIPTION_ID = "io.modelcontextprotocol/subscriptionId"
+
+
+class Exchange:
+    """A request on its way to being answered.
+
+    It is answered once or cancelled once, and deaf ever after: whatever is
+    said to it when it is over is dropped.
+
+    :ivar request: as its asker put it, under the asker's id.
+    :ivar stay: whose it is (see :mod:`mcptwist.session`); ``None`` for a
+        server's own question.
+    :ivar over: whether it was answered or cancelled.
+    """
+
+    __slots__ = ("_canceller", "_reply", "over", "request", "stay")
+
+    def __init__(self, request: Request, reply: IReply, stay: Any = None) -> None:
+        self.request = request
+        self.stay = stay
+        self.over = False
+        self._reply = reply
+        self._canceller: Callable[[str], None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Exchange {self.request.method} id={self.request.id!r} over={self.over}>"
+
+    def in_charge(self, canceller: Callable[[str], None] | None) -> None:
+        """Say who is to be told, with the reason, when the asker cancels."""
+        self._canceller = canceller
+
+    def notify(self, notification: Notification) -> None:
+        """Say something about it before the answer."""
+        if not self.over:
+            self._reply.notified(self, notification)
+
+    def ask(self, question: Exchange) -> None:
+        """Put a question of the far end's to the asker."""
+        if self.over:
+            question.fail(McpTwistError("the call this belonged to is over"))
+        else:
+            self._reply.asked(self, question)
+
+    def answer(self, answer: Answer) -> None:
+        """Answer it; the answer's id is replaced by the asker's."""
+        if self.over:
+            return
+        self._end()
+        id = self.request.id
+        if isinstance(answer, Result):
+            self._reply.answered(self, Result(id, answer.result))
+        else:
+            self._reply.answered(self, type(answer)(id, answer.error))
+
+    def fail(self, problem: McpTwistError) -> None:
+        """Answer it with an error of ours."""
+        self.answer(error_answer(self.request.id, problem))
+
+    def succeed(self, result: Any) -> None:
+        """Answer it with a value of ours, anything msgspec can encode."""
+        self.answer(Result(self.request.id, encode_json(result)))
+
+    def cancel(self, reason: str) -> None:
+        """The asker does not want it any more."""
+        if self.over:
+            return
+        canceller = self._canceller
+        self._end()
+        self._reply.cancelled(self, reason)
+        if canceller is not None:
+            canceller(reason)
+
+    def _end(self) -> None:
+        self.over = True
+        self._canceller = None
+
+
+class Opened:
+    """What one far end has asked of us and is waiting for, by its own ids.
+
+    :param limit: how many may be open at once.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._open: dict[MessageId, Exchange] = {}
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def __iter__(self) -> Iterator[Exchange]:
+        return iter(list(self._open.values()))
+
+    def add(self, exchange: Exchange) -> None:
+        """Remember *exchange* until :meth:`remove`.
+
+        :raises DuplicateId: that far end has one of this id open. It gets to
+            hear so at once and the first stays untouched.
+        :raises Overloaded: too many are open.
+        """
+        id = exchange.request.id
+        if id in self._open:
+            raise DuplicateId(f"a request with the id {id!r} is open already", id=id)
+        if len(self._open) >= self._limit:
+            raise Overloaded(
+                f"{self._limit} requests are open already; wait for one to be answered",
+                limit="in_flight",
+            )
+        self._open[id] = exchange
+
+    def remove(self, exchange: Exchange) -> None:
+        """Forget it, if it is there."""
+        if self._open.get(exchange.request.id) is exchange:
+            del self._open[exchange.request.id]
+
+    def cancelled(self, notification: Notification) -> bool:
+        """The far end sent ``notifications/cancelled``; whether it named an open request.
+
+        A cancellation that names none is ignored, as the specification asks.
+        """
+        try:
+            params = _cancelled_params.decode(notification.params)
+        except msgspec.DecodeError:
+            return False
+        exchange = self._open.pop(params.requestId, None)
+        if exchange is None:
+            return False
+        exchange.cancel(params.reason or "cancelled by the client")
+        return True
+
+    def cancel_all(self, reason: str) -> None:
+        """The far end is gone: nobody wants these any more."""
+        exchanges, self._open = list(self._open.values()), {}
+        for exchange in exchanges:
+            exchange.cancel(reason)
+
+
+class Question(msgspec.Struct, gc=False):
+    """One exchange as put to a far end.
+
+    :ivar token: the asker's own progress token as JSON, empty when it gave none.
+    :ivar idle_by: when it is late unless progress is reported (seconds of the
+        clock), or ``None``.
+    :ivar over_by: when it is late whatever is reported, or ``None``.
+    """
+
+    exchange: Exchange
+    token: Json
+    idle: float | None
+    idle_by: float | None
+    over_by: float | None
+
+
+class Asked:
+    """What we have asked of one far end and are waiting for, by ids of our own.
+
+    The id given also serves as progress token, so that one table maps both.
+
+    :param limit: how many may be waiting at once.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._last = 0
+        self._waiting: dict[MessageId, Question] = {}
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def __iter__(self) -> Iterator[Exchange]:
+        return iter([question.exchange for question in self._waiting.values()])
+
+    def put(
+        self,
+        exchange: Exchange,
+        now: float = 0.0,
+        idle: float | None = None,
+        total: float | None = None,
+    ) -> Request:
+        """Give *exchange* an id of ours.
+
+        :param now: seconds of the clock.
+        :param idle: seconds until it is late, counted anew at each progress.
+        :param total: seconds until it is late whatever happens.
+        :return: the request to send.
+        :raises Overloaded: too many are waiting.
+        :raises InvalidMessage: ``_meta`` is no object.
+        """
+        if len(self._waiting) >= self._limit:
+            raise Overloaded(
+                f"{self._limit} requests are waiting for it already", limit="in_flight"
+            )
+        self._last += 1
+        id = self._last
+        asked = exchange.request
+        token, params = _own_token(asked.params, id)
+        self._waiting[id] = Question(
+            exchange,
+            token,
+            idle,
+            None if idle is None else now + idle,
+            None if total is None else now + total,
+        )
+        return Request(id, asked.method, params)
+
+    def take(self, id: MessageId) -> Exchange | None:
+        """The exchange known to the far end as *id*, which is not waiting any more."""
+        question = self._waiting.pop(id, None)
+        return None if question is None else question.exchange
+
+    def answered(self, answer: Answer) -> bool:
+        """Pass an answer on; whether anybody waited for it."""
+        if answer.id is None:
+            return False
+        question = self._waiting.pop(answer.id, None)
+        if question is None:
+            return False
+        exchange = question.exchange
+        if exchange.request.method == LISTEN and isinstance(answer, Result):
+            answer = Result(answer.id, _with_subscription(answer.result, exchange.request.id))
+        exchange.answer(answer)
+        return True
+
+    def progressed(self, notification: Notification, now: float = 0.0) -> bool:
+        """Pass ``notifications/progress`` on under the asker's token; whether it had one."""
+        fields = open_fields(notification.params)
+        question = self._waiting.get(_token_id(fields.get("progressToken")))  # type: ignore[arg-type]
+        if question is None:
+            return False
+        if question.idle is not None:
+            question.idle_by = now + question.idle
+        if not question.token:
+            return False
+        fields["progressToken"] = Raw(question.token)
+        question.exchange.notify(Notification(notification.method, encode_json(fields)))
+        return True
+
+    def subscribed(self, notification: Notification) -> bool:
+        """Pass a notification of a ``subscriptions/listen`` on; whether it belongs to one."""
+        fields = open_fields(notification.params)
+        meta = open_fields(fields.get("_meta", b""))
+        question = self._waiting.get(_token_id(meta.get(SUBSCRIPTION_ID)))  # type: ignore[arg-type]
+        if question is None:
+            return False
+        meta[SUBSCRIPTION_ID] = Raw(id_text(question.exchange.request.id))
+        fields["_meta"] = Raw(encode_json(meta))
+        question.exchange.notify(Notification(notification.method, encode_json(fields)))
+        return True
+
+    def cancelled(self, id: MessageId, reason: str) -> Notification | None:
+        """What to tell the far end when the exchange it knows as *id* is not wanted any more."""
+        if self._waiting.pop(id, None) is None:
+            return None
+        return cancelled_notification(id, reason)
+
+    def late(self, now: float) -> list[Exchange]:
+        """Those that have waited too long; they stay in the table."""
+        return [q.exchange for q in self._waiting.values() if _is_late(q, now)]
+
+    def fail_all(self, problem: McpTwistError) -> None:
+        """The far end is gone: tell every asker why."""
+        questions, self._waiting = list(self._waiting.values()), {}
+        for question in questions:
+            question.exchange.fail(problem)
+
+
+def cancelled_notification(id: MessageId, reason: str) -> Notification:
+    """``notifications/cancelled`` for the request *id*."""
+    return Notification("notifications/cancelled", encode_json({"requestId": id, "reason": reason}))
+
+
+class _CancelledParams(msgspec.Struct, gc=False):
+    requestId: MessageId
+    reason: str | None = None
+
+
+_cancelled_params = msgspec.json.Decoder(_CancelledParams)
+_whole_number = msgspec.json.Decoder(int)
+
+
+def _is_late(question: Question, now: float) -> bool:
+    return (question.idle_by is not None and now >= question.idle_by) or (
+        question.over_by is not None and now >= question.over_by
+    )
+
+
+def _token_id(token: Json | None) -> int | None:
+    if token is None:
+        return None
+    try:
+        number: int = _whole_number.decode(token)
+    except msgspec.DecodeError:
+        return None
+    return number
+
+
+def _own_token(params: Json, id: int) -> tuple[Json, Json]:
+    """The asker's progress token, and *params* with ours in its place.
+
+    Looking for the word first keeps requests without a token unopened.
+    """
+    if not params or b'"progressToken"' not in bytes(params):
+        return b"", params
+    fields = open_fields(params)
+    meta = open_fields(fields.get("_meta", b""))
+    token = meta.get("progressToken")
+    if token is None:
+        return b"", params
+    meta["progressToken"] = Raw(b"%d" % id)
+    fields["_meta"] = Raw(encode_json(meta))
+    return bytes(token), encode_json(fields)
+
+
+def _with_subscription(result: Json, id: MessageId) -> Json:
+    try:
+        fields = open_fields(result)
+        meta = open_fields(fields.get("_meta", b""))
+    except InvalidMessage:
+        return result
+    if SUBSCRIPTION_ID not in meta:
+        return result
+    meta[SUBSCRIPTION_ID] = Raw(id_text(id))
+    fields["_meta"] = Raw(encode_json(meta))
+    return encode_json(fields)

@@ -1,0 +1,94 @@
+"""Every seam of the house, with what each side promises.
+
+Words: *told* things are past participles (``received``, ``lost``), *asked*
+things are imperatives (``send``, ``close``).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from zope.interface import Attribute, Interface
+
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+
+    from mcptwist.errors import ClientError, McpTwistError
+    from mcptwist.exchange import Exchange
+    from mcptwist.messages import Answer, Message, Notification
+
+
+class IWire(Interface):
+    """A live, ordered, two-way carrier of messages to one far end.
+
+    It frames and unframes and knows no MCP method. What is sent arrives in
+    order or not at all. It speaks to exactly one :class:`IWireReader`.
+    """
+
+    description = Attribute("For people and logs, such as ``pid 4711``; no secret in it.")
+    backlog = Attribute("Bytes sent that the far end has not taken yet (an int).")
+
+    def send(message: Message) -> None:
+        """Send *message*. After the wire was lost this does nothing: the reader knows."""
+
+    def pause() -> None:
+        """Stop reading; nothing more is ``received`` (but for what is in hand) until resumed."""
+
+    def resume() -> None:
+        """Read on."""
+
+    def close() -> Deferred[None]:
+        """End it in good order, by force where patience ends.
+
+        :return: fires with ``None`` when nothing of the far end is left. Asking
+            twice is the same as asking once. ``lost`` is told all the same.
+        """
+
+
+class IWireReader(Interface):
+    """Whoever a wire speaks to. Nothing is told before ``connect`` has fired."""
+
+    def received(message: Message) -> None:
+        """The far end said *message*."""
+
+    def malformed(problem: ClientError) -> None:
+        """The far end sent a frame that holds no message; the wire goes on."""
+
+    def lost(reason: McpTwistError) -> None:
+        """The wire is gone, once and for good; never told from inside ``send``."""
+
+
+class IConnector(Interface):
+    """A way to a server, that can be gone more than once: launch, dial or join."""
+
+    description = Attribute("For people and logs; no secret in it.")
+
+    def connect(reader: IWireReader) -> Deferred[IWire]:
+        """Make one new wire that speaks to *reader*.
+
+        :return: the wire, or fails with :class:`~mcptwist.errors.ServerStartFailed`.
+            Cancelling it leaves nothing behind.
+        """
+
+
+class IReply(Interface):
+    """The way back of an exchange, provided by whoever opened it."""
+
+    def notified(exchange: Exchange, notification: Notification) -> None:
+        """Something was said about *exchange* before its answer."""
+
+    def asked(exchange: Exchange, question: Exchange) -> None:
+        """The far end has a *question* of its own in the course of *exchange* (legacy only)."""
+
+    def answered(exchange: Exchange, answer: Answer) -> None:
+        """The one answer, under the id the asker gave. Nothing follows."""
+
+    def cancelled(exchange: Exchange, reason: str) -> None:
+        """It will not be answered, for the asker does not want it any more. Nothing follows."""
+
+
+class IAnswerer(Interface):
+    """Takes charge of exchanges: the gateway, a backend, a client that may be asked."""
+
+    def begin(exchange: Exchange) -> None:
+        """Take charge of *exchange*: it will be answered or failed, with a reason."""
