@@ -17,7 +17,7 @@ setup(
     description="A Model Context Protocol daemon on Twisted: many servers, every wire, both eras",
     long_description=(HERE / "README.rst").read_text(encoding="utf-8"),
     long_description_content_type="text/x-rst",
-    license="MIT",
+    license_expression="MIT",
     python_requires=">=3.11",
     # Without this line an editable install hides twisted/plugins behind an
     # import hook that Twisted's plugin search cannot see through; with it
@@ -46,7 +46,6 @@ setup(
     classifiers=[
         "Framework :: Twisted",
         "Intended Audience :: Developers",
-        "License :: OSI Approved :: MIT License",
         "Operating System :: POSIX",
         "Programming Language :: Python :: 3",
         "Programming Language :: Python :: 3.11",
