@@ -1,0 +1,743 @@
+"""The MCP server that interop and conformance runs put behind the daemon.
+
+It speaks both eras, on the official Python SDK (``mcp`` 2.3), and offers every tool, resource and
+prompt the official conformance suite asks for by name, with the texts the suite expects, plus a
+few of its own that the client scripts in ``clients/`` use (``echo``, ``wait``, ``test://journal``).
+
+Run as ``python fixture_server.py`` it serves stdio, which is how the daemon starts it; with
+``--http PORT`` it serves the SDK's own Streamable HTTP on ``http://127.0.0.1:PORT/mcp``, so that a
+failing check can be tried without the daemon in between.
+
+Answers are written as the plain objects that go over the wire; the SDK validates them. It runs in
+the interop environment, not in the daemon's: it imports nothing of mcptwist.
+
+``FIXTURE_JOURNAL`` names a file that every copy of this server appends to, one line per call that
+was cancelled; ``test://journal`` reads it back, whichever copy a client reaches.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import hashlib
+import hmac
+import json
+import os
+import struct
+import sys
+import warnings
+import zlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import anyio
+import mcp_types as types
+from mcp.server.caching import CacheHint
+from mcp.server.context import ServerRequestContext
+from mcp.server.lowlevel.server import NotificationOptions, Server
+from mcp.server.stdio import stdio_server
+from mcp.server.subscriptions import (
+    InMemorySubscriptionBus,
+    ListenHandler,
+    PromptsListChanged,
+    ResourceUpdated,
+    ServerEvent,
+    ToolsListChanged,
+)
+from mcp.shared.exceptions import MCPDeprecationWarning, MCPError
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+
+# Logging, roots and sampling are deprecated in the modern revision, not gone: they are tested here.
+warnings.simplefilter("ignore", MCPDeprecationWarning)
+
+Json = dict[str, Any]
+
+WATCHED = "test://watched-resource"
+JOURNAL_URI = "test://journal"
+# A retry may reach another copy of this server, so the key is the same in all of them.
+STATE_KEY = b"mcptwist interop fixture: nothing depends on this being secret"
+
+bus = InMemorySubscriptionBus()
+watched: set[str] = set()
+journal = Path(os.environ.get("FIXTURE_JOURNAL", os.devnull))
+
+
+def png() -> str:
+    """One red pixel, as base64."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        )
+
+    header = struct.pack(">IIBBBBB", 1, 1, 8, 2, 0, 0, 0)
+    pixels = zlib.compress(b"\0\xff\0\0")
+    image = chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    return base64.b64encode(b"\x89PNG\r\n\x1a\n" + image).decode()
+
+
+def wav() -> str:
+    """A WAV file with no samples, as base64."""
+    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, 8000, 8000, 1, 8)
+    body = b"WAVE" + form + struct.pack("<4sI", b"data", 0)
+    return base64.b64encode(b"RIFF" + struct.pack("<I", len(body)) + body).decode()
+
+
+def text(words: str) -> Json:
+    return {"type": "text", "text": words}
+
+
+def image() -> Json:
+    return {"type": "image", "data": png(), "mimeType": "image/png"}
+
+
+def embedded(uri: str, mime: str, words: str) -> Json:
+    return {"type": "resource", "resource": {"uri": uri, "mimeType": mime, "text": words}}
+
+
+def form(words: str, required: list[str], **properties: Json) -> Json:
+    """The parameters of an ``elicitation/create`` request."""
+    schema: Json = {"type": "object", "properties": properties, "required": required}
+    return {"message": words, "requestedSchema": schema}
+
+
+def question(words: str, field: str, kind: str = "string") -> Json:
+    """An input request that asks the user for one field."""
+    return {
+        "method": "elicitation/create",
+        "params": form(words, [field], **{field: {"type": kind}}),
+    }
+
+
+def sampling(words: str, tokens: int = 100) -> Json:
+    """An input request that asks the client's model to complete a message."""
+    params = {"messages": [{"role": "user", "content": text(words)}], "maxTokens": tokens}
+    return {"method": "sampling/createMessage", "params": params}
+
+
+ROOTS: Json = {"method": "roots/list", "params": {}}
+
+
+def sealed(state: Json) -> str:
+    """A ``requestState`` that a client can carry but not change."""
+    body = base64.urlsafe_b64encode(json.dumps(state).encode()).decode()
+    return f"{body}.{hmac.new(STATE_KEY, body.encode(), hashlib.sha256).hexdigest()}"
+
+
+def unsealed(token: str) -> Json:
+    """What :func:`sealed` was given; ``MCPError`` (-32602) if anyone touched it."""
+    body, _, seal = token.partition(".")
+    expected = hmac.new(STATE_KEY, body.encode(), hashlib.sha256).hexdigest()
+    if not hmac.compare_digest(seal, expected):
+        raise MCPError(types.INVALID_PARAMS, "requestState failed its integrity check")
+    return json.loads(base64.urlsafe_b64decode(body))
+
+
+def is_modern(ctx: ServerRequestContext[Any, Any]) -> bool:
+    return ctx.protocol_version in MODERN_PROTOCOL_VERSIONS
+
+
+@dataclass(frozen=True)
+class Call:
+    """One ``tools/call`` or ``prompts/get``: what was sent, and ways to speak to the caller."""
+
+    ctx: ServerRequestContext[Any, Any]
+    params: Any
+
+    @property
+    def arguments(self) -> Json:
+        return self.params.arguments or {}
+
+    @property
+    def capabilities(self) -> types.ClientCapabilities:
+        return self.ctx.session.client_capabilities or types.ClientCapabilities()
+
+    def answer(self, key: str) -> Any:
+        """The client's response to the input request *key*, or ``None``."""
+        return (self.params.input_responses or {}).get(key)
+
+    def needs(self, state: str | None = None, **requests: Json) -> Json:
+        """The modern way to ask: an ``input_required`` result."""
+        if not is_modern(self.ctx):
+            raise MCPError(
+                types.INVALID_REQUEST, "This tool asks with input_required, which needs 2026-07-28"
+            )
+        result: Json = {"resultType": "input_required", "inputRequests": requests}
+        return result | ({} if state is None else {"requestState": state})
+
+    async def elicit(self, words: str, required: list[str], **properties: Json) -> str:
+        """The legacy way to ask: a request of our own, on the stream of this call."""
+        schema = form(words, required, **properties)["requestedSchema"]
+        said = await self.ctx.session.elicit_form(words, schema, self.ctx.request_id)
+        return f"action={said.action}, content={json.dumps(said.content)}"
+
+    async def log(self, words: str) -> None:
+        await self.ctx.session.send_log_message(
+            "info", words, related_request_id=self.ctx.request_id
+        )
+
+    async def changed(self, event: ServerEvent, tell: Callable[[], Awaitable[None]]) -> None:
+        """Announce a change: to listen streams in the modern era, unsolicited in the legacy one."""
+        await (bus.publish(event) if is_modern(self.ctx) else tell())
+
+
+Body = Callable[[Call], Awaitable[Any]]
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A tool or a prompt: how it is listed, and what it does."""
+
+    listed: Json
+    body: Body
+
+
+tools: dict[str, Offer] = {}
+prompts: dict[str, Offer] = {}
+
+
+def tool(name: str, description: str, schema: Json | None = None, **properties: Json) -> Any:
+    """Offer the decorated coroutine as a tool; keyword arguments are its required properties."""
+    if schema is None:
+        schema = {"type": "object", "properties": properties, "required": list(properties)}
+
+    def register(body: Body) -> Body:
+        listed = {"name": name, "description": description, "inputSchema": schema}
+        tools[name] = Offer(listed, body)
+        return body
+
+    return register
+
+
+def prompt(name: str, description: str, **arguments: str) -> Any:
+    """Offer the decorated coroutine as a prompt; keyword arguments describe its arguments."""
+    listed = [{"name": n, "description": d, "required": True} for n, d in arguments.items()]
+
+    def register(body: Body) -> Body:
+        offered = {"name": name, "description": description, "arguments": listed}
+        prompts[name] = Offer(offered, body)
+        return body
+
+    return register
+
+
+STRING: Json = {"type": "string"}
+
+
+# Tools that only answer.
+
+
+@tool("test_simple_text", "Answers with one text")
+async def simple_text(call: Call) -> Any:
+    return text("This is a simple text response for testing.")
+
+
+@tool("test_image_content", "Answers with an image")
+async def image_content(call: Call) -> Any:
+    return image()
+
+
+@tool("test_audio_content", "Answers with audio")
+async def audio_content(call: Call) -> Any:
+    return {"type": "audio", "data": wav(), "mimeType": "audio/wav"}
+
+
+@tool("test_embedded_resource", "Answers with an embedded resource")
+async def embedded_resource(call: Call) -> Any:
+    return embedded(
+        "test://embedded-resource", "text/plain", "This is an embedded resource content."
+    )
+
+
+@tool("test_multiple_content_types", "Answers with text, an image and a resource")
+async def multiple_content_types(call: Call) -> Any:
+    data = embedded(
+        "test://mixed-content-resource", "application/json", '{"test":"data","value":123}'
+    )
+    return [text("Multiple content types test:"), image(), data]
+
+
+@tool("test_error_handling", "Always fails")
+async def error_handling(call: Call) -> Any:
+    failed = [text("This tool intentionally returns an error for testing")]
+    return {"content": failed, "isError": True}
+
+
+@tool("test_missing_capability", "Refuses a client that has not declared sampling")
+async def missing_capability(call: Call) -> Any:
+    if call.capabilities.sampling is None:
+        raise MCPError(
+            types.MISSING_REQUIRED_CLIENT_CAPABILITY,
+            "This tool needs a client that offers sampling",
+            {"requiredCapabilities": {"sampling": {}}},
+        )
+    return text("The client offers sampling.")
+
+
+@tool(
+    "json_schema_2020_12_tool",
+    "Has the whole vocabulary of JSON Schema 2020-12 in its input schema",
+    {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "type": "object",
+        "$defs": {
+            "address": {
+                "$anchor": "addressDef",
+                "type": "object",
+                "properties": {"street": STRING, "city": STRING},
+            }
+        },
+        "properties": {
+            "name": STRING,
+            "address": {"$ref": "#/$defs/address"},
+            "contactMethod": {"type": "string", "enum": ["phone", "email"]},
+            "phone": STRING,
+            "email": STRING,
+        },
+        "allOf": [{"anyOf": [{"required": ["phone"]}, {"required": ["email"]}]}],
+        "if": {
+            "properties": {"contactMethod": {"const": "phone"}},
+            "required": ["contactMethod"],
+        },
+        "then": {"required": ["phone"]},
+        "else": {"required": ["email"]},
+        "additionalProperties": False,
+    },
+)
+async def json_schema(call: Call) -> Any:
+    return text(f"Called with {json.dumps(call.arguments)}")
+
+
+@tool(
+    "test_x_mcp_header",
+    "Has an argument that travels in a header as well",
+    {"type": "object", "properties": {"region": {"type": "string", "x-mcp-header": "Region"}}},
+)
+async def x_mcp_header(call: Call) -> Any:
+    return text(f"region={call.arguments.get('region')}")
+
+
+# Tools that say something before they answer.
+
+
+async def logs_three_times(call: Call) -> Any:
+    await call.log("Tool execution started")
+    await anyio.sleep(0.05)
+    await call.log("Tool processing data")
+    await anyio.sleep(0.05)
+    await call.log("Tool execution completed")
+    return text("Tool with logging executed successfully")
+
+
+tool("test_tool_with_logging", "Logs three times, then answers")(logs_three_times)
+tool("test_logging_tool", "Logs three times, when asked for logs")(logs_three_times)
+
+
+@tool("test_tool_with_progress", "Reports progress three times, then answers")
+async def tool_with_progress(call: Call) -> Any:
+    for done in (0, 50, 100):
+        await call.ctx.session.report_progress(done, 100)
+        await anyio.sleep(0.05)
+    return text("Tool with progress executed successfully")
+
+
+@tool("test_reconnection", "Has its stream closed half way, where the transport can")
+async def reconnection(call: Call) -> Any:
+    if call.ctx.close_sse_stream is not None:
+        await call.ctx.close_sse_stream()
+    await anyio.sleep(0.1)
+    return text("Reconnection test completed")
+
+
+@tool("echo", "Answers with its argument", text=STRING)
+async def echo(call: Call) -> Any:
+    return text(call.arguments["text"])
+
+
+@tool("wait", "Echoes after a while; says so in the journal when cancelled",
+      text=STRING, seconds={"type": "number"})  # fmt: skip
+async def wait(call: Call) -> Any:
+    try:
+        await anyio.sleep(call.arguments["seconds"])
+    except anyio.get_cancelled_exc_class():
+        with journal.open("a") as lines:
+            lines.write(f"cancelled {call.arguments['text']}\n")
+        raise
+    return text(call.arguments["text"])
+
+
+# Tools that announce a change.
+
+
+@tool("test_trigger_tool_change", "Announces that the list of tools changed")
+async def trigger_tool_change(call: Call) -> Any:
+    await call.changed(ToolsListChanged(), call.ctx.session.send_tool_list_changed)
+    return text("tools changed")
+
+
+@tool("test_trigger_prompt_change", "Announces that the list of prompts changed")
+async def trigger_prompt_change(call: Call) -> Any:
+    await call.changed(PromptsListChanged(), call.ctx.session.send_prompt_list_changed)
+    return text("prompts changed")
+
+
+@tool("trigger_resource_update", f"Announces that {WATCHED} changed, to whoever subscribed")
+async def trigger_resource_update(call: Call) -> Any:
+    async def tell() -> None:
+        if WATCHED in watched:
+            await call.ctx.session.send_resource_updated(WATCHED)
+
+    await call.changed(ResourceUpdated(WATCHED), tell)
+    return text("resource updated")
+
+
+# Tools that ask the client with a request of their own: the legacy era.
+
+
+@tool("test_sampling", "Asks the client's model", prompt=STRING)
+async def test_sampling(call: Call) -> Any:
+    content = types.TextContent(type="text", text=call.arguments["prompt"])
+    said = await call.ctx.session.create_message(
+        [types.SamplingMessage(role="user", content=content)],
+        max_tokens=100,
+        related_request_id=call.ctx.request_id,
+    )
+    return text(f"LLM response: {getattr(said.content, 'text', said.content)}")
+
+
+@tool("test_elicitation", "Asks the user", message=STRING)
+async def test_elicitation(call: Call) -> Any:
+    said = await call.elicit(
+        call.arguments["message"],
+        ["username", "email"],
+        username={"type": "string", "description": "User's response"},
+        email={"type": "string", "description": "User's email address"},
+    )
+    return text(f"User response: {said}")
+
+
+@tool("test_elicitation_sep1034_defaults", "Asks the user, with a default of every kind")
+async def elicitation_defaults(call: Call) -> Any:
+    said = await call.elicit(
+        "Please check these values",
+        [],
+        name={"type": "string", "default": "John Doe"},
+        age={"type": "integer", "default": 30},
+        score={"type": "number", "default": 95.5},
+        status={"type": "string", "enum": ["active", "inactive", "pending"], "default": "active"},
+        verified={"type": "boolean", "default": True},
+    )
+    return text(f"Elicitation completed: {said}")
+
+
+@tool("test_elicitation_sep1330_enums", "Asks the user to choose, in every way there is")
+async def elicitation_enums(call: Call) -> Any:
+    plain = ["option1", "option2", "option3"]
+    titled = [
+        {"const": "value1", "title": "First Option"},
+        {"const": "value2", "title": "Second Option"},
+        {"const": "value3", "title": "Third Option"},
+    ]
+    old = {
+        "type": "string",
+        "enum": ["opt1", "opt2", "opt3"],
+        "enumNames": ["Option One", "Option Two", "Option Three"],
+    }
+    said = await call.elicit(
+        "Please choose",
+        [],
+        untitledSingle={"type": "string", "enum": plain},
+        titledSingle={"type": "string", "oneOf": titled},
+        legacyEnum=old,
+        untitledMulti={"type": "array", "items": {"type": "string", "enum": plain}},
+        titledMulti={"type": "array", "items": {"anyOf": titled}},
+    )
+    return text(f"Elicitation completed: {said}")
+
+
+# Tools that ask the client by answering input_required: the modern era.
+
+NAME = question("What is your name?", "name")
+CONFIRM = question("Please confirm", "ok", "boolean")
+
+
+@tool("test_input_required_result_elicitation", "Needs the user's name")
+async def needs_elicitation(call: Call) -> Any:
+    said = call.answer("user_name")
+    if said is None:
+        return call.needs(user_name=NAME)
+    return text(f"Hello, {(said.content or {}).get('name', 'stranger')}!")
+
+
+@tool("test_streaming_elicitation", "Reports progress, then needs the user's name")
+async def streaming_elicitation(call: Call) -> Any:
+    await call.ctx.session.report_progress(1, 2)
+    return await needs_elicitation(call)
+
+
+@tool("test_input_required_result_sampling", "Needs the client's model")
+async def needs_sampling(call: Call) -> Any:
+    said = call.answer("capital_question")
+    if said is None:
+        return call.needs(capital_question=sampling("What is the capital of France?"))
+    return text(f"LLM response: {getattr(said.content, 'text', said.content)}")
+
+
+@tool("test_input_required_result_list_roots", "Needs the client's roots")
+async def needs_roots(call: Call) -> Any:
+    said = call.answer("client_roots")
+    if said is None:
+        return call.needs(client_roots=ROOTS)
+    return text("Roots: " + ", ".join(str(root.uri) for root in said.roots))
+
+
+async def needs_confirmation(call: Call) -> Any:
+    if call.params.request_state is not None:
+        unsealed(call.params.request_state)
+        if call.answer("confirm") is not None:
+            return text("state-ok")
+    return call.needs(sealed({"step": "confirm"}), confirm=CONFIRM)
+
+
+tool("test_input_required_result_request_state", "Needs its state back")(needs_confirmation)
+tool("test_input_required_result_tampered_state", "Needs its state back unchanged")(
+    needs_confirmation
+)
+
+
+@tool("test_input_required_result_multiple_inputs", "Needs three things at once")
+async def needs_three(call: Call) -> Any:
+    keys = ("user_name", "greeting", "client_roots")
+    if call.params.request_state is None or any(call.answer(key) is None for key in keys):
+        return call.needs(
+            sealed({"step": "all"}),
+            user_name=NAME,
+            greeting=sampling("Generate a greeting", 50),
+            client_roots=ROOTS,
+        )
+    unsealed(call.params.request_state)
+    return text("Got all three.")
+
+
+@tool("test_input_required_result_multi_round", "Needs one thing, then another")
+async def needs_two_rounds(call: Call) -> Any:
+    state = unsealed(call.params.request_state) if call.params.request_state else {}
+    if state.get("step") == 2 and (said := call.answer("step2")) is not None:
+        return text(f"{state['name']} likes {(said.content or {}).get('color')}.")
+    if state.get("step") == 1 and (said := call.answer("step1")) is not None:
+        name = (said.content or {}).get("name")
+        ask = question("Step 2: What is your favorite color?", "color")
+        return call.needs(sealed({"step": 2, "name": name}), step2=ask)
+    return call.needs(sealed({"step": 1}), step1=question("Step 1: What is your name?", "name"))
+
+
+@tool("test_input_required_result_capabilities", "Needs whatever the client says it can give")
+async def needs_what_is_offered(call: Call) -> Any:
+    offered = call.capabilities
+    wanted = {
+        "user_name": NAME if offered.elicitation is not None else None,
+        "greeting": sampling("Generate a greeting") if offered.sampling is not None else None,
+        "client_roots": ROOTS if offered.roots is not None else None,
+    }
+    missing = {k: v for k, v in wanted.items() if v is not None and call.answer(k) is None}
+    return call.needs(**missing) if missing else text("Nothing left to ask.")
+
+
+# Prompts.
+
+
+@prompt("test_simple_prompt", "One message")
+async def simple_prompt(call: Call) -> Any:
+    return [text("This is a simple prompt for testing.")]
+
+
+@prompt(
+    "test_prompt_with_arguments",
+    "A message with its arguments in it",
+    arg1="First test argument",
+    arg2="Second test argument",
+)
+async def prompt_with_arguments(call: Call) -> Any:
+    arg1, arg2 = call.arguments.get("arg1"), call.arguments.get("arg2")
+    return [text(f"Prompt with arguments: arg1='{arg1}', arg2='{arg2}'")]
+
+
+@prompt(
+    "test_prompt_with_embedded_resource",
+    "A resource and a message",
+    resourceUri="URI of the resource to embed",
+)
+async def prompt_with_embedded_resource(call: Call) -> Any:
+    uri = call.arguments.get("resourceUri", "test://example-resource")
+    resource = embedded(uri, "text/plain", "Embedded resource content for testing.")
+    return [resource, text("Please process the embedded resource above.")]
+
+
+@prompt("test_prompt_with_image", "An image and a message")
+async def prompt_with_image(call: Call) -> Any:
+    return [image(), text("Please analyze the image above.")]
+
+
+@prompt("test_input_required_result_prompt", "Needs to know the context")
+async def needs_context(call: Call) -> Any:
+    said = call.answer("user_context")
+    if said is None:
+        ask = question("What context should the prompt use?", "context")
+        return call.needs(user_context=ask)
+    return [text(f"Context: {(said.content or {}).get('context')}")]
+
+
+# Resources.
+
+RESOURCES: list[Json] = [
+    {"uri": "test://static-text", "name": "static-text", "mimeType": "text/plain"},
+    {"uri": "test://static-binary", "name": "static-binary", "mimeType": "image/png"},
+    {"uri": WATCHED, "name": "watched-resource", "mimeType": "text/plain"},
+    {"uri": JOURNAL_URI, "name": "journal", "mimeType": "text/plain"},
+]
+TEMPLATE: Json = {
+    "uriTemplate": "test://template/{id}/data",
+    "name": "template",
+    "mimeType": "application/json",
+}
+
+
+def contents(uri: str) -> Json:
+    """What is at *uri*; ``MCPError`` (-32602 with the URI, SEP-2164) if nothing is."""
+    before, _, after = TEMPLATE["uriTemplate"].partition("{id}")
+    if uri.startswith(before) and uri.endswith(after) and len(uri) > len(before + after):
+        id_ = uri.removeprefix(before).removesuffix(after)
+        data = {"id": id_, "templateTest": True, "data": f"Data for ID: {id_}"}
+        return {"mimeType": "application/json", "text": json.dumps(data)}
+    match uri:
+        case "test://static-text":
+            words = "This is the content of the static text resource."
+        case "test://static-binary":
+            return {"mimeType": "image/png", "blob": png()}
+        case "test://watched-resource":
+            words = "Watched resource content"
+        case "test://journal":
+            words = journal.read_text() if journal.exists() else ""
+        case _:
+            raise MCPError(types.INVALID_PARAMS, "Resource not found", {"uri": uri})
+    return {"mimeType": "text/plain", "text": words}
+
+
+# The methods of the protocol.
+
+
+async def list_tools(ctx: Any, params: Any) -> Any:
+    return {"tools": [offer.listed for offer in tools.values()]}
+
+
+async def call_tool(ctx: Any, params: Any) -> Any:
+    if (offer := tools.get(params.name)) is None:
+        raise MCPError(types.INVALID_PARAMS, f"Unknown tool: {params.name}")
+    said = await offer.body(Call(ctx, params))
+    if isinstance(said, dict) and "type" not in said:
+        return said  # a whole result, such as input_required
+    return {"content": said if isinstance(said, list) else [said]}
+
+
+async def list_prompts(ctx: Any, params: Any) -> Any:
+    return {"prompts": [offer.listed for offer in prompts.values()]}
+
+
+async def get_prompt(ctx: Any, params: Any) -> Any:
+    if (offer := prompts.get(params.name)) is None:
+        raise MCPError(types.INVALID_PARAMS, f"Unknown prompt: {params.name}")
+    said = await offer.body(Call(ctx, params))
+    if isinstance(said, dict):
+        return said
+    return {"messages": [{"role": "user", "content": content} for content in said]}
+
+
+async def list_resources(ctx: Any, params: Any) -> Any:
+    return {"resources": RESOURCES}
+
+
+async def list_templates(ctx: Any, params: Any) -> Any:
+    return {"resourceTemplates": [TEMPLATE]}
+
+
+async def read_resource(ctx: Any, params: Any) -> Any:
+    uri = str(params.uri)
+    return {"contents": [{"uri": uri} | contents(uri)]}
+
+
+async def subscribe(ctx: Any, params: Any) -> Any:
+    watched.add(str(params.uri))
+    return {}
+
+
+async def unsubscribe(ctx: Any, params: Any) -> Any:
+    watched.discard(str(params.uri))
+    return {}
+
+
+async def complete(ctx: Any, params: Any) -> Any:
+    typed = params.argument.value
+    values = [word for word in ("paris", "park", "party") if word.startswith(typed)]
+    return {"completion": {"values": values, "total": len(values), "hasMore": False}}
+
+
+async def set_level(ctx: Any, params: Any) -> Any:
+    return {}
+
+
+def whole(method: Callable[[Any, Any], Awaitable[Json]]) -> Callable[[Any, Any], Awaitable[Json]]:
+    """*method* with ``resultType`` on every result of the modern era, which requires it."""
+
+    async def answer(ctx: Any, params: Any) -> Json:
+        result = await method(ctx, params)
+        return {"resultType": "complete"} | result if is_modern(ctx) else result
+
+    return answer
+
+
+def make_server() -> Server[Any]:
+    """The server with everything above registered."""
+    lists = ("tools/list", "prompts/list", "resources/list", "resources/templates/list")
+    return Server(
+        "mcptwist-fixture",
+        version="1.0.0",
+        instructions="A server for tests.",
+        cache_hints=dict.fromkeys((*lists, "resources/read"), CacheHint(ttl_ms=1500)),
+        on_list_tools=whole(list_tools),
+        on_call_tool=whole(call_tool),
+        on_list_prompts=whole(list_prompts),
+        on_get_prompt=whole(get_prompt),
+        on_list_resources=whole(list_resources),
+        on_list_resource_templates=whole(list_templates),
+        on_read_resource=whole(read_resource),
+        on_subscribe_resource=whole(subscribe),
+        on_unsubscribe_resource=whole(unsubscribe),
+        on_subscriptions_listen=ListenHandler(bus),
+        on_completion=whole(complete),
+        on_set_logging_level=whole(set_level),
+    )
+
+
+async def serve_stdio(server: Server[Any]) -> None:
+    changes = NotificationOptions(prompts_changed=True, resources_changed=True, tools_changed=True)
+    async with stdio_server() as (incoming, outgoing):
+        options = server.create_initialization_options(changes)
+        await server.run(incoming, outgoing, options)
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(description="The interop fixture: stdio unless told otherwise")
+    parser.add_argument("--http", type=int, metavar="PORT", help="serve Streamable HTTP instead")
+    port = parser.parse_args(arguments).http
+    if port is None:
+        anyio.run(serve_stdio, make_server())
+        return
+    import uvicorn
+
+    uvicorn.run(make_server().streamable_http_app(), port=port, log_level="warning")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
