@@ -1,0 +1,137 @@
+"""
+The text of a configuration file: JSON as clients write it, or TOML, turned into plain tables.
+
+Nothing here knows what a key means. Promises: whatever the text is, the answer is a L{Table} or a
+L{SyntaxMistake} saying where it went wrong; a repeated key is remembered, not swallowed. JSON may
+have comments and trailing commas, for that is how VS Code writes C{mcp.json}. Pure.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+import tomllib
+from typing import Any
+
+
+class Table(dict[str, Any]):
+    """
+    A JSON object or a TOML table, which remembers the keys that were written more than once.
+    """
+
+    repeated: tuple[str, ...] = ()
+
+
+class SyntaxMistake(ValueError):
+    """
+    The text is no JSON or no TOML.
+
+    @ivar where: "line 3, column 7", or "" when it cannot be said.
+    @ivar problem: what is wrong there.
+    """
+
+    def __init__(self, problem: str, where: str = "") -> None:
+        super().__init__(problem, where)
+        self.problem = problem
+        self.where = where
+
+
+def parse(text: str | bytes, name: str = "") -> tuple[str, Any]:
+    """
+    Read the text as what its name says, or else as what its first character says.
+
+    @param text: the whole file; bytes are UTF-8, with or without a byte order mark.
+    @param name: the file's name; C{.json}, C{.jsonc} and C{.toml} decide.
+    @return: the format's name and what the text says, a L{Table} if the file is as it should be.
+    @raise SyntaxMistake: when it cannot be read.
+    """
+    plain = decoded(text)
+    if _format(plain, name) == "TOML":
+        return "TOML", _from_toml(plain)
+    return "JSON", _from_json(plain)
+
+
+def decoded(text: str | bytes) -> str:
+    """
+    The text without its byte order mark.
+
+    @raise SyntaxMistake: when bytes are not UTF-8.
+    """
+    if isinstance(text, str):
+        return text.removeprefix("\ufeff")
+    if text.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise SyntaxMistake("the file is UTF-16; save it as UTF-8")
+    try:
+        return text.decode("utf-8-sig")
+    except UnicodeDecodeError as why:
+        before = text[: why.start]
+        line = before.count(b"\n") + 1
+        column = why.start - (before.rfind(b"\n") + 1) + 1
+        raise SyntaxMistake(
+            f"byte 0x{text[why.start]:02x} is not UTF-8", _where(line, column)
+        ) from None
+
+
+def _format(text: str, name: str) -> str:
+    lowered = name.lower()
+    if lowered.endswith(".toml"):
+        return "TOML"
+    if lowered.endswith((".json", ".jsonc")):
+        return "JSON"
+    # "[" opens a section in TOML; as JSON it would be a list, which no configuration is.
+    return "JSON" if _without_comments(text).lstrip()[:1] == "{" else "TOML"
+
+
+def _from_toml(text: str) -> Table:
+    try:
+        return Table(tomllib.loads(text))
+    except RecursionError:
+        raise SyntaxMistake("is nested too deeply") from None
+    except ValueError as why:  # TOMLDecodeError, or a number too long for Python
+        problem, _, place = str(why).partition(" (at ")
+        raise SyntaxMistake(problem, place.removesuffix(")")) from None
+
+
+def _from_json(text: str) -> Any:
+    try:
+        return json.loads(_without_comments(text), object_pairs_hook=_table)
+    except RecursionError:
+        raise SyntaxMistake("is nested too deeply") from None
+    except json.JSONDecodeError as why:
+        raise SyntaxMistake(why.msg, _where(why.lineno, why.colno)) from None
+    except ValueError as why:  # a number too long for Python
+        raise SyntaxMistake(str(why)) from None
+
+
+def _table(pairs: list[tuple[str, Any]]) -> Table:
+    table = Table(pairs)
+    if len(table) != len(pairs):
+        seen: set[str] = set()
+        # add() answers None, so a key is kept the second time it is met
+        table.repeated = tuple(
+            dict.fromkeys(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        )
+    return table
+
+
+# An unclosed comment runs to the end of the text, so that no text makes this pattern look twice.
+_STRING_OR_COMMENT = re.compile(r'"(?:[^"\\\n]|\\.)*+"?|//[^\n]*|/\*(?:.*?\*/|.*)', re.DOTALL)
+_STRING_OR_TRAILING_COMMA = re.compile(r'"(?:[^"\\\n]|\\.)*+"?|,(?=[ \t\r\n]*+[}\]])', re.DOTALL)
+
+
+def _without_comments(text: str) -> str:
+    """
+    JSON without comments and trailing commas, every other character still on its line and column.
+    """
+    text = _STRING_OR_COMMENT.sub(_string_or_blank, text)
+    return _STRING_OR_TRAILING_COMMA.sub(_string_or_blank, text)
+
+
+def _string_or_blank(match: re.Match[str]) -> str:
+    found = match[0]
+    return found if found.startswith('"') else re.sub(r"[^\n]", " ", found)
+
+
+def _where(line: int, column: int) -> str:
+    return f"line {line}, column {column}"
