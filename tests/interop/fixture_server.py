@@ -11,8 +11,9 @@ failing check can be tried without the daemon in between.
 Answers are written as the plain objects that go over the wire; the SDK validates them. It runs in
 the interop environment, not in the daemon's: it imports nothing of mcptwist.
 
-``FIXTURE_JOURNAL`` names a file that every copy of this server appends to, one line per call that
-was cancelled; ``test://journal`` reads it back, whichever copy a client reaches.
+``FIXTURE_JOURNAL`` names a file that every copy of this server appends to, one line when a call of
+``wait`` starts and one if it is cancelled; ``test://journal`` reads it back, whichever copy of the
+server a client reaches.
 """
 
 from __future__ import annotations
@@ -62,6 +63,11 @@ STATE_KEY = b"mcptwist interop fixture: nothing depends on this being secret"
 bus = InMemorySubscriptionBus()
 watched: set[str] = set()
 journal = Path(os.environ.get("FIXTURE_JOURNAL", os.devnull))
+
+
+def note(line: str) -> None:
+    with journal.open("a") as lines:
+        lines.write(f"{line}\n")
 
 
 def png() -> str:
@@ -356,16 +362,17 @@ async def echo(call: Call) -> Any:
     return text(call.arguments["text"])
 
 
-@tool("wait", "Echoes after a while; says so in the journal when cancelled",
+@tool("wait", "Echoes after a while; its start and its cancelling are in the journal",
       text=STRING, seconds={"type": "number"})  # fmt: skip
 async def wait(call: Call) -> Any:
+    words = call.arguments["text"]
+    note(f"started {words}")
     try:
         await anyio.sleep(call.arguments["seconds"])
     except anyio.get_cancelled_exc_class():
-        with journal.open("a") as lines:
-            lines.write(f"cancelled {call.arguments['text']}\n")
+        note(f"cancelled {words}")
         raise
-    return text(call.arguments["text"])
+    return text(words)
 
 
 # Tools that announce a change.
