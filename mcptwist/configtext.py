@@ -1,9 +1,9 @@
-"""
-The text of a configuration file: JSON as clients write it, or TOML, turned into plain tables.
+"""The text of a configuration file: JSON as clients write it, or TOML, turned into plain tables.
 
-Nothing here knows what a key means. Promises: whatever the text is, the answer is a L{Table} or a
-L{SyntaxMistake} saying where it went wrong; a repeated key is remembered, not swallowed. JSON may
-have comments and trailing commas, for that is how VS Code writes C{mcp.json}. Pure.
+Nothing here knows what a key means. Promises: whatever the text is, the answer is a value
+or a :class:`SyntaxMistake` saying where it went wrong; a repeated key is remembered, not
+swallowed. JSON may have comments and trailing commas, for that is how VS Code writes its
+``mcp.json``. Pure.
 """
 
 from __future__ import annotations
@@ -16,19 +16,16 @@ from typing import Any
 
 
 class Table(dict[str, Any]):
-    """
-    A JSON object or a TOML table, which remembers the keys that were written more than once.
-    """
+    """A JSON object or a TOML table, which remembers the keys that were written more than once."""
 
     repeated: tuple[str, ...] = ()
 
 
 class SyntaxMistake(ValueError):
-    """
-    The text is no JSON or no TOML.
+    """The text is no JSON or no TOML.
 
-    @ivar where: "line 3, column 7", or "" when it cannot be said.
-    @ivar problem: what is wrong there.
+    :ivar where: "line 3, column 7", or "" when it cannot be said.
+    :ivar problem: what is wrong there.
     """
 
     def __init__(self, problem: str, where: str = "") -> None:
@@ -38,13 +35,12 @@ class SyntaxMistake(ValueError):
 
 
 def parse(text: str | bytes, name: str = "") -> tuple[str, Any]:
-    """
-    Read the text as what its name says, or else as what its first character says.
+    """Read the text as what its name says, or else as what its first character says.
 
-    @param text: the whole file; bytes are UTF-8, with or without a byte order mark.
-    @param name: the file's name; C{.json}, C{.jsonc} and C{.toml} decide.
-    @return: the format's name and what the text says, a L{Table} if the file is as it should be.
-    @raise SyntaxMistake: when it cannot be read.
+    :param text: the whole file; bytes are UTF-8, with or without a byte order mark.
+    :param name: the file's name; ``.json``, ``.jsonc`` and ``.toml`` decide.
+    :return: the format's name and what the text says, which should be a table.
+    :raises SyntaxMistake: when it cannot be read.
     """
     plain = decoded(text)
     if _format(plain, name) == "TOML":
@@ -53,10 +49,9 @@ def parse(text: str | bytes, name: str = "") -> tuple[str, Any]:
 
 
 def decoded(text: str | bytes) -> str:
-    """
-    The text without its byte order mark.
+    """The text without its byte order mark.
 
-    @raise SyntaxMistake: when bytes are not UTF-8.
+    :raises SyntaxMistake: when bytes are not UTF-8.
     """
     if isinstance(text, str):
         return text.removeprefix("\ufeff")
@@ -121,9 +116,7 @@ _STRING_OR_TRAILING_COMMA = re.compile(r'"(?:[^"\\\n]|\\.)*+"?|,(?=[ \t\r\n]*+[}
 
 
 def _without_comments(text: str) -> str:
-    """
-    JSON without comments and trailing commas, every other character still on its line and column.
-    """
+    """JSON without comments and trailing commas; all else stays on its line and column."""
     text = _STRING_OR_COMMENT.sub(_string_or_blank, text)
     return _STRING_OR_TRAILING_COMMA.sub(_string_or_blank, text)
 

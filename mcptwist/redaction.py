@@ -1,5 +1,4 @@
-"""
-What must not be shown: which values are secret, and text with them blotted out.
+"""What must not be shown: which values are secret, and text with them blotted out.
 
 A server's secrets reach it by its environment, its headers, its arguments or its address, and come
 back in its last words (a traceback, a usage message). Whoever shows such text asks here first.
@@ -31,21 +30,19 @@ _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://")
 
 
 def looks_secret(name: str) -> bool:
-    """
-    Does what goes by this name look like a secret?
+    """Does what goes by this name look like a secret?
 
-    @param name: the name of a variable, a header, an option or a query parameter.
+    :param name: the name of a variable, a header, an option or a query parameter.
     """
     words = [word.lower() for word in _WORDS.findall(name)]
     return any(word in _SECRET_WORDS or word.endswith(_SECRET_ENDINGS) for word in words)
 
 
 def secret_values(pairs: Iterable[tuple[str, str]]) -> frozenset[str]:
-    """
-    The values to blot out among named ones: those whose name says so, and those that look like a
+    """The values to blot out among named ones: those whose name says so, and those that look like a
     key whatever their name is.
 
-    @param pairs: names and values, of an environment or of headers.
+    :param pairs: names and values, of an environment or of headers.
     """
     found: set[str] = set()
     for name, value in pairs:
@@ -59,9 +56,7 @@ def secret_values(pairs: Iterable[tuple[str, str]]) -> frozenset[str]:
 
 
 def secrets_in_address(address: str) -> frozenset[str]:
-    """
-    The password and the secret-looking query parameters of a URL; nothing for any other text.
-    """
+    """The password and the secret-looking query parameters of a URL; nothing for any other text."""
     if not _ADDRESS.match(address):
         return frozenset()
     try:
@@ -76,9 +71,7 @@ def secrets_in_address(address: str) -> frozenset[str]:
 
 
 def secrets_in_arguments(args: Sequence[str]) -> frozenset[str]:
-    """
-    The values of secret-looking options on a command line: C{--token X}, C{--token=X}, C{TOKEN=X}.
-    """
+    """The values of secret-looking options: ``--token X``, ``--token=X``, ``TOKEN=X``."""
     found: set[str] = set()
     previous = ""
     for arg in args:
@@ -93,9 +86,9 @@ def secrets_in_arguments(args: Sequence[str]) -> frozenset[str]:
 
 
 def redact(text: str, secrets: Collection[str]) -> str:
-    """
-    The text with every secret in it replaced by C{***}; the longest first, so that a secret which
-    contains another leaves no rest.
+    """The text with every secret in it replaced by ``***``.
+
+    The longest goes first, so that a secret which contains another leaves no rest.
     """
     for secret in sorted(secrets, key=len, reverse=True):
         text = text.replace(secret, BLOT)

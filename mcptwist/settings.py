@@ -1,11 +1,10 @@
-"""
-One setting: where it stands in the file, how its value is read, and what to say when it is wrong.
+"""One setting: where it is in the file, how its value is read, and what is said when it is wrong.
 
-A L{Place} is a spot in the file; a reader takes a place and the raw value found there and gives
-the value to use, or reports a L{Mistake} at that place and gives None. Nothing stops at the first
-mistake, so that a person sees all of them at once. A L{Key} beside a struct's field says how that
-field is read, in what unit, and what it means: C{read_table} and the reference in the docs are
-both made from it.
+A :class:`Place` is a spot in the file. A reader takes a place and the raw value found there and
+gives the value to use, or reports a :class:`Mistake` at that place and gives ``None``. Nothing
+stops at the first mistake, so that a person sees all of them at once. A :class:`Key` beside a
+struct's field says how that field is read, in what unit, and what it means: ``read_table`` works
+from it, and the reference in the docs is held to it.
 
 Pure: the environment is handed in. Values from the file are never put into a message, because any
 of them may be a secret; only words out of a fixed list of choices are repeated.
@@ -29,13 +28,12 @@ S = TypeVar("S", bound=msgspec.Struct)
 
 
 class Mistake(msgspec.Struct, frozen=True):
-    """
-    Something in the file that cannot be used as it is.
+    """Something in the file that cannot be used as it is.
 
-    @ivar path: where, as C{mcpServers.time.args[2]}.
-    @ivar problem: what is there.
-    @ivar expected: what would have been right; may be empty.
-    @ivar server: the server which cannot be used because of it; None when nothing can.
+    :ivar path: where, as ``mcpServers.time.args[2]``.
+    :ivar problem: what is there.
+    :ivar expected: what would have been right; may be empty.
+    :ivar server: the server which cannot be used because of it; None when nothing can.
     """
 
     path: str
@@ -49,9 +47,7 @@ class Mistake(msgspec.Struct, frozen=True):
 
 
 class Note(msgspec.Struct, frozen=True):
-    """
-    Something in the file which is worth knowing, but stops nothing.
-    """
+    """Something in the file which is worth knowing, but stops nothing."""
 
     path: str
     text: str
@@ -62,13 +58,12 @@ class Note(msgspec.Struct, frozen=True):
 
 
 class Ledger:
-    """
-    What one pass over one part of the file has found.
+    """What one pass over one part of the file has found.
 
-    @ivar environ: the variables that C{${VAR}} may name.
-    @ivar directory: the folder of the file, to which relative paths belong; "" when there is none.
-    @ivar server: the server this part is about, or None.
-    @ivar revealed: values of secret-looking variables which were put in.
+    :ivar environ: the variables that ``${VAR}`` may name.
+    :ivar directory: the folder of the file, to which relative paths belong; "" when there is none.
+    :ivar server: the server this part is about, or None.
+    :ivar revealed: values of secret-looking variables which were put in.
     """
 
     def __init__(
@@ -82,9 +77,7 @@ class Ledger:
         self.revealed: set[str] = set()
 
     def place(self, *keys: str) -> Place:
-        """
-        A spot in the file, by the keys that lead to it.
-        """
+        """A spot in the file, by the keys that lead to it."""
         place = Place(self, "")
         for key in keys:
             place = place.at(key)
@@ -95,58 +88,45 @@ _BARE_KEY = re.compile(r"[A-Za-z0-9_\-]+\Z")
 
 
 class Place:
-    """
-    A spot in the file, and the ledger to write in about it.
-    """
+    """A spot in the file, and the ledger to write in about it."""
 
     def __init__(self, ledger: Ledger, path: str) -> None:
         self.ledger = ledger
         self.path = path
 
     def at(self, key: str) -> Place:
-        """
-        The value of a key of the table here.
-        """
+        """The value of a key of the table here."""
         if not _BARE_KEY.match(key):
             return Place(self.ledger, f"{self.path}[{shown(key)}]")
         return Place(self.ledger, f"{self.path}.{key}" if self.path else key)
 
     def item(self, index: int) -> Place:
-        """
-        One item of the list here.
-        """
+        """One item of the list here."""
         return Place(self.ledger, f"{self.path}[{index}]")
 
     def mistake(self, problem: str, expected: str = "") -> None:
-        """
-        Report that what is here cannot be used.
-        """
+        """Report that what is here cannot be used."""
         self.ledger.mistakes.append(
             Mistake(self.path or "the file", problem, expected, self.ledger.server)
         )
 
     def note(self, text: str) -> None:
-        """
-        Report something worth knowing about what is here.
-        """
+        """Report something worth knowing about what is here."""
         self.ledger.notes.append(Note(self.path or "the file", text, self.ledger.server))
 
 
 class Reader(Protocol):
-    """
-    How a raw value becomes one to use; None after a mistake was reported.
-    """
+    """How a raw value becomes one to use; None after a mistake was reported."""
 
     def __call__(self, place: Place, value: Any, /) -> Any: ...
 
 
 class Key(NamedTuple):
-    """
-    What belongs to one key of a table; stands beside the field in C{Annotated}.
+    """What belongs to one key of a table; stands beside the field in ``Annotated``.
 
-    @ivar read: how its value is read.
-    @ivar unit: "seconds", "bytes", or "" for what has none.
-    @ivar meaning: one line for the reference.
+    :ivar read: how its value is read.
+    :ivar unit: "seconds", "bytes", or "" for what has none.
+    :ivar meaning: one line for the reference.
     """
 
     read: Reader
@@ -155,9 +135,7 @@ class Key(NamedTuple):
 
 
 def keys_of(struct: type[msgspec.Struct]) -> dict[str, Key]:
-    """
-    The keys a table for this struct may have, in the order of its fields.
-    """
+    """The keys a table for this struct may have, in the order of its fields."""
     hints = get_type_hints(struct, include_extras=True)
     return {
         name: extra
@@ -171,9 +149,7 @@ def keys_of(struct: type[msgspec.Struct]) -> dict[str, Key]:
 
 
 def read_table(place: Place, value: Any, struct: type[S]) -> S | None:
-    """
-    Read a table into the struct made for it. Keys which it has not are mistakes.
-    """
+    """Read a table into the struct made for it. Keys which it has not are mistakes."""
     if not is_table(place, value):
         return None
     keys = keys_of(struct)
@@ -183,12 +159,15 @@ def read_table(place: Place, value: Any, struct: type[S]) -> S | None:
     return None if fields is None else struct(**fields)
 
 
+def table_of(struct: type[msgspec.Struct]) -> Reader:
+    """A reader of a table into this struct."""
+    return lambda place, value: read_table(place, value, struct)
+
+
 def read_fields(
     place: Place, table: Mapping[str, Any], keys: Mapping[str, Key]
 ) -> dict[str, Any] | None:
-    """
-    Read the values of the known keys of a table; None when any of them was wrong.
-    """
+    """Read the values of the known keys of a table; None when any of them was wrong."""
     before = len(place.ledger.mistakes)
     fields = {
         name: key.read(place.at(name), table[name]) for name, key in keys.items() if name in table
@@ -197,9 +176,7 @@ def read_fields(
 
 
 def is_table(place: Place, value: Any) -> bool:
-    """
-    Is it a table? Otherwise that is reported.
-    """
+    """Is it a table? Otherwise that is reported."""
     if isinstance(value, dict):
         return True
     place.mistake(f"is {kind_of(value)}", "a table of keys and values")
@@ -207,17 +184,13 @@ def is_table(place: Place, value: Any) -> bool:
 
 
 def report_repeated(place: Place, table: Mapping[str, Any]) -> None:
-    """
-    Report the keys that were written twice, for only the last of them would have counted.
-    """
+    """Report the keys that were written twice, for only the last of them would have counted."""
     for key in getattr(table, "repeated", ()):
         place.at(key).mistake("is written more than once", "each key once")
 
 
 def report_unknown(place: Place, table: Mapping[str, Any], known: Collection[str]) -> None:
-    """
-    Report the keys that mean nothing here, each with the known one it resembles.
-    """
+    """Report the keys that mean nothing here, each with the known one it resembles."""
     unknown = [key for key in table if key not in known and not is_comment(key)]
     for number, key in enumerate(unknown):
         # Looking for the likest is slow; a file with more slips than that is no configuration.
@@ -226,16 +199,12 @@ def report_unknown(place: Place, table: Mapping[str, Any], known: Collection[str
 
 
 def is_comment(key: str) -> bool:
-    """
-    Is this key how people write comments into JSON, as in C{"_comment"} or C{"//"}?
-    """
+    """Is this key how people write comments into JSON, as in ``"_comment"`` or ``"//"``?"""
     return key.startswith(("_", "//", "#")) or key == "$schema"
 
 
 def resembling(word: str, known: Iterable[str]) -> str:
-    """
-    The known words that look like this one, as the end of a sentence; or all of them if few.
-    """
+    """The known words that look like this one, as the end of a sentence; or all of them if few."""
     choices = sorted(known)
     by_folded = {choice.lower().replace("_", ""): choice for choice in choices}
     folded = word.lower().replace("_", "").replace("-", "")[:100]
@@ -249,9 +218,7 @@ def resembling(word: str, known: Iterable[str]) -> str:
 
 
 def text(place: Place, value: Any) -> str | None:
-    """
-    A string that can be handed to the operating system.
-    """
+    """A string that can be handed to the operating system."""
     if not isinstance(value, str):
         place.mistake(f"is {kind_of(value)}", "a string")
     elif "\0" in value:
@@ -264,9 +231,7 @@ def text(place: Place, value: Any) -> str | None:
 
 
 def full_text(place: Place, value: Any) -> str | None:
-    """
-    A string with something in it.
-    """
+    """A string with something in it."""
     found = text(place, value)
     if found is not None and not found.strip():
         place.mistake("is empty", "a string with something in it")
@@ -275,9 +240,7 @@ def full_text(place: Place, value: Any) -> str | None:
 
 
 def yes_or_no(place: Place, value: Any) -> bool | None:
-    """
-    true or false.
-    """
+    """true or false."""
     if isinstance(value, bool):
         return value
     place.mistake(f"is {kind_of(value)}", "true or false")
@@ -285,9 +248,7 @@ def yes_or_no(place: Place, value: Any) -> bool | None:
 
 
 def choice(*words: str) -> Reader:
-    """
-    A reader of one of these words.
-    """
+    """A reader of one of these words."""
 
     def read(place: Place, value: Any) -> str | None:
         if isinstance(value, str) and value in words:
@@ -300,9 +261,7 @@ def choice(*words: str) -> Reader:
 
 
 def count(place: Place, value: Any) -> int | None:
-    """
-    A whole number from 1 on.
-    """
+    """A whole number from 1 on."""
     if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 10**9:
         return value
     what = "is out of range" if is_number(value) else f"is {kind_of(value)}"
@@ -317,9 +276,7 @@ _LONGEST = 365 * 86400.0
 
 
 def seconds(place: Place, value: Any) -> float | None:
-    """
-    A length of time above zero: a number of seconds, or a string with a unit.
-    """
+    """A length of time above zero: a number of seconds, or a string with a unit."""
     number: Any = value
     if isinstance(value, str) and (match := _DURATION.match(value)):
         number = float(match[1]) * _UNITS_OF_TIME[match[2]]
@@ -343,9 +300,7 @@ _LARGEST = 1024**4
 
 
 def size(place: Place, value: Any) -> int | None:
-    """
-    A number of bytes above zero, or a string with a unit.
-    """
+    """A number of bytes above zero, or a string with a unit."""
     number: Any = value
     if isinstance(value, str) and (match := _SIZE.match(value)):
         factor = _UNITS_OF_SIZE.get(match[2].lower())
@@ -361,9 +316,7 @@ def size(place: Place, value: Any) -> int | None:
 
 
 def none_or(read: Reader) -> Reader:
-    """
-    A reader which also takes C{"none"}, for a bound that is not to be.
-    """
+    """A reader which also takes ``"none"``, for a bound that is not to be."""
 
     def read_or_none(place: Place, value: Any) -> Any:
         return None if value == "none" else read(place, value)
@@ -372,9 +325,7 @@ def none_or(read: Reader) -> Reader:
 
 
 def many(read: Callable[[Place, Any], T | None]) -> Callable[[Place, Any], tuple[T, ...] | None]:
-    """
-    A reader of a list of such values; a single string stands for a list of one.
-    """
+    """A reader of a list of such values; a single string stands for a list of one."""
 
     def read_many(place: Place, value: Any) -> tuple[T, ...] | None:
         items = [value] if isinstance(value, str) else value
@@ -397,12 +348,11 @@ _VARIABLE = re.compile(
 
 
 def expanded(place: Place, value: Any) -> str | None:
-    """
-    A string with its C{${VAR}} and C{${VAR:-default}} filled in from the environment.
+    """A string with its ``${VAR}`` and ``${VAR:-default}`` filled in from the environment.
 
     As in a shell, the default counts when the variable is unset or empty, and what is filled in is
-    not looked at again. C{$${VAR}} stands for C{${VAR}} itself. C{${env:VAR}}, as VS Code writes
-    it, is the same as C{${VAR}}, and C{${userHome}} is the person's home.
+    not looked at again. ``$${VAR}`` stands for ``${VAR}`` itself. ``${env:VAR}``, as VS Code writes
+    it, is the same as ``${VAR}``, and ``${userHome}`` is the person's home.
     """
     raw = text(place, value)
     if raw is None or "${" not in raw:
@@ -455,9 +405,7 @@ def _not_a_variable(inside: str) -> tuple[str, str]:
 
 
 def is_number(value: Any) -> bool:
-    """
-    Is it a number one can count with? JSON's C{true} and Python's C{nan} are not.
-    """
+    """Is it a number one can count with? JSON's ``true`` and Python's ``nan`` are not."""
     if isinstance(value, int):
         return not isinstance(value, bool)
     return isinstance(value, float) and math.isfinite(value)
@@ -470,9 +418,7 @@ _KINDS: dict[type, str] = {
 
 
 def kind_of(value: Any) -> str:
-    """
-    What sort of value it is, in words; the value itself may be a secret.
-    """
+    """What sort of value it is, in words; the value itself may be a secret."""
     if isinstance(value, dict):
         return "a table"
     if isinstance(value, float) and not math.isfinite(value):
@@ -481,9 +427,7 @@ def kind_of(value: Any) -> str:
 
 
 def shown(word: str) -> str:
-    """
-    A word of the file, quoted, short, and in characters that any terminal takes.
-    """
+    """A word of the file, quoted, short, and in characters that any terminal takes."""
     short = word if len(word) <= 60 else word[:59] + "…"
     return json.dumps(short, ensure_ascii=not short.isprintable())
 

@@ -1,0 +1,105 @@
+"""Where the daemon listens, and under which names it answers: endpoints, hosts and origins.
+
+Readers of settings (see :mod:`mcptwist.settings`). Nothing is opened and no name is looked up: an
+endpoint whose kind cannot be checked without that is taken as it is.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.interfaces import IStreamServerEndpointStringParser
+from twisted.plugin import getPlugins
+
+from mcptwist.settings import Place, full_text, many, shown, text
+
+#: Where the daemon listens unless told otherwise.
+DEFAULT_ENDPOINT = "tcp:8808:interface=127.0.0.1"
+
+
+def _endpoint(place: Place, value: Any) -> str | None:
+    found = full_text(place, value)
+    if found is None:
+        return None
+    problem, expected = _endpoint_problem(found)
+    if problem:
+        place.mistake(problem, expected)
+        return None
+    if _is_open_to_the_network(found):
+        place.note("is open to the network, and everyone there may use the servers")
+    return found
+
+
+_AN_ENDPOINT = f'a Twisted endpoint such as "{DEFAULT_ENDPOINT}"'
+_HOST_AND_PORT = re.compile(r"(?:(?P<host>[A-Za-z0-9.\-]+):)?(?P<port>\d{1,5})\Z", re.ASCII)
+#: Endpoints that can be made without opening or reading anything.
+_PLAIN_ENDPOINTS = frozenset({"tcp", "tcp6", "unix"})
+
+
+def _endpoint_problem(description: str) -> tuple[str, str]:
+    """What is wrong with an endpoint's description, and what would be right; nothing is opened."""
+    kind, _, rest = description.partition(":")
+    bare = _HOST_AND_PORT.match(description)
+    if bare and kind not in _PLAIN_ENDPOINTS:
+        host = bare["host"] or "127.0.0.1"
+        return "is no endpoint", f'"tcp:{bare["port"]}:interface={host}"'
+    if kind not in {*_PLAIN_ENDPOINTS, "ssl"} and kind not in _plugin_endpoints():
+        return f"is an endpoint of the unknown kind {shown(kind)}", _AN_ENDPOINT
+    if kind not in _PLAIN_ENDPOINTS:
+        return "", ""
+    try:
+        serverFromString(object(), description)  # type: ignore[no-untyped-call]
+    except Exception:  # each parser of endpoints fails in its own way
+        return "is not complete, or has arguments this endpoint does not take", _AN_ENDPOINT
+    port = rest.partition(":")[0]
+    if kind != "unix" and not (port.isdecimal() and int(port) < 65536):
+        return "has no port from 0 to 65535", _AN_ENDPOINT
+    return "", ""
+
+
+def _plugin_endpoints() -> frozenset[str]:
+    return frozenset(parser.prefix for parser in getPlugins(IStreamServerEndpointStringParser))
+
+
+_LOOPBACK = re.compile(r":interface=(?:127\.|localhost(?::|\Z)|\\:\\:1(?::|\Z))")
+
+
+def _is_open_to_the_network(description: str) -> bool:
+    return description.startswith(("tcp:", "tcp6:", "ssl:")) and not _LOOPBACK.search(description)
+
+
+def endpoints(place: Place, value: Any) -> tuple[str, ...] | None:
+    found = many(_endpoint)(place, value)
+    if found is None:
+        return None
+    if not found:
+        place.mistake("is empty", f"at least one endpoint, such as {_AN_ENDPOINT}")
+    for number, description in enumerate(found):
+        # Each port 0 is another port.
+        if description in found[:number] and ":0" not in description:
+            place.item(number).mistake("is there already", "each endpoint once")
+    return found
+
+
+_HOST = re.compile(r"(?:[A-Za-z0-9_.\-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?\Z", re.ASCII)
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.\-]*://(?:[a-z0-9_.\-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?\Z")
+
+
+def host(place: Place, value: Any) -> str | None:
+    found = text(place, value)
+    if found is not None and not _HOST.match(found):
+        place.mistake("is no host", '"mcp.example.com", or with a port "mcp.example.com:8443"')
+        return None
+    return found.lower() if found is not None else None
+
+
+def origin(place: Place, value: Any) -> str | None:
+    found = text(place, value)
+    if found is None:
+        return None
+    if not _ORIGIN.match(found.lower()):
+        place.mistake("is no origin", '"https://app.example.com", with no path after it')
+        return None
+    return found.lower()
