@@ -89,14 +89,6 @@ FILE_BYTES = MIB
 BUILTIN_NAME = "mcptwist"
 BUILTIN_SERVER = "mcptwist.builtin:server"
 
-#: What a child gets of the daemon's environment, beside its own ``env``.
-INHERITED = (
-    "HOME", "LANG", "LC_*", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "TZ", "USER",
-)  # fmt: skip
-
-Pairs: TypeAlias = tuple[tuple[str, str], ...]
-
-
 # ── the daemon's own sections ───────────────────────────────────────────────────────────────────
 
 
@@ -110,43 +102,41 @@ def _keepalive(place: Place, value: Any) -> float | None:
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """The ``[limits]`` section: what any one party may use of the daemon."""
 
-    body_bytes: Annotated[int, Key(size, "bytes", "longest HTTP request body; 413 beyond")] = (
+    body_bytes: Annotated[int, Key(size, "longest HTTP request body; 413 beyond", "bytes")] = (
         16 * MIB
     )
     header_bytes: Annotated[
-        int, Key(size, "bytes", "request line and headers of one request; 431 beyond")
+        int, Key(size, "request line and headers of one request; 431 beyond", "bytes")
     ] = 64 * KIB
-    connections: Annotated[int, Key(count, "", "open connections at a time")] = 4096
-    sessions: Annotated[int, Key(count, "", "sessions at a time; 503 beyond")] = 10_000
+    connections: Annotated[int, Key(count, "open connections at a time")] = 4096
+    sessions: Annotated[int, Key(count, "sessions at a time; 503 beyond")] = 10_000
     session_idle: Annotated[
-        float, Key(seconds, "seconds", "a session unused for so long is ended")
+        float, Key(seconds, "a session unused for so long is ended", "seconds")
     ] = 1800.0
     session_age: Annotated[
         float | None,
-        Key(none_or(seconds), "seconds", "a session older than this is ended, used or not"),
+        Key(none_or(seconds), "a session older than this is ended, used or not", "seconds"),
     ] = None
-    streams_per_session: Annotated[int, Key(count, "", "open streams of one session")] = 32
+    streams_per_session: Annotated[int, Key(count, "open streams of one session")] = 32
     event_log_events: Annotated[
-        int, Key(count, "", "events kept per session, for clients that come back for them")
+        int, Key(count, "events kept per session, for clients that come back for them")
     ] = 256
-    event_log_bytes: Annotated[int, Key(size, "bytes", "the same, by size")] = MIB
-    batch: Annotated[int, Key(count, "", "messages in one batch, where a revision has batches")] = (
-        100
-    )
+    event_log_bytes: Annotated[int, Key(size, "the same, by size", "bytes")] = MIB
+    batch: Annotated[int, Key(count, "messages in one batch, where a revision has batches")] = 100
     in_flight_per_session: Annotated[
-        int, Key(count, "", "requests of one session not yet answered")
+        int, Key(count, "requests of one session not yet answered")
     ] = 256
     in_flight_per_server: Annotated[
-        int, Key(count, "", "requests to one server not yet answered; see max_in_flight")
+        int, Key(count, "requests to one server not yet answered; see max_in_flight")
     ] = 1024
-    line_bytes: Annotated[int, Key(size, "bytes", "longest line taken from a child")] = 64 * MIB
-    stderr_lines: Annotated[int, Key(count, "", "last lines kept of a child's stderr")] = 100
-    stderr_bytes: Annotated[int, Key(size, "bytes", "the same, by size")] = 64 * KIB
+    line_bytes: Annotated[int, Key(size, "longest line taken from a child", "bytes")] = 64 * MIB
+    stderr_lines: Annotated[int, Key(count, "last lines kept of a child's stderr")] = 100
+    stderr_bytes: Annotated[int, Key(size, "the same, by size", "bytes")] = 64 * KIB
     keepalive: Annotated[
-        float, Key(_keepalive, "seconds", "a comment is sent on a stream silent for so long")
+        float, Key(_keepalive, "a comment is sent on a stream silent for so long", "seconds")
     ] = 20.0
     drain: Annotated[
-        float, Key(seconds, "seconds", "calls in flight may take so long after SIGTERM")
+        float, Key(seconds, "calls in flight may take so long after SIGTERM", "seconds")
     ] = 10.0
 
 
@@ -154,16 +144,16 @@ class Http(msgspec.Struct, frozen=True, kw_only=True):
     """The ``[http]`` section: how long a peer may take before its connection is closed."""
 
     header_timeout: Annotated[
-        float, Key(seconds, "seconds", "from the first byte of a request to its last header")
+        float, Key(seconds, "from the first byte of a request to its last header", "seconds")
     ] = 10.0
     body_timeout: Annotated[
-        float, Key(seconds, "seconds", "from the last header of a request to the end of its body")
+        float, Key(seconds, "from the last header of a request to the end of its body", "seconds")
     ] = 60.0
     idle_timeout: Annotated[
-        float, Key(seconds, "seconds", "between an answer and the next request")
+        float, Key(seconds, "between an answer and the next request", "seconds")
     ] = 75.0
     write_timeout: Annotated[
-        float, Key(seconds, "seconds", "a peer that reads nothing while there is more to send")
+        float, Key(seconds, "a peer that reads nothing while there is more to send", "seconds")
     ] = 60.0
 
 
@@ -172,10 +162,10 @@ class Log(msgspec.Struct, frozen=True, kw_only=True):
 
     level: Annotated[
         Literal["debug", "info", "warn", "error", "critical"],
-        Key(choice("debug", "info", "warn", "error", "critical"), "", "the least that is logged"),
+        Key(choice("debug", "info", "warn", "error", "critical"), "the least that is logged"),
     ] = "info"
     format: Annotated[
-        Literal["text", "json"], Key(choice("text", "json"), "", "lines for people, or JSON lines")
+        Literal["text", "json"], Key(choice("text", "json"), "lines for people, or JSON lines")
     ] = "text"
 
 
@@ -199,19 +189,19 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     listen: Annotated[
-        tuple[str, ...], Key(endpoints, "", "Twisted endpoints; port 0 is any free port")
+        tuple[str, ...], Key(endpoints, "Twisted endpoints; port 0 is any free port")
     ] = (DEFAULT_ENDPOINT,)
     allowed_hosts: Annotated[
         tuple[str, ...],
-        Key(many(host), "", "names in the Host header we answer to, beside this machine's own"),
+        Key(many(host), "names in the Host header we answer to, beside this machine's own"),
     ] = ()
     allowed_origins: Annotated[
         tuple[str, ...],
-        Key(many(origin), "", "web pages whose scripts may call, beside those of this machine"),
+        Key(many(origin), "web pages whose scripts may call, beside those of this machine"),
     ] = ()
-    limits: Annotated[Limits, Key(table_of(Limits), "", "a table as below")] = Limits()
-    http: Annotated[Http, Key(table_of(Http), "", "a table as below")] = Http()
-    log: Annotated[Log, Key(table_of(Log), "", "a table as below")] = Log()
+    limits: Annotated[Limits, Key(table_of(Limits), "a table as below")] = Limits()
+    http: Annotated[Http, Key(table_of(Http), "a table as below")] = Http()
+    log: Annotated[Log, Key(table_of(Log), "a table as below")] = Log()
     servers: tuple[ServerConfig, ...] = ()
     broken: tuple[BrokenServer, ...] = ()
     disabled: tuple[str, ...] = ()
@@ -488,13 +478,14 @@ def _verdict(loaded: Loaded) -> str:
 
 
 def _server_lines(config: Config) -> list[str]:
-    rows = [(each.name, each.KIND, each.target, _manner(each)) for each in config.servers]
+    rows = [(each.name, each.KIND, f"{each.target}  {_manner(each)}") for each in config.servers]
     rows += [
-        (each.name, "broken", _counted(len(each.mistakes), "mistake"), "") for each in config.broken
+        (each.name, "broken", _counted(len(each.mistakes), "mistake")) for each in config.broken
     ]
-    rows += [(name, "disabled", "", "") for name in config.disabled]
-    wide = max((len(_printable(row[0])) for row in rows), default=0)
-    return [f"{_printable(row[0]):{wide}}  {row[1]:8}  {row[2]}  {row[3]}".rstrip() for row in rows]
+    rows += [(name, "disabled", "") for name in config.disabled]
+    named = [(_printable(name), kind, what) for name, kind, what in rows]
+    wide = max((len(name) for name, _, _ in named), default=0)
+    return [f"{name:{wide}}  {kind:8}  {what}".rstrip() for name, kind, what in named]
 
 
 def _manner(server: ServerConfig) -> str:

@@ -63,6 +63,7 @@ def _plugin_endpoints() -> frozenset[str]:
     return frozenset(parser.prefix for parser in getPlugins(IStreamServerEndpointStringParser))
 
 
+_ANY_PORT = re.compile(r"tcp6?:0(?::|\Z)")
 _LOOPBACK = re.compile(r":interface=(?:127\.|localhost(?::|\Z)|\\:\\:1(?::|\Z))")
 
 
@@ -78,7 +79,7 @@ def endpoints(place: Place, value: Any) -> tuple[str, ...] | None:
         place.mistake("is empty", f"at least one endpoint, such as {_AN_ENDPOINT}")
     for number, description in enumerate(found):
         # Each port 0 is another port.
-        if description in found[:number] and ":0" not in description:
+        if description in found[:number] and not _ANY_PORT.match(description):
             place.item(number).mistake("is there already", "each endpoint once")
     return found
 

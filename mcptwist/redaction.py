@@ -26,6 +26,7 @@ _SECRET_ENDINGS = ("key", "token", "secret", "password", "passwd", "credentials"
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _OPAQUE = re.compile(r"(?=[^0-9]*[0-9])(?=[^A-Za-z]*[A-Za-z])[A-Za-z0-9_\-+=.~:]{12,}\Z")
 _SCHEME = re.compile(r"(?:basic|bearer|token|apikey|digest)\s+(\S.*)", re.IGNORECASE)
+_TRIVIAL = re.compile(r"\d{1,5}|true|false|none|null", re.IGNORECASE).fullmatch
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://")
 
 
@@ -35,7 +36,11 @@ def looks_secret(name: str) -> bool:
     :param name: the name of a variable, a header, an option or a query parameter.
     """
     words = [word.lower() for word in _WORDS.findall(name)]
-    return any(word in _SECRET_WORDS or word.endswith(_SECRET_ENDINGS) for word in words)
+    return any(_is_secret_word(word) or _is_secret_word(word.removesuffix("s")) for word in words)
+
+
+def _is_secret_word(word: str) -> bool:
+    return word in _SECRET_WORDS or word.endswith(_SECRET_ENDINGS)
 
 
 def secret_values(pairs: Iterable[tuple[str, str]]) -> frozenset[str]:
@@ -56,7 +61,7 @@ def secret_values(pairs: Iterable[tuple[str, str]]) -> frozenset[str]:
 
 
 def secrets_in_address(address: str) -> frozenset[str]:
-    """The password and the secret-looking query parameters of a URL; nothing for any other text."""
+    """The password, and what looks secret in path and query, of a URL; nothing for other text."""
     if not _ADDRESS.match(address):
         return frozenset()
     try:
@@ -65,6 +70,7 @@ def secrets_in_address(address: str) -> frozenset[str]:
     except ValueError:
         return frozenset()
     found = {value for name, value in query if looks_secret(name) or _OPAQUE.match(value)}
+    found |= {part for part in parts.path.split("/") if len(part) >= 20 and _OPAQUE.match(part)}
     if parts.password:
         found |= {parts.password, unquote(parts.password)}
     return _long_enough(found)
@@ -96,4 +102,4 @@ def redact(text: str, secrets: Collection[str]) -> str:
 
 
 def _long_enough(values: Iterable[str]) -> frozenset[str]:
-    return frozenset(value for value in values if len(value) >= SHORTEST)
+    return frozenset(value for value in values if len(value) >= SHORTEST and not _TRIVIAL(value))

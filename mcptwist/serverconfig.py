@@ -57,10 +57,10 @@ Pairs: TypeAlias = tuple[tuple[str, str], ...]
 class Breaker(msgspec.Struct, frozen=True, kw_only=True):
     """When a server that keeps dying is left alone for a while."""
 
-    starts: Annotated[int, Key(count, "", "so many starts")] = 5
-    within: Annotated[float, Key(seconds, "seconds", "within this time open the breaker")] = 60.0
+    starts: Annotated[int, Key(count, "so many starts")] = 5
+    within: Annotated[float, Key(seconds, "within this time open the breaker", "seconds")] = 60.0
     open_for: Annotated[
-        float, Key(seconds, "seconds", "no start is tried for so long; calls fail at once")
+        float, Key(seconds, "no start is tried for so long; calls fail at once", "seconds")
     ] = 60.0
 
 
@@ -69,16 +69,16 @@ class Restart(msgspec.Struct, frozen=True, kw_only=True):
 
     policy: Annotated[
         Literal["on-failure", "always", "never"],
-        Key(choice("on-failure", "always", "never"), "", "when to start it again"),
+        Key(choice("on-failure", "always", "never"), "when to start it again"),
     ] = "on-failure"
-    backoff_min: Annotated[float, Key(seconds, "seconds", "the first wait; doubles")] = 0.5
-    backoff_max: Annotated[float, Key(seconds, "seconds", "the longest wait")] = 60.0
+    backoff_min: Annotated[float, Key(seconds, "the first wait; doubles", "seconds")] = 0.5
+    backoff_max: Annotated[float, Key(seconds, "the longest wait", "seconds")] = 60.0
     reset_after: Annotated[
-        float, Key(seconds, "seconds", "after so much uptime its failures are forgotten")
+        float, Key(seconds, "after so much uptime its failures are forgotten", "seconds")
     ] = 30.0
     breaker: Annotated[
         Breaker | None,
-        Key(none_or(table_of(Breaker)), "", 'a table as below, or "none"'),
+        Key(none_or(table_of(Breaker)), 'a table as below, or "none"'),
     ] = Breaker()
 
 
@@ -120,33 +120,30 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
         Literal["shared", "session", "pool"],
         Key(
             choice("shared", "session", "pool"),
-            "",
             "one for all clients, one per session, or a few shared out",
         ),
     ] = "shared"
-    pool: Annotated[int, Key(count, "", 'how many there are with scope = "pool"')] = 4
-    lazy: Annotated[bool, Key(yes_or_no, "", "started by its first call, not with the daemon")] = (
-        True
-    )
+    pool: Annotated[int, Key(count, 'how many there are with scope = "pool"')] = 4
+    lazy: Annotated[bool, Key(yes_or_no, "started by its first call, not with the daemon")] = True
     restart: Annotated[
-        Restart, Key(_restart, "", "a policy, or a table as below; when it is started again")
+        Restart, Key(_restart, "a policy, or a table as below; when it is started again")
     ] = Restart()
     timeout: Annotated[
-        float, Key(_timeout, "seconds", "a call may be silent for so long; progress starts it anew")
+        float, Key(_timeout, "a call may be silent for so long; progress starts it anew", "seconds")
     ] = 300.0
     timeout_max: Annotated[
-        float, Key(seconds, "seconds", "a call may take so long, progress or not")
+        float, Key(seconds, "a call may take so long, progress or not", "seconds")
     ] = 3600.0
     start_timeout: Annotated[
-        float, Key(seconds, "seconds", "from its start to its first answer")
+        float, Key(seconds, "from its start to its first answer", "seconds")
     ] = 60.0
     era: Annotated[
         Literal["auto", "legacy", "modern"],
-        Key(choice("auto", "legacy", "modern"), "", "the protocol era it speaks; auto finds out"),
+        Key(choice("auto", "legacy", "modern"), "the protocol era it speaks; auto finds out"),
     ] = "auto"
     max_in_flight: Annotated[
         int | None,
-        Key(count, "", "requests not yet answered, instead of limits.in_flight_per_server"),
+        Key(count, "requests not yet answered, instead of limits.in_flight_per_server"),
     ] = None
     confidential: frozenset[str] = frozenset()
 
@@ -156,7 +153,7 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
         return redact(self._target(), self.secrets())
 
     def secrets(self) -> frozenset[str]:
-        """Values not to be shown to anyone, wherever they turn up; see :mod:`mcptwist.redaction`."""
+        """Values not to be shown to anyone, wherever they turn up (:mod:`mcptwist.redaction`)."""
         return self.confidential
 
     def _target(self) -> str:
@@ -189,7 +186,7 @@ def _env(place: Place, value: Any) -> Pairs | None:
 
 
 def _env_name(place: Place, name: str) -> None:
-    if not _VARIABLE_NAME.match(name) or text(place, name) is None:
+    if text(place, name) is not None and not _VARIABLE_NAME.match(name):
         place.mistake("is no name for a variable", "a name without =")
 
 
@@ -220,25 +217,25 @@ def _directory(place: Place, value: Any) -> str | None:
     return os.path.normpath(os.path.join(place.ledger.directory, found))
 
 
-class StdioServer(Server, frozen=True, kw_only=True, tag="stdio", repr_omit_defaults=True):
+class StdioServer(Server, frozen=True, kw_only=True):
     """A server that is a child process of the daemon."""
 
     KIND: ClassVar[str] = "stdio"
     MARK: ClassVar[str] = "command"
 
-    command: Annotated[str, Key(_command, "", "the program; found on PATH unless it has a slash")]
-    args: Annotated[tuple[str, ...], Key(many(expanded), "", "its arguments")] = ()
-    env: Annotated[Pairs, Key(_env, "", "variables set for it")] = ()
+    command: Annotated[str, Key(_command, "the program; found on PATH unless it has a slash")]
+    args: Annotated[tuple[str, ...], Key(many(expanded), "its arguments")] = ()
+    env: Annotated[Pairs, Key(_env, "variables set for it")] = ()
     env_inherit: Annotated[
         tuple[str, ...],
-        Key(many(full_text), "", "variables it gets from the daemon; * stands for any characters"),
+        Key(many(full_text), "variables it gets from the daemon; * stands for any characters"),
     ] = INHERITED
     cwd: Annotated[
-        str | None, Key(_directory, "", "its working directory, from the file's directory on")
+        str | None, Key(_directory, "its working directory, from the file's directory on")
     ] = None
     stop_grace: Annotated[
         float,
-        Key(seconds, "seconds", "wait after closing its stdin before TERM, and again before KILL"),
+        Key(seconds, "wait after closing its stdin before TERM, and again before KILL", "seconds"),
     ] = 5.0
 
     def environment(self, environ: Mapping[str, str]) -> dict[str, str]:
@@ -258,8 +255,6 @@ class StdioServer(Server, frozen=True, kw_only=True, tag="stdio", repr_omit_defa
 
     def _target(self) -> str:
         return " ".join((self.command, *self.args))
-
-    __repr__ = Server.__repr__
 
 
 # ── servers somewhere else ──────────────────────────────────────────────────────────────────────
@@ -328,7 +323,7 @@ def _header_value(place: Place, value: Any) -> str | None:
     return found.strip() if found is not None else None
 
 
-class RemoteServer(Server, frozen=True, kw_only=True, tag="remote"):
+class RemoteServer(Server, frozen=True, kw_only=True):
     """A server that is reached over the network.
 
     :ivar wire: what is spoken there, from the key ``type``; ``auto`` is Streamable HTTP, or
@@ -338,8 +333,8 @@ class RemoteServer(Server, frozen=True, kw_only=True, tag="remote"):
     KIND: ClassVar[str] = "remote"
     MARK: ClassVar[str] = "url"
 
-    url: Annotated[str, Key(_url, "", "where it is: http, https, ws or wss")]
-    headers: Annotated[Pairs, Key(_headers, "", "headers sent with every request")] = ()
+    url: Annotated[str, Key(_url, "where it is: http, https, ws or wss")]
+    headers: Annotated[Pairs, Key(_headers, "headers sent with every request")] = ()
     wire: Literal["auto", "http", "sse", "websocket"] = "auto"
 
     def secrets(self) -> frozenset[str]:
@@ -347,8 +342,6 @@ class RemoteServer(Server, frozen=True, kw_only=True, tag="remote"):
 
     def _target(self) -> str:
         return self.url
-
-    __repr__ = Server.__repr__
 
 
 # ── servers inside the daemon ───────────────────────────────────────────────────────────────────
@@ -364,18 +357,16 @@ def _attribute(place: Place, value: Any) -> str | None:
     return found
 
 
-class PythonServer(Server, frozen=True, kw_only=True, tag="python"):
+class PythonServer(Server, frozen=True, kw_only=True):
     """A server written in Python that runs inside the daemon."""
 
     KIND: ClassVar[str] = "python"
     MARK: ClassVar[str] = "python"
 
-    python: Annotated[str, Key(_attribute, "", 'the server object, as "package.module:attribute"')]
+    python: Annotated[str, Key(_attribute, 'the server object, as "package.module:attribute"')]
 
     def _target(self) -> str:
         return self.python
-
-    __repr__ = Server.__repr__
 
 
 ServerConfig: TypeAlias = StdioServer | RemoteServer | PythonServer
@@ -427,7 +418,6 @@ CLIENT_KEYS: dict[str, str] = {
 _SWITCHES = ("disabled", "enabled", "isActive")
 
 _KEYS_BY_KIND = {kind: keys_of(kind) for kind in SERVER_KINDS}
-_COMMON_KEYS = keys_of(Server)
 _ALL_KEYS = {name: key for keys in _KEYS_BY_KIND.values() for name, key in keys.items()}
 
 
@@ -440,7 +430,7 @@ def read_server(place: Place, name: str, table: Any) -> ServerConfig | None:
     given = _in_our_words(place, table)
     kind = _which_kind(place, given)
     _check_keys(place, given, kind)
-    fields = read_fields(place, given, _KEYS_BY_KIND[kind] if kind else _COMMON_KEYS)
+    fields = read_fields(place, given, _KEYS_BY_KIND[kind] if kind else _ALL_KEYS)
     if fields is None or kind is None or place.ledger.mistakes:
         return None
     fields |= {"name": name, "confidential": frozenset(place.ledger.revealed)}

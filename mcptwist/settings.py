@@ -125,13 +125,13 @@ class Key(NamedTuple):
     """What belongs to one key of a table; stands beside the field in ``Annotated``.
 
     :ivar read: how its value is read.
-    :ivar unit: "seconds", "bytes", or "" for what has none.
     :ivar meaning: one line for the reference.
+    :ivar unit: "seconds", "bytes", or "" for what has none.
     """
 
     read: Reader
-    unit: str
     meaning: str
+    unit: str = ""
 
 
 def keys_of(struct: type[msgspec.Struct]) -> dict[str, Key]:
@@ -407,7 +407,8 @@ def _not_a_variable(inside: str) -> tuple[str, str]:
 def is_number(value: Any) -> bool:
     """Is it a number one can count with? JSON's ``true`` and Python's ``nan`` are not."""
     if isinstance(value, int):
-        return not isinstance(value, bool)
+        # TOML has whole numbers that are too long to be divided or written out.
+        return not isinstance(value, bool) and abs(value) < 10**18
     return isinstance(value, float) and math.isfinite(value)
 
 
