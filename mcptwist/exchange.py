@@ -18,10 +18,23 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import Raw
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
 
-from mcptwist.errors import DuplicateId, InvalidMessage, McpTwistError, Overloaded
+from mcptwist.errors import (
+    INTERNAL_ERROR,
+    Cancelled,
+    DuplicateId,
+    InvalidMessage,
+    McpTwistError,
+    MethodNotFound,
+    Overloaded,
+)
+from mcptwist.interfaces import IReply
 from mcptwist.messages import (
     Answer,
+    Error,
+    ErrorBody,
     Json,
     MessageId,
     Notification,
@@ -30,11 +43,12 @@ from mcptwist.messages import (
     encode_json,
     error_answer,
     id_text,
+    open_error,
     open_fields,
 )
 
 if TYPE_CHECKING:
-    from mcptwist.interfaces import IReply
+    from mcptwist.interfaces import IAnswerer
 
 LISTEN = "subscriptions/listen"
 PROGRESS = "notifications/progress"
@@ -293,9 +307,9 @@ class Asked:
             return None
         return cancelled_notification(id, reason)
 
-    def late(self, now: float) -> list[Exchange]:
-        """Those that have waited too long; they stay in the table."""
-        return [q.exchange for q in self._waiting.values() if _is_late(q, now)]
+    def late(self, now: float) -> list[tuple[MessageId, Exchange]]:
+        """Those that have waited too long, with our ids; they stay in the table."""
+        return [(id, q.exchange) for id, q in self._waiting.items() if _is_late(q, now)]
 
     def fail_all(self, problem: McpTwistError) -> None:
         """The far end is gone: tell every asker why."""
@@ -362,3 +376,76 @@ def _with_subscription(result: Json, id: MessageId) -> Json:
     meta[SUBSCRIPTION_ID] = Raw(id_text(id))
     fields["_meta"] = Raw(encode_json(meta))
     return encode_json(fields)
+
+
+@implementer(IReply)
+class Awaited:
+    """A reply to ourselves: the answer fires a Deferred, what comes before is heard or dropped.
+
+    :param heard: told each notification said before the answer.
+    :ivar answer: fires with the :class:`~mcptwist.messages.Result`'s JSON, or
+        fails with :class:`Refused`. Cancelling it cancels the exchange.
+    """
+
+    def __init__(self, heard: Callable[[Notification], None] | None = None) -> None:
+        self.answer: Deferred[Json] = Deferred(self._unwanted)
+        self._heard = heard
+        self._exchange: Exchange | None = None
+
+    def begin(self, answerer: IAnswerer, method: str, params: Json, stay: Any = None) -> Exchange:
+        """Ask *answerer* and hear the answer."""
+        self._exchange = Exchange(Request(0, method, params), self, stay)
+        answerer.begin(self._exchange)
+        return self._exchange
+
+    def notified(self, exchange: Exchange, notification: Notification) -> None:
+        """Something was said before the answer."""
+        if self._heard is not None:
+            self._heard(notification)
+
+    def asked(self, exchange: Exchange, question: Exchange) -> None:
+        """Nobody here can be asked anything."""
+        question.fail(MethodNotFound("nobody is here to answer that"))
+
+    def answered(self, exchange: Exchange, answer: Answer) -> None:
+        """The answer."""
+        if isinstance(answer, Result):
+            self.answer.callback(answer.result)
+        else:
+            self.answer.errback(Refused(answer))
+
+    def cancelled(self, exchange: Exchange, reason: str) -> None:
+        """It was cancelled, by ourselves or not."""
+        if not self.answer.called:
+            self.answer.errback(Cancelled(reason))
+
+    def _unwanted(self, _: Deferred[Json]) -> None:
+        if self._exchange is not None:
+            self._exchange.cancel("not wanted any more")
+
+
+class Refused(Exception):
+    """The answer was an error.
+
+    :ivar answer: the error as it came.
+    """
+
+    def __init__(self, answer: Answer) -> None:
+        assert isinstance(answer, Error)
+        self.answer = answer
+        try:
+            body = open_error(answer)
+        except InvalidMessage:
+            body = ErrorBody(INTERNAL_ERROR, "an error that is no error object")
+        super().__init__(f"{body.message} ({body.code})")
+        self.body = body
+
+
+def ask(answerer: IAnswerer, method: str, params: Json = b"", stay: Any = None) -> Deferred[Json]:
+    """Ask *answerer* something on the daemon's own behalf.
+
+    :return: the result as JSON; fails with :class:`Refused`.
+    """
+    awaited = Awaited()
+    awaited.begin(answerer, method, params, stay)
+    return awaited.answer

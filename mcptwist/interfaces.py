@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mcptwist.errors import ClientError, McpTwistError
     from mcptwist.exchange import Exchange
     from mcptwist.messages import Answer, Message, Notification
+    from mcptwist.session import Session
 
 
 class IWire(Interface):
@@ -92,3 +93,54 @@ class IAnswerer(Interface):
 
     def begin(exchange: Exchange) -> None:
         """Take charge of *exchange*: it will be answered or failed, with a reason."""
+
+
+class IStay(Interface):
+    """Whose an exchange is: one client's stay, which in the modern era lasts one exchange."""
+
+    era = Attribute("``legacy`` or ``modern`` (see :mod:`mcptwist.versions`).")
+    revision = Attribute("The name of the protocol revision the client speaks.")
+    client = Attribute("Its ``clientInfo`` as JSON, empty when it did not say.")
+    capabilities = Attribute("Its capabilities as JSON.")
+    principal = Attribute("Who is calling (a str), as far as that was proved.")
+
+
+class IBackChannel(Interface):
+    """Where a legacy session takes what belongs to no open exchange."""
+
+    def say(message: Message) -> bool:
+        """Send *message* if the client has somewhere to hear it; whether it had."""
+
+
+class IView(IAnswerer):
+    """What a client sees through one URL: one server, or many as one."""
+
+    name = Attribute("The server's name, or empty for all of them.")
+
+    def hear(stay: Session, server: str, notification: Notification) -> Notification | None:
+        """What a server's unsolicited *notification* is in this view; ``None`` if nothing."""
+
+    def overhear(stay: Session, notification: Notification) -> None:
+        """A client's *notification* that belongs to no exchange, on its way to the servers."""
+
+    def leave(stay: Session) -> None:
+        """That client's session is over; give back what was kept for it."""
+
+
+class ICompany(Interface):
+    """Those whom a server's own words are meant for, on one link."""
+
+    def admit(link: object, exchange: Exchange) -> None:
+        """May *exchange* be put to the server on *link*?
+
+        :raises McpTwistError: the reason why not.
+        """
+
+    def up(link: object) -> None:
+        """*link* is open, for the first time or again; tell the server what it should know."""
+
+    def told(link: object, notification: Notification) -> None:
+        """The server said something that belongs to no exchange by any id."""
+
+    def questioned(link: object, question: Exchange) -> None:
+        """The server asks something; *question* must be answered or failed."""

@@ -1,0 +1,243 @@
+"""An MCP server we can ask.
+
+A :class:`Link` is one agreed conversation with a server over one wire: it
+gives our questions ids of its own, brings the answers back, and knows which
+revision was agreed. It asks on behalf of many clients and never mixes them up.
+
+MCP 2025-11-25 and 2026-07-28, *Base protocol*; 2026-07-28, *stdio,
+Cancellation*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from mcptwist.errors import ClientError, McpTwistError, ServerTimeout
+from mcptwist.exchange import LISTEN, PROGRESS, Asked, Exchange, Opened
+from mcptwist.interfaces import IAnswerer, IReply, IWireReader
+from mcptwist.messages import (
+    Answer,
+    Error,
+    Json,
+    Message,
+    MessageId,
+    Notification,
+    Request,
+    Result,
+    error_answer,
+)
+from mcptwist.versions import MODERN
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+    from mcptwist.interfaces import ICompany, IWire
+
+_SWEEP = 1.0
+_SUBSCRIPTION = b"io.modelcontextprotocol/subscriptionId"
+
+
+class Deadlines(msgspec.Struct, frozen=True):
+    """How long to wait for a server's answers.
+
+    :ivar idle: seconds without an answer or a word of progress, ``None`` for ever.
+    :ivar total: seconds whatever is reported, ``None`` for ever.
+    :ivar in_flight: how many requests may wait on one link.
+    """
+
+    idle: float | None = 300.0
+    total: float | None = 3600.0
+    in_flight: int = 1024
+
+
+@implementer(IWireReader, IAnswerer, IReply)
+class Link:
+    """One conversation with a server.
+
+    :param server: its configured name, for errors.
+    :param era: of the conversation; agreed by whoever opens it.
+    :param company: those whom the server's own words are meant for.
+    :param told_lost: told once when the wire is gone.
+    :ivar welcome: the server's answer to the opening, as JSON.
+    :ivar mirroring: input schemas, by name, of tools whose arguments HTTP mirrors in headers.
+    :ivar strays: answers that nobody waited for, so far.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        server: str,
+        era: str,
+        company: ICompany,
+        clock: IReactorTime,
+        deadlines: Deadlines | None = None,
+        told_lost: Callable[[Link, McpTwistError], None] | None = None,
+    ) -> None:
+        self.server = server
+        self.era = era
+        self.company = company
+        self.wire: IWire | None = None
+        self.welcome: Json = b""
+        self.revision = ""
+        self.gone: McpTwistError | None = None
+        self.mirroring: dict[str, Any] = {}
+        self._told_lost = told_lost
+        self.strays = 0
+        self.malformations = 0
+        self.answers = 0
+        self._deadlines = deadlines or Deadlines()
+        self._clock = clock
+        self._asked = Asked(self._deadlines.in_flight)
+        self._opened = Opened(self._deadlines.in_flight)
+        self._sweep: IDelayedCall | None = None
+
+    def __len__(self) -> int:
+        """How many exchanges wait for this server."""
+        return len(self._asked)
+
+    def __repr__(self) -> str:
+        return f"<Link {self.server} {self.era} {self.revision} waiting={len(self._asked)}>"
+
+    # --- asking it --------------------------------------------------------------------
+
+    def begin(self, exchange: Exchange) -> None:
+        """Put *exchange* to the server."""
+        if self.gone is not None or self.wire is None:
+            exchange.fail(self.gone or McpTwistError("the link is not open"))
+            return
+        listens = exchange.request.method == LISTEN
+        idle, total = (None, None) if listens else (self._deadlines.idle, self._deadlines.total)
+        try:
+            request = self._asked.put(exchange, self._clock.seconds(), idle, total)
+        except McpTwistError as problem:
+            exchange.fail(problem)
+            return
+        exchange.in_charge(partial(self._cancel, request.id))
+        self._watch()
+        self.wire.send(request)
+
+    def tell(self, notification: Notification) -> None:
+        """Say something to the server that wants no answer."""
+        if self.wire is not None and self.gone is None:
+            self.wire.send(notification)
+
+    def open_exchanges(self) -> list[Exchange]:
+        """Those that wait for the server."""
+        return list(self._asked)
+
+    def _cancel(self, id: MessageId, reason: str) -> None:
+        cancelled = self._asked.cancelled(id, reason)
+        if cancelled is not None:
+            self.tell(cancelled)
+
+    def _watch(self) -> None:
+        """See to it that late answers are noticed, with one timer for all of them."""
+        if self._sweep is None and self._deadlines.idle is not None:
+            self._sweep = self._clock.callLater(_SWEEP, self._give_up_late)
+
+    def _give_up_late(self) -> None:
+        self._sweep = None
+        for id, exchange in self._asked.late(self._clock.seconds()):
+            self._cancel(id, "no answer in time")
+            exchange.fail(
+                ServerTimeout(
+                    f"{self.server} did not answer {exchange.request.method} in time",
+                    server=self.server,
+                )
+            )
+        if len(self._asked):
+            self._watch()
+
+    # --- hearing it -------------------------------------------------------------------
+
+    def received(self, message: Message) -> None:
+        """The server said something."""
+        if isinstance(message, Result | Error):
+            self._answered(message)
+        elif isinstance(message, Notification):
+            self._notified(message)
+        else:
+            self._questioned(message)
+
+    def malformed(self, problem: ClientError) -> None:
+        """The server sent something that is no message."""
+        self.malformations += 1
+
+    def lost(self, reason: McpTwistError) -> None:
+        """The wire is gone: tell everybody who waits."""
+        if self.gone is not None:
+            return
+        self.gone = reason
+        if self._sweep is not None:
+            self._sweep.cancel()
+            self._sweep = None
+        self._asked.fail_all(reason)
+        self._opened.cancel_all(reason.message)
+        if self._told_lost is not None:
+            self._told_lost(self, reason)
+
+    def _answered(self, answer: Answer) -> None:
+        if self._asked.answered(answer):
+            self.answers += 1
+            return
+        self.strays += 1
+        self.log.debug(
+            "{server} answered {id!r}, which nobody asked", server=self.server, id=answer.id
+        )
+
+    def _notified(self, notification: Notification) -> None:
+        method = notification.method
+        try:
+            if method == PROGRESS:
+                if not self._asked.progressed(notification, self._clock.seconds()):
+                    self.strays += 1
+            elif method == "notifications/cancelled":
+                self._opened.cancelled(notification)
+            elif self.era == MODERN and _SUBSCRIPTION in bytes(notification.params):
+                self._asked.subscribed(notification)
+            else:
+                self.company.told(self, notification)
+        except ClientError as problem:
+            self.malformed(problem)
+
+    def _questioned(self, request: Request) -> None:
+        question = Exchange(request, self)
+        try:
+            self._opened.add(question)
+        except McpTwistError as problem:
+            self._send(error_answer(request.id, problem))
+            return
+        if request.method == "ping":
+            question.answer(Result(request.id, b"{}"))
+        else:
+            self.company.questioned(self, question)
+
+    # --- replies to its questions -----------------------------------------------------
+
+    def notified(self, exchange: Exchange, notification: Notification) -> None:
+        """Something is said about a question of the server's."""
+        self._send(notification)
+
+    def asked(self, exchange: Exchange, question: Exchange) -> None:
+        """A question about a question; MCP has none."""
+        question.fail(McpTwistError("a question may not be answered with a question"))
+
+    def answered(self, exchange: Exchange, answer: Answer) -> None:
+        """The answer to a question of the server's."""
+        self._opened.remove(exchange)
+        self._send(answer)
+
+    def cancelled(self, exchange: Exchange, reason: str) -> None:
+        """The server took its question back."""
+        self._opened.remove(exchange)
+
+    def _send(self, message: Message) -> None:
+        if self.wire is not None and self.gone is None:
+            self.wire.send(message)

@@ -1,0 +1,366 @@
+"""One client's stay, the table of stays, and their expiry.
+
+A legacy client shakes hands and stays: a :class:`Session` remembers who it is,
+which revision was agreed, what it has asked and what it was asked. A modern
+client's stay lasts one request: a :class:`Visit`.
+
+MCP 2025-11-25, *Lifecycle* and *Transports, Session Management*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from mcptwist.errors import (
+    ClientGone,
+    InvalidParams,
+    McpTwistError,
+    NotInitialized,
+    Overloaded,
+)
+from mcptwist.exchange import PROGRESS, Asked, Exchange, Opened
+from mcptwist.interfaces import IAnswerer, IReply, IStay
+from mcptwist.messages import (
+    Answer,
+    Json,
+    Message,
+    Notification,
+    Request,
+    Result,
+    encode,
+)
+from mcptwist.negotiation import Envelope, Hello, read_hello
+from mcptwist.versions import LATEST_LEGACY, LEGACY, MODERN
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IReactorTime
+
+    from mcptwist.interfaces import IBackChannel, IView
+
+_HELD = 64
+ANYONE = ""
+
+
+@implementer(IStay)
+class Visit(msgspec.Struct, frozen=True, gc=False):
+    """The stay of a modern client: as long as its request.
+
+    :ivar wants_log: whether the request asked for log messages.
+    :ivar mirror: holds a tool's input schema and a call's params against what
+        the client's wire mirrors of them; raises
+        :class:`~mcptwist.errors.HeaderMismatch`. ``None`` where the wire mirrors nothing.
+    """
+
+    revision: str
+    client: Json
+    capabilities: Json
+    principal: str = ANYONE
+    wants_log: bool = False
+    mirror: Callable[[Any, Json], None] | None = None
+
+    era = MODERN
+
+
+def visit(
+    envelope: Envelope,
+    principal: str = ANYONE,
+    mirror: Callable[[Any, Json], None] | None = None,
+) -> Visit:
+    """The stay that a modern request's envelope describes."""
+    return Visit(
+        envelope.version,
+        envelope.client or b"",
+        envelope.capabilities,
+        principal,
+        envelope.log_level is not None,
+        mirror,
+    )
+
+
+@implementer(IStay, IAnswerer)
+class Session:
+    """A legacy client's stay, from its ``initialize`` until it leaves or is forgotten.
+
+    :param key: the secret it is known by on wires that have no connection of
+        their own; never logged.
+    :param view: what it sees.
+    :param clock: for its idle time.
+    :param in_flight: how many requests may be open, in each direction.
+    :ivar hello: the params of its ``initialize`` as they came.
+    :ivar back: where it hears what belongs to no open exchange.
+    """
+
+    era = LEGACY
+
+    def __init__(
+        self,
+        key: str,
+        view: IView,
+        clock: IReactorTime,
+        principal: str = ANYONE,
+        in_flight: int = 256,
+    ) -> None:
+        self.key = key
+        self.view = view
+        self.principal = principal
+        self.revision = LATEST_LEGACY
+        self.hello: Json = b""
+        self.client: Json = b""
+        self.capabilities: Json = b"{}"
+        self.initialized = False
+        self.ended: McpTwistError | None = None
+        self.back: IBackChannel | None = None
+        self.opened = Opened(in_flight)
+        self.asked = Asked(in_flight)
+        self.began = self.last_used = clock.seconds()
+        self.unheard = 0
+        self._clock = clock
+        self._held: dict[bytes, Notification] = {}
+        self._when_ended: list[Callable[[Session], None]] = []
+
+    # --- what the client says ---------------------------------------------------------
+
+    def request(self, request: Request, reply: IReply) -> Exchange:
+        """The client asks; *reply* is told everything that comes of it.
+
+        :raises McpTwistError: the request was refused at once; *reply* is not told.
+        """
+        self.last_used = self._clock.seconds()
+        exchange = Exchange(request, _Closing(reply, self.opened), self)
+        if request.method == "initialize":
+            self._greet(request)
+        elif self.hello == b"" and request.method != "ping":
+            raise NotInitialized(f"send initialize before {request.method}")
+        self.opened.add(exchange)
+        if request.method == "ping":
+            exchange.answer(Result(request.id, b"{}"))
+        else:
+            self.view.begin(exchange)
+        return exchange
+
+    def _greet(self, request: Request) -> None:
+        if self.hello != b"":
+            raise InvalidParams("this session is initialized already")
+        hello: Hello = read_hello(request.params)
+        self.hello = bytes(request.params)
+        self.client, self.capabilities = bytes(hello.clientInfo), bytes(hello.capabilities)
+
+    def notification(self, notification: Notification) -> None:
+        """The client says something that wants no answer."""
+        self.last_used = self._clock.seconds()
+        method = notification.method
+        if method == "notifications/cancelled":
+            self.opened.cancelled(notification)
+        elif method == PROGRESS:
+            self.asked.progressed(notification)
+        elif method == "notifications/initialized":
+            self.initialized = True
+        else:
+            self.view.overhear(self, notification)
+
+    def answer(self, answer: Answer) -> bool:
+        """The client answers a question; whether anybody had asked it."""
+        self.last_used = self._clock.seconds()
+        return self.asked.answered(answer)
+
+    # --- what it is told --------------------------------------------------------------
+
+    def begin(self, exchange: Exchange) -> None:
+        """Put a server's question to the client, where it can hear it."""
+        near = self._only_open()
+        if near is not None:
+            near.ask(exchange)
+            return
+        request = self.put(exchange)
+        if request is not None and not self._say(request):
+            self.asked.take(request.id)
+            exchange.fail(ClientGone("the client keeps no stream open to be asked on"))
+
+    def put(self, question: Exchange) -> Request | None:
+        """Give a server's question an id of this session's, to be sent by the caller.
+
+        :return: ``None`` where it was refused; the asker knows then.
+        """
+        try:
+            request = self.asked.put(question)
+        except McpTwistError as problem:
+            question.fail(problem)
+            return None
+        question.in_charge(lambda reason: self._withdraw(request, reason))
+        return request
+
+    def tell(self, server: str, notification: Notification) -> None:
+        """Pass on what a server said to nobody in particular."""
+        seen = self.view.hear(self, server, notification)
+        if seen is None:
+            return
+        near = self._only_open() if seen.method == "notifications/message" else None
+        if near is not None:
+            near.notify(seen)
+        elif not self._say(seen):
+            self._hold(seen)
+
+    def release(self) -> None:
+        """The client listens again: say what was held back for it."""
+        held, self._held = self._held, {}
+        for notification in held.values():
+            self._say(notification)
+
+    def _say(self, message: Message) -> bool:
+        if self.back is not None and self.back.say(message):
+            return True
+        newest = None
+        for newest in self.opened:  # noqa: B007 the last one is meant
+            pass
+        if newest is None or newest.request.method == "initialize":
+            return False
+        if isinstance(message, Notification):
+            newest.notify(message)
+            return True
+        return False
+
+    def _only_open(self) -> Exchange | None:
+        if len(self.opened) != 1:
+            return None
+        return next(iter(self.opened))
+
+    def _hold(self, notification: Notification) -> None:
+        """Keep it until the client listens; equal ones once, and only so many."""
+        if notification.method == "notifications/message" or len(self._held) >= _HELD:
+            self.unheard += 1
+        else:
+            self._held[encode(notification)] = notification
+
+    def _withdraw(self, request: Request, reason: str) -> None:
+        cancelled = self.asked.cancelled(request.id, reason)
+        if cancelled is not None:
+            self._say(cancelled)
+
+    # --- its end ----------------------------------------------------------------------
+
+    def when_ended(self, told: Callable[[Session], None]) -> None:
+        """Have *told* called once with this session when it ends."""
+        self._when_ended.append(told)
+
+    def end(self, reason: McpTwistError) -> None:
+        """It is over: nobody waits for its answers, nobody gets any from it."""
+        if self.ended is not None:
+            return
+        self.ended = reason
+        self.opened.cancel_all(reason.message)
+        self.asked.fail_all(ClientGone("the client left before it answered"))
+        self.view.leave(self)
+        listeners, self._when_ended = self._when_ended, []
+        for told in listeners:
+            told(self)
+
+
+@implementer(IReply)
+class _Closing:
+    """A reply that also takes its exchange off the list of open ones."""
+
+    __slots__ = ("_opened", "_reply")
+
+    def __init__(self, reply: IReply, opened: Opened) -> None:
+        self._reply = reply
+        self._opened = opened
+
+    def notified(self, exchange: Exchange, notification: Notification) -> None:
+        self._reply.notified(exchange, notification)
+
+    def asked(self, exchange: Exchange, question: Exchange) -> None:
+        self._reply.asked(exchange, question)
+
+    def answered(self, exchange: Exchange, answer: Answer) -> None:
+        self._opened.remove(exchange)
+        self._reply.answered(exchange, answer)
+
+    def cancelled(self, exchange: Exchange, reason: str) -> None:
+        self._opened.remove(exchange)
+        self._reply.cancelled(exchange, reason)
+
+
+class SessionTable:
+    """The sessions of the daemon that are known by a key.
+
+    :param clock: turns their idle time.
+    :param make_key: returns a new unguessable key (visible ASCII) each time.
+    :param limit: how many there may be.
+    :param idle: seconds without a word after which a session is forgotten.
+    :ivar expired: how many were forgotten so far.
+    :ivar refused: how many clients were turned away for the limit.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        make_key: Callable[[], str],
+        limit: int = 10_000,
+        idle: float = 1800.0,
+        in_flight: int = 256,
+    ) -> None:
+        self._clock = clock
+        self._make_key = make_key
+        self._limit = limit
+        self._idle = idle
+        self._in_flight = in_flight
+        self._sessions: dict[str, Session] = {}
+        self.expired = 0
+        self.refused = 0
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def __iter__(self) -> Iterator[Session]:
+        return iter(list(self._sessions.values()))
+
+    def begin(self, view: IView, principal: str = ANYONE) -> Session:
+        """Make a session for a client that is about to shake hands.
+
+        :raises Overloaded: there are too many.
+        """
+        if len(self._sessions) >= self._limit:
+            self.refused += 1
+            raise Overloaded(
+                f"{self._limit} sessions are open; end some, or raise limits.sessions",
+                limit="sessions",
+            )
+        session = Session(self._make_key(), view, self._clock, principal, self._in_flight)
+        self._sessions[session.key] = session
+        session.when_ended(self._forget)
+        return session
+
+    def find(self, key: str, view: IView, principal: str = ANYONE) -> Session | None:
+        """The session of that key, if it is of that view and principal."""
+        session = self._sessions.get(key)
+        if session is None or session.view is not view or session.principal != principal:
+            return None
+        return session
+
+    def expire(self) -> None:
+        """Forget those that have been idle for too long; to be called now and then."""
+        before = self._clock.seconds() - self._idle
+        for session in list(self._sessions.values()):
+            if session.last_used < before and not len(session.opened) and not _listens(session):
+                self.expired += 1
+                session.end(ClientGone("the session was idle for too long"))
+
+    def end_all(self, reason: McpTwistError) -> None:
+        """The daemon stops."""
+        for session in list(self._sessions.values()):
+            session.end(reason)
+
+    def _forget(self, session: Session) -> None:
+        self._sessions.pop(session.key, None)
+
+
+def _listens(session: Session) -> bool:
+    """Whether the client holds a stream open, which is a sign of life."""
+    return bool(getattr(session.back, "open", False))

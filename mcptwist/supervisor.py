@@ -1,0 +1,341 @@
+"""Keeping one link to a server up: lazily or always, with patience.
+
+A :class:`Supervisor` opens a wire when somebody asks or when it is told to,
+agrees on a revision, and lets exchanges wait meanwhile. When the wire is lost
+it waits as long as its back-off says, and tells whoever asks in that time why
+there is no answer and when to come back.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, fail, succeed
+from twisted.internet.error import TimeoutError as TwistedTimeout
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from mcptwist.errors import (
+    Draining,
+    EraMismatch,
+    McpTwistError,
+    Overloaded,
+    ServerStartFailed,
+    ServerUnavailable,
+)
+from mcptwist.exchange import Exchange
+from mcptwist.interfaces import IAnswerer
+from mcptwist.link import Deadlines, Link
+from mcptwist.opening import agreed
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+    from mcptwist.interfaces import ICompany, IConnector
+    from mcptwist.patience import Patience
+
+_BRIEF = 1.5
+"""Seconds that an exchange may wait for the next try rather than be told to come back."""
+
+_ERA_MEMORY = 300.0
+"""Seconds for which a server's silence in one era counts as not speaking it."""
+
+IDLE, STARTING, UP, WAITING, STOPPED = "idle", "starting", "up", "waiting", "stopped"
+
+
+class SupervisorSettings(msgspec.Struct, frozen=True):
+    """How a link is kept up.
+
+    :ivar start_timeout: seconds that launching and agreeing may take.
+    :ivar restart: whether a lost link is opened again before anybody asks.
+    :ivar queue: how many exchanges may wait for the link to open.
+    """
+
+    start_timeout: float = 60.0
+    restart: bool = True
+    queue: int = 1024
+    deadlines: Deadlines = Deadlines()
+
+
+@implementer(IAnswerer)
+class Supervisor:
+    """Keeps one link to a server up.
+
+    :param server: its configured name.
+    :param connector: makes wires to it.
+    :param opening: the first words on each (:class:`~mcptwist.opening.IOpening`).
+    :param company: those whom its own words are meant for; also asked to
+        ``admit`` each exchange, and told when a link is ``up``.
+    :param patience: when it may be started again.
+    :ivar state: one of ``idle``, ``starting``, ``up``, ``waiting``, ``stopped``.
+    :ivar reason: why there is no link, once one failed.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        server: str,
+        connector: IConnector,
+        opening: Any,
+        company: ICompany,
+        patience: Patience,
+        clock: IReactorTime,
+        settings: SupervisorSettings | None = None,
+    ) -> None:
+        self.server = server
+        self.state = IDLE
+        self.reason: McpTwistError | None = None
+        self.link: Link | None = None
+        self.since = clock.seconds()
+        self.starts = 0
+        self._connector = connector
+        self._opening = opening
+        self._company = company
+        self._patience = patience
+        self._clock = clock
+        self._settings = settings or SupervisorSettings()
+        self._waiting: deque[Exchange] = deque()
+        self._watchers: list[Deferred[Link]] = []
+        self._opening_now: Deferred[Any] | None = None
+        self._wire: Any = None
+        self._timer: IDelayedCall | None = None
+        self._closing: list[Deferred[None]] = []
+        self._refused: tuple[EraMismatch, float] | None = None
+
+    # --- asking -----------------------------------------------------------------------
+
+    def begin(self, exchange: Exchange) -> None:
+        """Put *exchange* to the server as soon as there is a link."""
+        if self.link is not None:
+            self._pass(self.link, exchange)
+            return
+        problem = self._no_hope()
+        if problem is None and len(self._waiting) >= self._settings.queue:
+            problem = Overloaded(
+                f"{self._settings.queue} requests wait for {self.server} to start already",
+                limit="queue",
+            )
+        if problem is not None:
+            exchange.fail(problem)
+            return
+        self._waiting.append(exchange)
+        self._start_soon()
+
+    def when_up(self) -> Deferred[Link]:
+        """The link, opened if it was not.
+
+        :return: fails with the :class:`~mcptwist.errors.McpTwistError` that tells why not.
+        """
+        if self.link is not None:
+            return succeed(self.link)
+        problem = self._no_hope()
+        if problem is not None:
+            return fail(problem)
+        watcher: Deferred[Link] = Deferred()
+        self._watchers.append(watcher)
+        self._start_soon()
+        return watcher
+
+    def _pass(self, link: Link, exchange: Exchange) -> None:
+        try:
+            self._company.admit(link, exchange)
+        except McpTwistError as problem:
+            exchange.fail(problem)
+            return
+        link.begin(exchange)
+
+    def _no_hope(self) -> McpTwistError | None:
+        """Why asking now is no use, if so."""
+        now = self._clock.seconds()
+        if self.state == STOPPED:
+            return self.reason or Draining(f"{self.server} is being stopped")
+        if self._refused is not None and now < self._refused[1]:
+            return self._refused[0]
+        wait = self._patience.may_start(now)
+        if self.state == STARTING or wait <= _BRIEF:
+            return None
+        return self._unavailable(wait)
+
+    def _unavailable(self, wait: float) -> ServerUnavailable:
+        reason = self.reason or McpTwistError("it failed")
+        data = {**reason.data, "attempt": self._patience.attempt, "retryAfter": round(wait, 1)}
+        data["server"] = self.server
+        return ServerUnavailable(
+            f"{self.server} is not available: {reason.message} Next try in {wait:.0f} s.", **data
+        )
+
+    # --- opening ----------------------------------------------------------------------
+
+    def _start_soon(self) -> None:
+        if self.state in (STARTING, UP, STOPPED):
+            return
+        wait = self._patience.may_start(self._clock.seconds())
+        if wait <= 0:
+            self._start()
+        elif self._timer is None:
+            self._schedule(wait)
+
+    def _schedule(self, wait: float) -> None:
+        self._turn(WAITING)
+        self._timer = self._clock.callLater(wait, self._start)
+
+    def _start(self) -> None:
+        self._stop_timer()
+        self._turn(STARTING)
+        self.starts += 1
+        self._patience.started(self._clock.seconds())
+        link = Link(
+            self.server,
+            self._opening.era,
+            self._company,
+            self._clock,
+            self._settings.deadlines,
+            self._lost,
+        )
+        opening = Deferred.fromCoroutine(self._open(link))
+        self._opening_now = opening
+        opening.addTimeout(self._settings.start_timeout, self._clock)
+        opening.addCallbacks(self._opened, self._failed, callbackArgs=(link,), errbackArgs=(link,))
+
+    async def _open(self, link: Link) -> None:
+        link.wire = await self._connector.connect(link)
+        await agreed(self._opening, link)
+
+    def _opened(self, _: None, link: Link) -> None:
+        self._opening_now = None
+        if link.gone is not None:
+            self._failed(Failure(link.gone), link)  # type: ignore[no-untyped-call]
+            return
+        self._turn(UP)
+        self.link = link
+        self.reason = None
+        self._refused = None
+        self._company.up(link)
+        waiting, self._waiting = self._waiting, deque()
+        for exchange in waiting:
+            if not exchange.over:
+                self._pass(link, exchange)
+        watchers, self._watchers = self._watchers, []
+        for watcher in watchers:
+            watcher.callback(link)
+
+    def _failed(self, failure: Failure, link: Link) -> None:
+        self._opening_now = None
+        problem = self._explain(failure, link)
+        self._close(link)
+        if self.state == STOPPED:
+            return
+        if isinstance(problem, EraMismatch):
+            self._patience.ended(self._clock.seconds(), True)
+            self._refused = (problem, self._clock.seconds() + _ERA_MEMORY)
+        else:
+            self._patience.ended(self._clock.seconds(), False)
+        self._turn(IDLE)
+        self._disappoint(problem)
+
+    def _explain(self, failure: Failure, link: Link) -> McpTwistError:
+        """What to tell those who waited."""
+        problem = failure.value
+        if isinstance(problem, TwistedTimeout | CancelledError):
+            problem = McpTwistError(
+                f"it did not answer within {self._settings.start_timeout:.0f} s.",
+                stderr=_stderr(link),
+            )
+        if isinstance(problem, EraMismatch):
+            return problem
+        if not isinstance(problem, McpTwistError):
+            self.log.failure("opening a link to {server} broke", failure, server=self.server)
+            problem = McpTwistError("the daemon failed to open it; see its log.")
+        return self._start_failed(problem, link)
+
+    def _start_failed(self, problem: McpTwistError, link: Link) -> McpTwistError:
+        """A failed start, or the sign that the server does not know this era."""
+        if self._opening.era == "modern" and link.wire is not None:
+            return EraMismatch(
+                f"{self.server} did not answer server/discover: {problem.message}",
+                server=self.server,
+                era="modern",
+                **{k: v for k, v in problem.data.items() if k != "server"},
+            )
+        data = {**problem.data, "server": self.server, "attempt": self._patience.attempt}
+        return ServerStartFailed(f"{self.server} could not be started: {problem.message}", **data)
+
+    def _disappoint(self, problem: McpTwistError) -> None:
+        """Tell everybody who waits that there is no link."""
+        self.reason = problem
+        waiting, self._waiting = self._waiting, deque()
+        for exchange in waiting:
+            exchange.fail(problem)
+        watchers, self._watchers = self._watchers, []
+        for watcher in watchers:
+            watcher.errback(problem)
+
+    # --- losing and stopping ----------------------------------------------------------
+
+    def _lost(self, link: Link, reason: McpTwistError) -> None:
+        """A link's wire is gone; one that was still opening is told by its opening."""
+        if link is not self.link:
+            return
+        self.link = None
+        if self.state == STOPPED:
+            return
+        self.reason = reason
+        self._patience.ended(self._clock.seconds(), reason.data.get("exitStatus") == 0)
+        self._turn(IDLE)
+        self.log.warn("{server} is gone: {reason}", server=self.server, reason=reason.message)
+        if self._settings.restart:
+            self._start_soon()
+
+    def stop(self, reason: McpTwistError | None = None) -> Deferred[None]:
+        """End the link in good order and open no other.
+
+        :return: fires when nothing of the server is left.
+        """
+        self._stop_timer()
+        self._turn(STOPPED)
+        problem = reason or Draining(f"{self.server} is being stopped")
+        self._disappoint(problem)
+        link, self.link = self.link, None
+        if self._opening_now is not None:
+            self._opening_now.cancel()
+        if link is not None:
+            self._close(link)
+            link.lost(problem)
+        return DeferredList(self._closing).addCallback(lambda _: None)
+
+    def restart(self) -> None:
+        """Stop the link and open another at once, whatever the back-off says."""
+        self._patience.forgive()
+        link, self.link = self.link, None
+        self._refused = None
+        self._turn(IDLE)
+        if link is not None:
+            self._close(link)
+            link.lost(ServerUnavailable(f"{self.server} is being restarted", server=self.server))
+        self._start_soon()
+
+    def _close(self, link: Link) -> None:
+        """End the link's wire, and remember until that is done."""
+        if link.wire is None:
+            return
+        closed = link.wire.close()
+        self._closing.append(closed)
+        closed.addBoth(lambda _: self._closing.remove(closed))
+
+    def _stop_timer(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None and timer.active():
+            timer.cancel()
+
+    def _turn(self, state: str) -> None:
+        self.state = state
+        self.since = self._clock.seconds()
+
+
+def _stderr(link: Link) -> list[str] | None:
+    tail = getattr(link.wire, "stderr_tail", None)
+    return tail() if tail is not None else None
