@@ -5,7 +5,7 @@
     python3 dev.py test [ARGS...]   lint, types, docs and all tests; ARGS go to trial
     python3 dev.py lint             ruff and mypy
     python3 dev.py docs             build docs/_build/html, warnings are errors
-    python3 dev.py bench [ARGS...]  the benchmarks
+    python3 dev.py bench [ARGS...]  the benchmarks; ARGS go to benchmarks/run.py
     python3 dev.py clean            remove everything these commands have made
 
 The first call makes a virtual environment in .venv and installs into it with pip (which
@@ -177,9 +177,8 @@ LINT = {
     "ruff format": module("ruff", "format", "--check", "."),
     "mypy": module("mypy"),
 }
-DOCS = {
-    "docs": module("sphinx", "-W", "--keep-going", "-q", "-b", "html", "docs", "docs/_build/html"),
-}
+SPHINX = ("-W", "--keep-going", "--quiet", "--no-color", "-b", "html", "docs", "docs/_build/html")
+DOCS = {"docs": module("sphinx", *SPHINX)}
 
 
 def interop() -> dict[str, list[str]]:
@@ -284,11 +283,11 @@ def docs(arguments: list[str]) -> int:
 
 
 def bench(arguments: list[str]) -> int:
-    if not (HERE / "benchmarks" / "__main__.py").exists():
-        raise Trouble("This checkout has no benchmarks/__main__.py: there is nothing to run.")
+    script = HERE / "benchmarks" / "run.py"
+    if not script.exists():
+        raise Trouble("This checkout has no benchmarks/run.py: there is nothing to run.")
     prepare("dev")
-    os.chdir(HERE)
-    os.execv(PYTHON, module("benchmarks", *arguments))
+    os.execv(PYTHON, [str(PYTHON), str(script), *arguments])
 
 
 def clean(arguments: list[str]) -> int:
