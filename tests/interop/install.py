@@ -29,6 +29,7 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parents[2]
 HOME = CHECKOUT / ".interop"
 PINS = Path(__file__).with_name("pins")
+CLIENTS = Path(__file__).with_name("clients")
 
 
 class InstallError(Exception):
@@ -87,6 +88,8 @@ def run(*command: str | Path, cwd: Path = CHECKOUT) -> None:
 def make_node(environment: Environment) -> None:
     for name in environment.pins:
         shutil.copy(PINS / name, environment.home)
+    # Node looks for packages beside the script that imports them: see `rig.script`.
+    (environment.home / CLIENTS.name).symlink_to(CLIENTS)
     # The `node` package fetches its binary in an install script; `allowScripts` in package.json
     # lets it, and no other package.
     run("npm", "ci", "--no-audit", "--no-fund", "--loglevel=error", cwd=environment.home)

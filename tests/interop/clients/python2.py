@@ -1,6 +1,6 @@
 """``python2.py URL MODE NAME``: the Python SDK 2.x takes the tour.
 
-*MODE* is ``auto``, ``legacy`` or a protocol revision to insist on; *NAME* is different in every run.
+*MODE* is ``auto``, ``legacy`` or a protocol revision to insist on. *NAME* tells runs apart.
 """
 
 from __future__ import annotations
