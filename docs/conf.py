@@ -28,6 +28,9 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
 
+# A name in a type annotation is looked up in all modules, and may well stand in two of them.
+suppress_warnings = ["ref.python"]
+
 
 # -- the reference: one section per module there is ---------------------------------
 

@@ -4,6 +4,7 @@ The rules, and the reasons for them, are in ``docs/architecture.rst``.
 """
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -146,3 +147,11 @@ class TreeTests(SynchronousTestCase):
             if NAMELESS.intersection(path.stem.removeprefix("test_").split("_"))
         ]
         self.assertEqual(broken, [])
+
+    def test_architecture_page_shows_every_room(self) -> None:
+        """The page that says where things are names every module, and none that is not there."""
+        page = (CHECKOUT / "docs" / "architecture.rst").read_text(encoding="utf-8")
+        tree = page.partition("\nThe tree\n")[2].partition("\nThe way of a message\n")[0]
+        shown = set(re.findall(r"^ +(\w+\.py) ", tree, re.MULTILINE))
+        there = {path.name for path in PACKAGE.rglob("*.py")} - {"__init__.py", "__main__.py"}
+        self.assertEqual(shown, there)
