@@ -1,0 +1,654 @@
+"""The HTTP/1.1 wire: connections that carry one request after another (RFC 9112).
+
+A connection reads a head, lets the site answer, and only then reads the next: answers leave in
+order, and what a client sends ahead waits, within a bound. It provides
+:class:`~mcptwist.protocols.request.IHTTPStream` for the request it is answering.
+
+Nothing is timed per request: each connection says until when it may go on as it is, and its
+factory looks at all of them once a second.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from http import HTTPStatus
+from typing import Any, cast
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import (
+    IAddress,
+    IProtocol,
+    IProtocolNegotiationFactory,
+    IPushProducer,
+    IReactorTime,
+    ISSLTransport,
+)
+from twisted.internet.protocol import Factory, Protocol
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.http import NO_BODY_CODES, datetimeToString
+from zope.interface import implementer
+
+from mcptwist.protocols import refusals
+from mcptwist.protocols.http1syntax import CHUNKED, ChunkedBody, Head, read_head
+from mcptwist.protocols.limits import Counters, Limits
+from mcptwist.protocols.refusals import Refusal, Refused
+from mcptwist.protocols.request import HeaderList, IHTTPStream, Request
+from mcptwist.protocols.site import Site
+
+__all__ = ["HTTP1Connection", "HTTP1Factory"]
+
+#: Seconds between two looks at all connections.
+SWEEP = 1.0
+#: The most given to the transport in one write, bytes; what it sends in one call.
+SLICE = 128 * 1024
+#: Answers up to this size, bytes, are joined and written at once.
+SMALL = 64 * 1024
+#: How many connections beyond the limit get an answer instead of a closed door.
+COURTESY = 64
+
+NEVER = float("inf")
+
+# What a connection is waiting for; decides what its deadline means.
+IDLE = "idle"
+HEAD = "head"
+BODY = "body"
+ANSWER = "answer"
+CLOSING = "closing"
+UPGRADED = "upgraded"
+
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_STATUS_LINES = {
+    status.value: b"HTTP/1.1 %d %b\r\n" % (status.value, status.phrase.encode("ascii"))
+    for status in HTTPStatus
+}
+
+
+@implementer(IHTTPStream, IPushProducer)
+class HTTP1Connection(Protocol):
+    """One client's connection.
+
+    :ivar phase: what it waits for, one of the constants above.
+    :ivar deadline: when that has taken too long, in the clock's seconds.
+    :ivar stalled: since when the client takes nothing of what waits for it, or `NEVER`.
+    """
+
+    _log = Logger()
+
+    factory: HTTP1Factory
+    phase = IDLE
+    deadline = NEVER
+    stalled = NEVER
+
+    def __init__(self, factory: HTTP1Factory) -> None:
+        self.factory = factory
+        self.counters = factory.counters
+        self.clock = factory.clock
+        self.limits = factory.limits
+        self.connection = self
+        self._buffer = b""  # read and not yet used
+        self._advancing = False
+        self._reading = True
+        self._request: Request | None = None  # being answered
+        self._head: Head | None = None  # of that request
+        self._left = 0  # of the request body: bytes, CHUNKED, or 0 when it has ended
+        self._chunks: ChunkedBody | None = None
+        self._body_wanted = False
+        self._body_until = NEVER
+        self._queue: deque[memoryview] = deque()  # of the answer, not yet in the transport
+        self._queued = 0
+        self._paused = False  # the transport has enough
+        self._producer: IPushProducer | None = None
+        self._chunked = False  # how the streamed answer is framed
+        self._mute = False  # the answer has no body, whatever is written
+        self._answer_left: int | None = None
+        self._ended = False  # the answer is complete, apart from what is queued
+        self._last = False  # close after this answer
+
+    # -- coming and going ----------------------------------------------------------------
+
+    def connectionMade(self) -> None:
+        transport: Any = self.transport
+        self.peer: IAddress = transport.getPeer()
+        self.host: IAddress = transport.getHost()
+        self.is_secure = ISSLTransport.providedBy(transport)
+        if hasattr(transport, "setTcpNoDelay"):
+            transport.setTcpNoDelay(True)
+        transport.registerProducer(self, True)
+        self.deadline = self.clock.seconds() + self.limits.head_time
+        self.factory.opened(self)
+
+    def connectionLost(self, reason: Failure | None = None) -> None:  # type: ignore[override]
+        request, self._request = self._request, None
+        self._queue.clear()
+        self._buffer = b""
+        self.deadline = self.stalled = NEVER
+        self.factory.closed(self)
+        if request is not None and request.is_open:
+            self.counters.clients_lost += 1
+            request.lost(reason or Failure(ConnectionError()))
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Answer what is not even a request, and close."""
+        self._body_wanted = False
+        if self._request is not None and self._request.is_open:
+            if self._request.startedWriting:
+                self.abort()
+            else:
+                self._request.refuse(refusal, close=True)
+            return
+        if self._queued or self._request is not None:
+            self.abort()  # inside another answer; nothing can be said
+            return
+        self.counters.count(refusal)
+        self._last = True
+        headers = [(b"Content-Type", b"application/json"), *refusal.headers]
+        body = refusal.body()
+        self._transport_write(self._answer_head(refusal.status, headers, len(body)) + body)
+        self._close()
+
+    def drain(self) -> None:
+        """Finish the answer being made, if any, and close."""
+        if self.phase in (IDLE, HEAD):
+            self._close()
+
+    def abort(self) -> None:
+        """Cut the connection, so that the client does not take the answer for whole."""
+        cast(Any, self.transport).abortConnection()
+
+    def _close(self) -> None:
+        """Close so that the client can still read the last answer.
+
+        Closing a socket with unread bytes in it makes the system reset the connection, and
+        the client may lose the answer. So, unless all was read, only our half is closed and
+        what still comes is dropped for a while (RFC 9112 section 9.6).
+        """
+        transport: Any = self.transport
+        clean = not self._buffer and not self._left and self.phase not in (HEAD, CLOSING)
+        wait = self.limits.write_time if self._paused else self.limits.linger_time
+        self.phase = CLOSING
+        self.deadline = self.clock.seconds() + wait
+        self.stalled = NEVER
+        self._buffer = b""
+        transport.unregisterProducer()
+        self._set_reading(True)
+        if clean or self.is_secure or not hasattr(transport, "loseWriteConnection"):
+            transport.loseConnection()
+        else:
+            transport.loseWriteConnection()
+
+    def overdue(self, now: float) -> None:
+        """Called by the factory when the deadline, or the patience with a write, has passed."""
+        if now - self.stalled >= self.limits.write_time:
+            self.counters.writes_stalled += 1
+            self.abort()
+        elif self.phase == IDLE:
+            self.counters.idle_closed += 1
+            self._close()
+        elif self.phase == HEAD:
+            self.refuse(refusals.HEAD_TIMEOUT)
+        elif self.phase == BODY:
+            self.refuse(refusals.BODY_TIMEOUT)
+        else:
+            self.abort()
+
+    # -- reading -------------------------------------------------------------------------
+
+    def dataReceived(self, data: bytes) -> None:
+        if self.phase == CLOSING:
+            return
+        self._buffer = self._buffer + data if self._buffer else data
+        if not self._advancing:
+            self._advance()
+
+    def _advance(self) -> None:
+        """Do all that can be done with what was read."""
+        self._advancing = True
+        try:
+            while self._buffer and self._step():
+                pass
+        finally:
+            self._advancing = False
+        if self.phase == CLOSING:
+            self._buffer = b""
+        elif self._buffer:
+            self._wait_with_buffer()
+        elif not self._reading:
+            self._set_reading(True)
+
+    def _step(self) -> bool:
+        """Do one thing; False when something must happen first."""
+        if self.phase in (CLOSING, UPGRADED):
+            return False
+        if self._left:
+            return self._body_wanted and self._read_body()
+        if self._request is not None or self._paused:
+            return False
+        try:
+            head = read_head(self._buffer, self.limits)
+        except Refused as refused:
+            self.refuse(refused.refusal)
+            return False
+        if head is None:
+            return False
+        self._begin(head)
+        return True
+
+    def _wait_with_buffer(self) -> None:
+        if self.phase == IDLE and self._request is None and not self._left:
+            self.phase = HEAD
+            self.deadline = min(self.deadline, self.clock.seconds() + self.limits.head_time)
+        waits = self._request is not None or self._paused or (self._left and not self._body_wanted)
+        self._set_reading(not waits or len(self._buffer) < self.limits.pipeline)
+
+    def _set_reading(self, reading: bool) -> None:
+        if reading is not self._reading:
+            self._reading = reading
+            transport: Any = self.transport
+            if reading:
+                transport.resumeProducing()
+            else:
+                transport.pauseProducing()
+
+    def _begin(self, head: Head) -> None:
+        buffer = self._buffer
+        self._buffer = buffer[head.size :] if len(buffer) > head.size else b""
+        self._head = head
+        self._left = head.length
+        self._chunks = ChunkedBody() if head.length == CHUNKED else None
+        self._body_wanted = False
+        self._last = not head.keep_alive
+        self._mute = head.method == b"HEAD"
+        self._ended = False
+        self._chunked = False
+        self._answer_left = None
+        self.phase = ANSWER
+        self.deadline = NEVER
+        self.counters.requests += 1
+        request = self._request = Request(self, head)
+        self.factory.site.received(request)
+
+    def _read_body(self) -> bool:
+        """Deliver what there is of the body; False when more must come."""
+        buffer = self._buffer
+        if self._chunks is not None:
+            return self._read_chunks(self._chunks)
+        left = self._left
+        if len(buffer) > left:
+            buffer, self._buffer = buffer[:left], buffer[left:]
+        else:
+            self._buffer = b""
+        self._left = left - len(buffer)
+        self._deliver(buffer, not self._left)
+        return True
+
+    def _read_chunks(self, chunks: ChunkedBody) -> bool:
+        try:
+            pieces, self._buffer = chunks.feed(self._buffer)
+        except Refused as refused:
+            self.refuse(refused.refusal)
+            return False
+        ended = chunks.ended
+        if ended:
+            self._left = 0
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        if data or ended:
+            self._deliver(data, ended)
+        return ended
+
+    def _deliver(self, data: bytes, last: bool) -> None:
+        if last:
+            self._chunks = None
+            self._body_wanted = False
+        if last or self.phase == BODY:
+            self._body_moved(last)
+        request = self._request
+        if request is not None and request.is_open:
+            request.body_received(data, last)
+
+    def _body_moved(self, last: bool) -> None:
+        if not last:
+            now = self.clock.seconds()
+            self.deadline = min(now + self.limits.body_time, self._body_until)
+        elif self._request is not None:
+            self.phase = ANSWER
+            self.deadline = NEVER
+        else:
+            self._rest()
+
+    def resume_body(self) -> None:
+        head = self._head
+        if head is not None and head.expects_continue:
+            head.expects_continue = False
+            if not self._last or head.length:
+                self._transport_write(_CONTINUE)
+        self._want_body()
+        if self._buffer:
+            self._read_body()
+        if not self._reading:
+            self._set_reading(True)
+
+    def _want_body(self) -> None:
+        self._body_wanted = True
+        buffer = self._buffer
+        if 0 < self._left <= len(buffer):
+            return  # all of it is here; there is nothing to wait for
+        now = self.clock.seconds()
+        self.phase = BODY
+        self._body_until = now + self.limits.body_total
+        self.deadline = min(now + self.limits.body_time, self._body_until)
+
+    def pause_body(self) -> None:
+        self._body_wanted = False
+        self.phase = ANSWER
+        self.deadline = NEVER
+        self._set_reading(False)
+
+    # -- answering -----------------------------------------------------------------------
+
+    def respond(
+        self, status: int, headers: HeaderList, pieces: Sequence[bytes], close: bool
+    ) -> None:
+        size = 0
+        for piece in pieces:
+            size += len(piece)
+        self._decide_to_keep(close)
+        head = self._answer_head(status, headers, size)
+        if self._mute or status in NO_BODY_CODES:
+            self._transport_write(head)
+        elif size <= SMALL:
+            self._transport_write(b"".join((head, *pieces)))
+        else:
+            self._send((head, *pieces), size)
+        self._ended = True
+        if not self._queued:
+            self._answered()
+
+    def start(self, status: int, headers: HeaderList, length: int | None) -> None:
+        head = self._head
+        assert head is not None
+        self._decide_to_keep(False)
+        self._mute = self._mute or status in NO_BODY_CODES
+        self._answer_left = length
+        chunked = length is None and head.minor == 1 and status not in NO_BODY_CODES
+        if length is None and head.minor == 0 and not self._mute:
+            self._last = True  # the end of the connection is the end of the body
+        self._transport_write(self._answer_head(status, headers, length, chunked))
+        self._chunked = chunked
+
+    def write(self, pieces: Sequence[bytes]) -> None:
+        size = 0
+        for piece in pieces:
+            size += len(piece)
+        if self._mute or not size:
+            return
+        if self._queued > self.limits.backlog:
+            self.counters.backlogs_exceeded += 1
+            self.abort()
+        elif self._chunked:
+            self._send((b"%x\r\n" % size, *pieces, b"\r\n"), size)
+        elif self._answer_left is None:
+            self._send(pieces, size)
+        elif size <= self._answer_left:
+            self._answer_left -= size
+            self._send(pieces, size)
+        else:
+            self._cut("more was written than Content-Length said")
+
+    def finish(self) -> None:
+        if self._answer_left and not self._mute:
+            self._cut("less was written than Content-Length said")
+            return
+        if self._chunked and not self._mute:
+            self._send((b"0\r\n\r\n",), 5)
+        self._ended = True
+        if not self._queued:
+            self._answered()
+
+    def _cut(self, reason: str) -> None:
+        """The next bytes would be taken for another answer: end the connection instead."""
+        self._log.error("answer cut: {reason}", reason=reason)
+        self.counters.answers_cut += 1
+        self.abort()
+
+    def _decide_to_keep(self, close: bool) -> None:
+        """Keep the connection only if the rest of the request body need not be feared."""
+        head = self._head
+        if close or self.factory.draining:
+            self._last = True
+        elif self._left and head is not None:
+            spare = 0 < head.length <= self.limits.spare_body
+            if head.expects_continue or not spare or self._body_wanted:
+                self._last = True
+
+    def _answer_head(
+        self, status: int, headers: HeaderList, length: int | None, chunked: bool = False
+    ) -> bytes:
+        lines = [_STATUS_LINES.get(status) or b"HTTP/1.1 %d Unknown\r\n" % status]
+        lines.append(self.factory.date_line)
+        for name, value in headers:
+            lines.append(b"%b: %b\r\n" % (name, value))
+        if self._last:
+            lines.append(b"Connection: close\r\n")
+        elif self._head is not None and self._head.minor == 0:
+            lines.append(b"Connection: keep-alive\r\n")
+        if chunked:
+            lines.append(b"Transfer-Encoding: chunked\r\n")
+        elif length is not None and status >= 200 and status not in NO_BODY_CODES:
+            lines.append(b"Content-Length: %d\r\n" % length)
+        head = b"".join(lines)
+        # One line each, or somebody's value would become a header, or an answer, of its own.
+        if head.count(b"\n") != len(lines) or head.count(b"\r") != len(lines) or b"\0" in head:
+            raise ValueError("a response header contains a line break or NUL")
+        return head + b"\r\n"
+
+    def _answered(self) -> None:
+        self._request = self._head = None
+        self._ended = False
+        if self._last:
+            self._close()
+            return
+        if self._left:
+            self._want_body()  # nobody does; it is read to get at what follows
+        else:
+            self._rest()
+        if not self._advancing:
+            self._advance()
+
+    def _rest(self) -> None:
+        self.phase = IDLE
+        self.deadline = self.clock.seconds() + self.limits.idle_time
+
+    # -- writing and back-pressure -------------------------------------------------------
+
+    def _transport_write(self, data: bytes) -> None:
+        if self._queued:
+            self._enqueue((data,))
+        else:
+            self.transport.write(data)  # type: ignore[union-attr]
+
+    def _send(self, pieces: Sequence[bytes], size: int) -> None:
+        if not self._queued and not self._paused and size <= SMALL:
+            self.transport.write(b"".join(pieces))  # type: ignore[union-attr]
+            return
+        self._enqueue(pieces)
+        self._pump()
+        if self._queued and self._producer is not None and not self._paused:
+            self._producer.pauseProducing()
+
+    def _enqueue(self, pieces: Sequence[bytes]) -> None:
+        for piece in pieces:
+            if piece:
+                self._queue.append(memoryview(piece))
+                self._queued += len(piece)
+
+    def _pump(self) -> None:
+        """Give the transport slices until it has enough."""
+        queue = self._queue
+        while queue and not self._paused:
+            batch: list[memoryview] = []
+            room = SLICE
+            while queue and room:
+                piece = queue[0]
+                if len(piece) <= room:
+                    queue.popleft()
+                else:
+                    piece, queue[0] = piece[:room], piece[room:]
+                batch.append(piece)
+                room -= len(piece)
+            self._queued -= SLICE - room
+            self.transport.write(b"".join(batch))  # type: ignore[union-attr]
+
+    def pauseProducing(self) -> None:
+        """Called by the transport when it has enough."""
+        if not self._paused:
+            self._paused = True
+            self.stalled = self.clock.seconds()
+            if self._producer is not None:
+                self._producer.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """Called by the transport when all it had is with the operating system."""
+        self._paused = False
+        self.stalled = NEVER
+        self._pump()
+        if self._queued:
+            return
+        if self._ended:
+            self._answered()
+        elif self._producer is not None and not self._paused:
+            self._producer.resumeProducing()
+        elif self._buffer and not self._advancing:
+            self._advance()
+
+    def stopProducing(self) -> None:
+        """Called by the transport when it is gone; `connectionLost` follows."""
+
+    def register_producer(self, producer: IPushProducer) -> None:
+        self._producer = producer
+        if self._paused or self._queued:
+            producer.pauseProducing()
+
+    def unregister_producer(self) -> None:
+        self._producer = None
+
+    def backlog(self) -> int:
+        # How much the transport itself holds is not told; when it is full it is a slice.
+        return self._queued + (SLICE if self._paused else 0)
+
+    # -- leaving HTTP --------------------------------------------------------------------
+
+    def upgrade(self, protocol: IProtocol) -> None:
+        transport: Any = self.transport
+        if self._left or self._queued:
+            raise RuntimeError("Upgrade after the body was read and before anything is written.")
+        transport.unregisterProducer()
+        self._set_reading(True)
+        self.phase = UPGRADED
+        self.deadline = self.stalled = NEVER
+        self._request = None
+        read_ahead, self._buffer = self._buffer, b""
+        self.dataReceived = protocol.dataReceived  # type: ignore[method-assign]
+        self.connectionLost = self._successor_lost(protocol)  # type: ignore[method-assign]
+        protocol.makeConnection(transport)
+        if read_ahead:
+            protocol.dataReceived(read_ahead)
+
+    def _successor_lost(self, protocol: IProtocol) -> Callable[[Failure], None]:
+        def lost(reason: Failure) -> None:
+            self.factory.closed(self)
+            protocol.connectionLost(reason)
+
+        return lost
+
+
+@implementer(IProtocolNegotiationFactory)
+class HTTP1Factory(Factory):
+    """One listener's connections: their number, their time, their end.
+
+    :param site: what answers.
+    :param clock: of the deadlines.
+    :param limits: the bounds of this listener.
+    :param now: the wall clock, for the Date header, in seconds since the epoch.
+    """
+
+    noisy = False
+
+    def __init__(
+        self,
+        site: Site,
+        clock: IReactorTime,
+        limits: Limits | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self.site = site
+        self.clock = clock
+        self.limits = limits or Limits()
+        self.counters: Counters = site.counters
+        self.connections: set[HTTP1Connection] = set()
+        self.draining = False
+        self.date_line = b""
+        self._now = now
+        self._sweep_call: Any = None
+        self._drained: list[Deferred[None]] = []
+
+    def acceptableProtocols(self) -> list[bytes]:
+        """What is offered in the TLS handshake (ALPN)."""
+        return [b"http/1.1"]
+
+    def buildProtocol(self, addr: IAddress | None) -> HTTP1Connection | None:
+        """Accept a connection, turn it away politely, or, far beyond the limit, at once."""
+        if self.draining or len(self.connections) >= self.limits.connections + COURTESY:
+            self.counters.connections_refused += 1
+            return None
+        return HTTP1Connection(self)
+
+    def opened(self, connection: HTTP1Connection) -> None:
+        """Called by a connection when it is made."""
+        self.connections.add(connection)
+        self.counters.connections += 1
+        if self._sweep_call is None:
+            self._sweep()
+        if len(self.connections) > self.limits.connections:
+            connection.refuse(refusals.TOO_MANY_CONNECTIONS)
+
+    def closed(self, connection: HTTP1Connection) -> None:
+        """Called by a connection when it is lost."""
+        self.connections.discard(connection)
+        if not self.connections:
+            self._all_closed()
+
+    def drain(self) -> Deferred[None]:
+        """Take no more requests and finish those being answered.
+
+        :return: fires when the last connection has ended; answers that never end by
+            themselves must be ended by who makes them.
+        """
+        self.draining = True
+        drained: Deferred[None] = Deferred()
+        self._drained.append(drained)
+        for connection in list(self.connections):
+            connection.drain()
+        if not self.connections:
+            self._all_closed()
+        return drained
+
+    def _all_closed(self) -> None:
+        if self._sweep_call is not None:
+            self._sweep_call.cancel()
+            self._sweep_call = None
+        waiting, self._drained = self._drained, []
+        for deferred in waiting:
+            deferred.callback(None)
+
+    def _sweep(self) -> None:
+        """Look at every connection's deadline; once a second is exact enough for all."""
+        self._sweep_call = self.clock.callLater(SWEEP, self._sweep)
+        self.date_line = b"Date: %b\r\n" % datetimeToString(self._now())
+        now = self.clock.seconds()
+        patience = now - self.limits.write_time
+        for connection in list(self.connections):
+            if connection.deadline <= now or connection.stalled <= patience:
+                connection.overdue(now)

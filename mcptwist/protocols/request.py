@@ -1,0 +1,610 @@
+"""One HTTP request, and the way back to whoever sent it.
+
+A :class:`Request` is what resources are given, whichever version of HTTP it came by. It provides
+Twisted's ``IRequest`` for ordinary resources (klein, prometheus, static files), and a shorter
+way for our own, which does not build what nobody asks for: see :meth:`Request.header`,
+:meth:`Request.receive_body`, :meth:`Request.respond`, :meth:`Request.start`.
+
+It writes through :class:`IHTTPStream`, the seam between requests and the wires: an HTTP/1.1
+connection provides it for the request it is answering, an HTTP/2 stream for its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress, IProtocol, IPushProducer, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web import http
+from twisted.web.http_headers import Headers
+from twisted.web.resource import IResource
+from twisted.web.server import NOT_DONE_YET, UnsupportedMethod
+from twisted.web.server import Request as StockRequest
+from zope.interface import Attribute, Interface
+
+from mcptwist.protocols import refusals
+from mcptwist.protocols.refusals import Refusal
+
+__all__ = ["IAsksEarly", "IHTTPStream", "Request", "RequestHead"]
+
+HeaderList = Sequence[tuple[bytes, bytes]]
+Body = bytes | Sequence[bytes]
+
+
+class IAsksEarly(Interface):
+    """Marks a resource whose ``render`` is called as soon as the headers are complete.
+
+    Such a resource asks for the body with :meth:`Request.receive_body`, or answers without it.
+    """
+
+
+class RequestHead(Protocol):
+    """What a wire tells about a request before its body.
+
+    :class:`mcptwist.protocols.http1syntax.Head` says what each attribute means; `length` is
+    negative when nobody told it beforehand.
+    """
+
+    method: bytes
+    uri: bytes
+    path: bytes
+    headers: dict[bytes, bytes]
+    repeated: list[tuple[bytes, bytes]] | None
+    length: int
+    minor: int
+
+
+class IHTTPStream(Interface):
+    """The way back for one request: what a wire offers to the request it carries.
+
+    The stream calls ``request.body_received(data, last)`` with the body, after
+    :meth:`resume_body`, and ``request.lost(reason)`` when the far end goes away before the
+    answer is finished.
+    """
+
+    connection = Attribute("What carries the stream; shared by all requests that came by it.")
+    counters = Attribute("The listener's Counters.")
+    clock = Attribute("IReactorTime.")
+    peer = Attribute("IAddress of the far end.")
+    host = Attribute("IAddress of our end.")
+    is_secure = Attribute("Whether the connection is encrypted: bool.")
+
+    def respond(status: int, headers: HeaderList, pieces: Sequence[bytes], close: bool) -> None:
+        """Send a whole answer and end it.
+
+        :param close: close the connection after it.
+        :raises ValueError: a header contains a line break or NUL; nothing was sent.
+        """
+
+    def start(status: int, headers: HeaderList, length: int | None) -> None:
+        """Send the head of an answer now; the body follows.
+
+        :param length: of the body in bytes, None when unknown.
+        :raises ValueError: as :meth:`respond`.
+        """
+
+    def write(pieces: Sequence[bytes]) -> None:
+        """Send more of the body; large pieces are not copied but sent in slices."""
+
+    def finish() -> None:
+        """The body is complete."""
+
+    def abort() -> None:
+        """Give the answer up so that the far end notices that it is not whole."""
+
+    def resume_body() -> None:
+        """Deliver the request's body (and ask for it, where it waits to be asked)."""
+
+    def pause_body() -> None:
+        """Stop delivering until `resume_body`."""
+
+    def register_producer(producer: IPushProducer) -> None:
+        """Pause and resume what makes the body, as the far end takes it."""
+
+    def unregister_producer() -> None:
+        """The body is not made by a producer any more."""
+
+    def backlog() -> int:
+        """Bytes accepted from the request and not yet given to the operating system."""
+
+    def upgrade(protocol: IProtocol) -> None:
+        """Hand the connection, and what was read ahead, to another protocol for good.
+
+        :raises RuntimeError: the stream shares its connection with others.
+        """
+
+
+class _Pulled:
+    """A push producer around a pull producer: pulls once per reactor turn while allowed."""
+
+    def __init__(self, producer: Any, clock: IReactorTime) -> None:
+        self._producer = producer
+        self._clock = clock
+        self._call: Any = None
+        self.resumeProducing()
+
+    def resumeProducing(self) -> None:
+        if self._call is None:
+            self._call = self._clock.callLater(0, self._pull)
+
+    def pauseProducing(self) -> None:
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+
+    def stopProducing(self) -> None:
+        self.pauseProducing()
+        self._producer.stopProducing()
+
+    def _pull(self) -> None:
+        self._call = self._clock.callLater(0, self._pull)
+        self._producer.resumeProducing()
+
+
+class Request(StockRequest):
+    """A request as its resource sees it.
+
+    It is Twisted's request with everything costly put off until asked for: ``requestHeaders``,
+    ``args``, cookies and ``responseHeaders`` do not exist before they are touched. Multipart
+    forms are not parsed into ``args``.
+
+    :ivar method: the method, upper case.
+    :ivar uri: the target in origin form, path and query.
+    :ivar path: the target without its query.
+    :ivar content_length: of the body; negative when it was not told beforehand.
+    :ivar answer_headers: headers every answer to this request carries, whoever makes it; None
+        or a list to append to.
+    :ivar on_lost: called once with the reason when the client goes away before the answer is
+        finished.
+    """
+
+    _log = Logger()
+
+    answer_headers: list[tuple[bytes, bytes]] | None = None
+    on_lost: Callable[[Failure], None] | None = None
+    sitepath: Sequence[bytes] = ()
+
+    _open = True
+    _producer: Any = None
+    _notifications: list[Deferred[None]] | None = None
+    _body: BytesIO | None = None
+    _body_limit = 0
+    _body_done: Callable[[bytes], None] | None = None
+
+    def __init__(self, stream: Any, head: RequestHead) -> None:
+        # The stock __init__ builds what is lazy here; nothing of it is needed.
+        self._stream = stream
+        self._headers = head.headers
+        self._repeated = head.repeated
+        self.method = head.method
+        self.uri = head.uri
+        self.path = head.path
+        self.content_length = head.length
+        self._minor = head.minor
+
+    # -- what was asked ------------------------------------------------------------------
+
+    def header(self, name: bytes) -> bytes | None:
+        """The value of a header by its lower-case name; of several, the last."""
+        return self._headers.get(name)
+
+    def header_values(self, name: bytes) -> list[bytes]:
+        """All values of a header by its lower-case name, in order."""
+        if self._repeated is not None:
+            return [value for field, value in self._repeated if field == name]
+        value = self._headers.get(name)
+        return [] if value is None else [value]
+
+    @property
+    def raw_headers(self) -> list[tuple[bytes, bytes]]:
+        """All headers in order, names in lower case."""
+        return list(self._headers.items() if self._repeated is None else self._repeated)
+
+    @property
+    def connection(self) -> Any:
+        """What carries the request; several requests may share it."""
+        return self._stream.connection
+
+    @property
+    def client_address(self) -> IAddress:
+        """The address of the far end."""
+        address: IAddress = self.client
+        return address
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether the request came over an encrypted connection."""
+        return bool(self._forceSSL or self._stream.is_secure)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether an answer is still possible: not finished, and the client is there."""
+        return self._open
+
+    # -- its body ------------------------------------------------------------------------
+
+    def receive_body(self, limit: int, done: Callable[[bytes], None]) -> None:
+        """Ask for the body; `done` gets all of it, at once when it is already here.
+
+        :param limit: bytes; a longer body is refused with 413 and `done` is not called.
+        :param done: never called if the client leaves before the body is complete.
+        """
+        if not self._open:
+            return
+        length = self.content_length
+        if length > limit:
+            self.refuse(refusals.BODY_TOO_LARGE, close=True)
+        elif length == 0:
+            done(b"")
+        else:
+            self._body_limit = limit
+            self._body_done = done
+            self._stream.resume_body()
+
+    def body_received(self, data: bytes, last: bool) -> None:
+        """Called by the stream with each piece of the body; `last` ends it."""
+        done = self._body_done
+        if done is None:
+            return
+        body = self._body
+        size = len(data) if body is None else body.tell() + len(data)
+        if size > self._body_limit:
+            self._body_done = self._body = None
+            self.refuse(refusals.BODY_TOO_LARGE, close=True)
+            return
+        if body is None and not last:
+            body = self._body = BytesIO()
+        if body is not None:
+            body.write(data)
+        if last:
+            self._body_done = self._body = None
+            # getvalue() of a BytesIO written in order shares its bytes: no second copy.
+            self._guarded(done, data if body is None else body.getvalue())
+
+    def _guarded(self, call: Callable[..., object], *arguments: object) -> None:
+        try:
+            call(*arguments)
+        except Exception:
+            self.processingFailed(Failure())
+
+    # -- the answer, the short way -------------------------------------------------------
+
+    def respond(self, status: int, headers: HeaderList, body: Body) -> None:
+        """Send a whole answer and finish.
+
+        :param headers: without those of the framing: Content-Length, Connection and Date are
+            added.
+        :param body: bytes, or pieces that are sent one after another without being joined.
+        :raises ValueError: a header contains a line break; nothing was sent.
+        :raises RuntimeError: the request was answered before.
+        """
+        self._respond(status, headers, body, close=False)
+
+    def refuse(self, refusal: Refusal, close: bool = False) -> None:
+        """Say no: JSON with a stable code, counted.
+
+        :param close: close the connection as well.
+        """
+        if not self._open:
+            return
+        self._stream.counters.count(refusal)
+        headers = [(b"Content-Type", b"application/json"), *refusal.headers]
+        self._respond(refusal.status, headers, refusal.body(), close)
+
+    def _respond(self, status: int, headers: HeaderList, body: Body, close: bool) -> None:
+        if not self._may_answer():
+            return
+        if self.startedWriting:
+            raise RuntimeError("The answer has been started; use write() and finish().")
+        if self.answer_headers:
+            headers = [*headers, *self.answer_headers]
+        self.code = status
+        pieces = (body,) if isinstance(body, bytes) else body
+        self._open = False
+        try:
+            self._stream.respond(status, headers, pieces, close)
+        except ValueError:
+            self._open = True
+            raise
+        self.startedWriting = self.finished = 1
+        if self._notifications is not None:
+            self._notify(None)
+
+    def start(self, status: int, headers: HeaderList, length: int | None = None) -> None:
+        """Send the head of an answer whose body follows by :meth:`write`.
+
+        :param length: of the body in bytes when it is known.
+        :raises ValueError: a header contains a line break; nothing was sent.
+        """
+        if not self._may_answer():
+            return
+        if self.startedWriting:
+            raise RuntimeError("The answer has been started.")
+        if self.answer_headers:
+            headers = [*headers, *self.answer_headers]
+        self._stream.start(status, headers, length)
+        self.code = status
+        self.startedWriting = 1
+
+    @property
+    def backlog(self) -> int:
+        """Bytes of the answer not yet given to the operating system."""
+        return int(self._stream.backlog()) if self._open else 0
+
+    def upgrade(self, protocol: IProtocol) -> None:
+        """Give the connection to another protocol, for good; the request ends here.
+
+        The protocol is connected to the transport and gets whatever the client sent after
+        this request. It answers the request itself (``101 Switching Protocols``).
+        """
+        if not self._may_answer():
+            return
+        self._open = False
+        self._stream.upgrade(protocol)
+
+    def _may_answer(self) -> bool:
+        """Whether there is someone to answer; answering twice is a mistake in the resource."""
+        if self.finished:
+            raise RuntimeError("The request has been answered.")
+        return self._open
+
+    # -- what the stream tells -----------------------------------------------------------
+
+    def lost(self, reason: Failure) -> None:
+        """Called by the stream when the client went away before the answer was finished."""
+        if not self._open:
+            return
+        self._open = False
+        self._disconnected = True
+        self._body = self._body_done = None
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            self._guarded_loss(producer.stopProducing)
+        if self.on_lost is not None:
+            self._guarded_loss(self.on_lost, reason)
+        if self._notifications is not None:
+            self._notify(reason)
+
+    def _guarded_loss(self, call: Callable[..., object], *arguments: object) -> None:
+        try:
+            call(*arguments)
+        except Exception:
+            self._log.failure("told of a lost client, {call} failed", call=call)
+
+    def _notify(self, reason: Failure | None) -> None:
+        waiting, self._notifications = self._notifications or [], None
+        for deferred in waiting:
+            if reason is None:
+                deferred.callback(None)
+            else:
+                deferred.errback(reason)
+
+    # -- the answer, the stock way -------------------------------------------------------
+
+    def write(self, data: Body) -> None:
+        """Send more of the body; the first call sends the head from ``responseHeaders``.
+
+        :param data: bytes or pieces; large ones are not copied.
+        """
+        if not self._may_answer():
+            return
+        if not self.startedWriting:
+            self._start_stock()
+        self._stream.write((data,) if isinstance(data, bytes) else data)
+
+    def finish(self) -> None:
+        """The answer is complete."""
+        if not self._may_answer():
+            return
+        if not self.startedWriting:
+            self._start_stock()
+        if self._producer is not None:
+            self.unregisterProducer()
+        self._open = False
+        self.finished = 1
+        self._stream.finish()
+        if self._notifications is not None:
+            self._notify(None)
+
+    def _start_stock(self) -> None:
+        headers, length = self._stock_headers()
+        if not self._names(headers, b"content-type") and self._has_content(length):
+            headers.append((b"Content-Type", self.defaultContentType or b"text/html"))
+        self.start(self.code, headers, length)
+
+    def _has_content(self, length: int | None) -> bool:
+        return length != 0 and self.code not in http.NO_BODY_CODES
+
+    @staticmethod
+    def _names(headers: HeaderList, name: bytes) -> bool:
+        return any(field.lower() == name for field, _ in headers)
+
+    def _stock_headers(self) -> tuple[list[tuple[bytes, bytes]], int | None]:
+        """The headers a stock resource has set, without the framing's own; and the length."""
+        length: int | None = None
+        headers: list[tuple[bytes, bytes]] = []
+        made = self.__dict__.get("responseHeaders")
+        for name, values in made.getAllRawHeaders() if made is not None else ():
+            lower = name.lower()
+            if lower == b"content-length":
+                length = int(values[-1])
+            elif lower not in _FRAMING:
+                headers.extend((name, value) for value in values)
+        if self.lastModified is not None and not self._names(headers, b"last-modified"):
+            headers.append((b"Last-Modified", http.datetimeToString(self.lastModified)))
+        if self.etag is not None and not self._names(headers, b"etag"):
+            headers.append((b"ETag", self.etag))
+        headers.extend((b"Set-Cookie", cookie) for cookie in self.__dict__.get("cookies", ()))
+        return headers, length
+
+    def render(self, resource: IResource) -> None:
+        """Let a resource answer: bytes, or NOT_DONE_YET and later by itself."""
+        try:
+            body = resource.render(self)
+        except UnsupportedMethod as error:
+            self._render_unsupported(resource, error)
+            return
+        if body is NOT_DONE_YET:
+            return
+        if not isinstance(body, bytes):
+            raise TypeError(f"{resource!r} rendered {type(body).__name__}, not bytes")
+        self._answer(body)
+
+    def _answer(self, body: bytes) -> None:
+        if not self._open:
+            return
+        if self.startedWriting:
+            self.write(body)
+            self.finish()
+            return
+        headers, length = self._stock_headers()
+        if self.method == b"HEAD" and not body and length is not None:
+            self.start(self.code, headers, length)
+            self.finish()
+            return
+        if not self._names(headers, b"content-type") and self._has_content(len(body)):
+            headers.append((b"Content-Type", self.defaultContentType or b"text/html"))
+        self.respond(self.code, headers, body)
+
+    def _render_unsupported(self, resource: IResource, error: UnsupportedMethod) -> None:
+        allowed = list(error.allowedMethods)
+        if self.method == b"HEAD" and b"GET" in allowed:
+            # RFC 9110 section 9.3.2: HEAD is GET without the body, which the stream withholds.
+            self.method = b"GET"
+            body = resource.render(self)
+            self.method = b"HEAD"
+            if body is not NOT_DONE_YET:
+                self._answer(body)
+            return
+        refusal = refusals.METHOD_NOT_ALLOWED
+        self.refuse(
+            Refusal(
+                refusal.status,
+                refusal.code,
+                refusal.message,
+                ((b"Allow", b", ".join(sorted(allowed))),),
+            )
+        )
+
+    def processingFailed(self, reason: Failure) -> Failure:
+        """Called when a resource raised: it is logged, and the client learns only that."""
+        self._log.failure(
+            "no answer to {method} {path}", reason, method=self.method, path=self.path
+        )
+        self._stream.counters.failures += 1
+        if self._open and self.startedWriting:
+            self._stream.abort()
+        else:
+            self.answer_headers = None if self._open else self.answer_headers
+            self.refuse(refusals.INTERNAL_ERROR)
+        return reason
+
+    def notifyFinish(self) -> Deferred[None]:
+        """A Deferred that fires when the answer is finished, or fails when the client left."""
+        deferred: Deferred[None] = Deferred()
+        if self._notifications is None:
+            self._notifications = []
+        self._notifications.append(deferred)
+        return deferred
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """Let `producer` make the body, as fast as the client takes it."""
+        if self._producer is not None:
+            raise ValueError(f"{self._producer!r} is registered already.")
+        if not self._open:
+            producer.stopProducing()
+            return
+        if not self.startedWriting:
+            self._start_stock()
+        self._producer = producer if streaming else _Pulled(producer, self._stream.clock)
+        self._stream.register_producer(self._producer)
+
+    def unregisterProducer(self) -> None:
+        """The producer has made all it had."""
+        producer, self._producer = self._producer, None
+        if isinstance(producer, _Pulled):
+            producer.pauseProducing()
+        if producer is not None and self._open:
+            self._stream.unregister_producer()
+
+    # -- what stock resources ask for, built when they ask -------------------------------
+
+    def getHeader(self, key: Any) -> Any:
+        """A header by name, of the type the name has."""
+        made = self.__dict__.get("requestHeaders")
+        if made is not None:  # it may have been changed, as setHost() does
+            values = made.getRawHeaders(key)
+            return values[-1] if values else None
+        if isinstance(key, bytes):
+            return self._headers.get(key.lower())
+        value = self._headers.get(key.lower().encode("iso-8859-1"))
+        return None if value is None else value.decode("iso-8859-1")
+
+    def isSecure(self) -> bool:
+        """Whether the request came over an encrypted connection."""
+        return self.is_secure
+
+    if not TYPE_CHECKING:  # Twisted declares these as plain attributes
+
+        @cached_property
+        def client(self) -> IAddress:
+            return self._stream.peer
+
+        @cached_property
+        def host(self) -> IAddress:
+            return self._stream.host
+
+        @cached_property
+        def clientproto(self) -> bytes:
+            return b"HTTP/1.%d" % self._minor if self._minor >= 0 else b"HTTP/2"
+
+        @cached_property
+        def requestHeaders(self) -> Headers:
+            headers = Headers()
+            for name, value in self.raw_headers:
+                headers.addRawHeader(name, value)
+            return headers
+
+        @cached_property
+        def responseHeaders(self) -> Headers:
+            return Headers()
+
+        @cached_property
+        def cookies(self) -> list[bytes]:
+            return []
+
+        @cached_property
+        def received_cookies(self) -> dict[bytes, bytes]:
+            pairs = (
+                crumb.split(b"=", 1)
+                for line in self.header_values(b"cookie")
+                for crumb in line.split(b";")
+                if b"=" in crumb
+            )
+            return {name.strip(): value.strip() for name, value in pairs}
+
+        @cached_property
+        def args(self) -> dict[bytes, list[bytes]]:
+            args = http.parse_qs(self.uri.partition(b"?")[2], keep_blank_values=True)
+            kind = (self.header(b"content-type") or b"").partition(b";")[0].strip().lower()
+            if self.method == b"POST" and kind == _FORM and self.content is not None:
+                form = http.parse_qs(self.content.getvalue(), keep_blank_values=True)
+                for name, values in form.items():
+                    args.setdefault(name, []).extend(values)
+            return args
+
+        @cached_property
+        def _adapterCache(self) -> dict[str, object]:
+            return {}
+
+
+_FORM = b"application/x-www-form-urlencoded"
+#: What the stream says itself (RFC 9110 section 7.6.1, and the Date and Server headers).
+_FRAMING = frozenset(
+    [b"connection", b"keep-alive", b"transfer-encoding", b"upgrade", b"trailer", b"date", b"server"]
+)
