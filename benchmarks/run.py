@@ -55,7 +55,7 @@ class Plans:
         options = self.options
         with self.start() as peer:
             # A runtime with a compiler needs a while to get going.
-            self._warm(peer, revision, seconds=min(2, options.seconds))
+            self._warm(peer, revision, seconds=0.5 if peer.spec.get("role") == "ours" else 3)
             for sessions in options.sessions:
                 yield peer.load(
                     "calls",
@@ -166,7 +166,7 @@ def rounds(options):
     until = time.monotonic() + options.minutes * 60
     for number in range(1, options.rounds + 1):
         for name, spec in chosen(options).items():
-            for plan in options.plans:
+            for plan in sorted(set(options.plans) & set(spec.get("plans", PLANS)), key=PLANS.index):
                 if time.monotonic() > until:
                     print(f"stopped after {options.minutes} minutes, as asked", flush=True)
                     return

@@ -2,6 +2,8 @@
 
 import asyncio
 from enum import IntEnum
+from functools import lru_cache
+from typing import NamedTuple
 
 from load import Failure
 
@@ -62,6 +64,35 @@ class Stage(IntEnum):
 
 
 HEAD, SIZED, CHUNK_SIZE, CHUNK, CHUNK_END, TRAILER, ENDLESS = Stage
+
+
+class Head(NamedTuple):
+    """What the head of an answer says about what follows it."""
+
+    status: int
+    keep: bool  # whether the connection is for further exchanges
+    streams: bool  # whether the body is a stream of events
+    stage: Stage  # how the body is framed; HEAD where there is none
+    length: int
+
+
+@lru_cache(256)
+def parsed(headers):
+    """The `Head` of these bytes.  Kept, since a server's answers mostly have the same."""
+    low = headers.lower()
+    status = int(low[9:12])
+    keep = b"\r\nconnection: close" not in low
+    streams = b"\r\ncontent-type: text/event-stream" in low
+    at = low.find(b"\r\ncontent-length:")
+    if b"\r\ntransfer-encoding: chunked" in low:
+        return Head(status, keep, streams, CHUNK_SIZE, 0)
+    if at >= 0:
+        end = low.find(b"\r\n", at + 17)
+        length = int(low[at + 17 : end if end >= 0 else None])
+        return Head(status, keep, streams, SIZED if length else HEAD, length)
+    if status in (202, 204, 304):
+        return Head(status, keep, streams, HEAD, 0)
+    return Head(status, False, streams, ENDLESS, 0)
 
 
 class Connection(asyncio.Protocol):
@@ -156,30 +187,17 @@ class Connection(asyncio.Protocol):
             self._finish()
 
     def _head(self):
-        low = self.headers.lower()
-        self.status = int(low[9:12])
-        if 100 <= self.status < 200 and self.status != 101:
+        status, self.keep, streams, stage, self.left = parsed(self.headers)
+        self.status = status
+        if 100 <= status < 200 and status != 101:
             return
-        self.keep = b"\r\nconnection: close" not in low
         self.pieces = []
-        streams = b"\r\ncontent-type: text/event-stream" in low
         self.events = EventStream(self.on_message) if streams else None
         if self.on_head:
-            self.on_head(self.status)
-        at = low.find(b"\r\ncontent-length:")
-        if b"\r\ntransfer-encoding: chunked" in low:
-            self.stage = CHUNK_SIZE
-        elif at >= 0:
-            end = low.find(b"\r\n", at + 17)
-            self.left = int(low[at + 17 : end if end >= 0 else None])
-            self.stage = SIZED
-            if not self.left:
-                self._finish()
-        elif self.status in (202, 204, 304):
+            self.on_head(status)
+        self.stage = stage
+        if stage is HEAD:
             self._finish()
-        else:
-            self.keep = False
-            self.stage = ENDLESS
 
     def _body(self, piece):
         if self.events:
