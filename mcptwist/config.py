@@ -451,9 +451,7 @@ def override_listen(loaded: Loaded, listen: Sequence[str]) -> Loaded:
 
 
 def exit_code(loaded: Loaded) -> int:
-    """0 when all is well, 1 when some server cannot be used, 2 when the daemon would not start."""
-    if loaded.config is None:
-        return 2
+    """What ``mcptwist check`` ends with: 0 when there is no mistake, 1 when there is one."""
     return 1 if loaded.mistakes else 0
 
 

@@ -41,14 +41,9 @@ _PLAIN_ENDPOINTS = frozenset({"tcp", "tcp6", "unix"})
 def _endpoint_problem(description: str) -> tuple[str, str]:
     """What is wrong with an endpoint's description, and what would be right; nothing is opened."""
     kind, _, rest = description.partition(":")
-    bare = _HOST_AND_PORT.match(description)
-    if bare and kind not in _PLAIN_ENDPOINTS:
-        host = bare["host"] or "127.0.0.1"
-        return "is no endpoint", f'"tcp:{bare["port"]}:interface={host}"'
-    if kind not in {*_PLAIN_ENDPOINTS, "ssl"} and kind not in _plugin_endpoints():
-        return f"is an endpoint of the unknown kind {shown(kind)}", _AN_ENDPOINT
     if kind not in _PLAIN_ENDPOINTS:
-        return "", ""
+        is_known = kind == "ssl" or kind in _plugin_endpoints()
+        return ("", "") if is_known else _unknown_endpoint(description, kind)
     try:
         serverFromString(object(), description)  # type: ignore[no-untyped-call]
     except Exception:  # each parser of endpoints fails in its own way
@@ -57,6 +52,13 @@ def _endpoint_problem(description: str) -> tuple[str, str]:
     if kind != "unix" and not (port.isdecimal() and int(port) < 65536):
         return "has no port from 0 to 65535", _AN_ENDPOINT
     return "", ""
+
+
+def _unknown_endpoint(description: str, kind: str) -> tuple[str, str]:
+    bare = _HOST_AND_PORT.match(description)
+    if bare:
+        return "is no endpoint", f'"tcp:{bare["port"]}:interface={bare["host"] or "127.0.0.1"}"'
+    return f"is an endpoint of the unknown kind {shown(kind)}", _AN_ENDPOINT
 
 
 def _plugin_endpoints() -> frozenset[str]:
