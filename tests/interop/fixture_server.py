@@ -351,6 +351,7 @@ async def tool_with_progress(call: Call) -> Any:
 
 @tool("test_reconnection", "Has its stream closed half way, where the transport can")
 async def reconnection(call: Call) -> Any:
+    await call.log("This makes the answer a stream, if it was not one yet")
     if call.ctx.close_sse_stream is not None:
         await call.ctx.close_sse_stream()
     await anyio.sleep(0.1)
