@@ -76,7 +76,7 @@ def blob(size):
 def text_of(params):
     """The text that a tools/call asks for, as JSON."""
     name = params.get("name")
-    arguments = params.get("arguments") or {}
+    arguments = params.get("arguments", {})
     try:
         if name == "echo":
             return _quote(arguments["text"])
@@ -129,8 +129,8 @@ def acknowledged(ident):
 
 def said(message):
     """The line that answers one request; None where there is nothing to say yet."""
-    ident, method, params = message["id"], message["method"], message.get("params") or {}
-    revision = (params.get("_meta") or {}).get(REVISION)
+    ident, method, params = message["id"], message["method"], message.get("params", {})
+    revision = params["_meta"].get(REVISION) if "_meta" in params else None
     if revision not in (None, MODERN):
         data = {"supported": [MODERN], "requested": revision}
         raise Refusal(UNSUPPORTED_REVISION, "Unsupported protocol version", data)
@@ -155,7 +155,7 @@ def answer(line):
             message = _loads(line)
         except ValueError:
             raise Refusal(PARSE_ERROR, "Parse error") from None
-        if not isinstance(message, dict):
+        if not isinstance(message, dict) or not isinstance(message.get("params", {}), dict):
             raise Refusal(INVALID_REQUEST, "Invalid Request")
         if "id" not in message or "method" not in message:
             return None  # a notification, or an answer to something never asked
@@ -188,7 +188,7 @@ def write(text):
 def serve():
     """Answer until stdin ends."""
     for some in lines():
-        answers = [said for line in some if line and (said := answer(line)) is not None]
+        answers = [text for line in some if line and (text := answer(line)) is not None]
         if answers:
             answers.append("")
             write("\n".join(answers))

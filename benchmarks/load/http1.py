@@ -124,6 +124,10 @@ class Connection(asyncio.Protocol):
         :param on_end: called with ``(status, error)``; ``error`` is None or a `Failure`.
         """
         self.on_message, self.on_end = on_message, on_end
+        if not self.open:
+            lost = Failure("connection lost")
+            asyncio.get_running_loop().call_soon(on_end, 0, lost)
+            return
         self.busy = True
         self.transport.write(request)
 

@@ -39,6 +39,9 @@ class Session:
         """Connect, and shake hands where the transport's era has that."""
         raise NotImplementedError
 
+    async def reconnect(self):
+        """See to a connection for the next call: a server may close one that is idle."""
+
     def call(self, ident, done):
         """Make a call.
 
@@ -60,7 +63,8 @@ class Session:
             done(self.answer, error)
 
     async def acall(self, ident):
-        """As ``call``, awaited, and the answer checked."""
+        """As ``call``, awaited, and the answer checked; reconnects first where need be."""
+        await self.reconnect()
         waiter = asyncio.get_running_loop().create_future()
 
         def done(answer, error):
@@ -133,17 +137,17 @@ class Streamable(Session):
         self.revision = answer["result"]["protocolVersion"]
         ident = self.connection.header(b"mcp-session-id")
         self.session_id = ident.decode() if ident else None
-        await self._reopen()
+        await self.reconnect()
         status, messages = await self._exchange(INITIALIZED)
         if status not in ACCEPTED:
             raise Failure(refused("initialized", status, messages))
-        await self._reopen()
+        await self.reconnect()
 
     async def _exchange(self, body):
         request = self.target.post(body, self._headers())
         return await self.connection.exchange(request, self.target.timeout)
 
-    async def _reopen(self):
+    async def reconnect(self):
         if not self.connection.open:
             self.connection = await self.target.connect()
 
@@ -206,7 +210,7 @@ class Streamable(Session):
     async def close(self):
         if self.session_id:
             with contextlib.suppress(Failure, OSError, asyncio.TimeoutError):
-                await self._reopen()
+                await self.reconnect()
                 farewell = self.target.head("DELETE", extra=self._headers())
                 await self.connection.exchange(farewell, 5)
         self.abort()
@@ -261,6 +265,9 @@ class HttpSse(Session):
         status, _ = await self.connection.exchange(request, self.target.timeout)
         if status not in ACCEPTED:
             raise Failure(f"post: {status}")
+        await self.reconnect()
+
+    async def reconnect(self):
         if not self.connection.open:
             self.connection = await self.target.connect()
 
