@@ -110,20 +110,21 @@ def _table(pairs: list[tuple[str, Any]]) -> Table:
     return table
 
 
-# An unclosed comment runs to the end of the text, so that no text makes this pattern look twice.
-_STRING_OR_COMMENT = re.compile(r'"(?:[^"\\\n]|\\.)*+"?|//[^\n]*|/\*(?:.*?\*/|.*)', re.DOTALL)
-_STRING_OR_TRAILING_COMMA = re.compile(r'"(?:[^"\\\n]|\\.)*+"?|,(?=[ \t\r\n]*+[}\]])', re.DOTALL)
+# What the first group finds is kept, all else that is found becomes blanks. An unclosed comment runs
+# to the end of the text, so that no text makes these patterns look twice.
+_STRING = r'"(?:[^"\\\n]|\\.)*+"?'
+_COMMENT = re.compile(rf"({_STRING})|//[^\n]*|/\*(?:.*?\*/|.*)", re.DOTALL)
+# A comma after a bracket or another comma ends no item: it is kept, for json to complain about.
+_TRAILING_COMMA = re.compile(rf"({_STRING}|[\[{{:,][ \t\r\n]*+,)|,(?=[ \t\r\n]*+[}}\]])", re.DOTALL)
 
 
 def _without_comments(text: str) -> str:
     """JSON without comments and trailing commas; all else stays on its line and column."""
-    text = _STRING_OR_COMMENT.sub(_string_or_blank, text)
-    return _STRING_OR_TRAILING_COMMA.sub(_string_or_blank, text)
+    return _TRAILING_COMMA.sub(_kept_or_blank, _COMMENT.sub(_kept_or_blank, text))
 
 
-def _string_or_blank(match: re.Match[str]) -> str:
-    found = match[0]
-    return found if found.startswith('"') else re.sub(r"[^\n]", " ", found)
+def _kept_or_blank(match: re.Match[str]) -> str:
+    return match[0] if match[1] is not None else re.sub(r"[^\n]", " ", match[0])
 
 
 def _where(line: int, column: int) -> str:

@@ -93,6 +93,9 @@ def _restart(place: Place, value: Any) -> Restart | None:
     return found
 
 
+TIMEOUT = 300.0
+TIMEOUT_MAX = 3600.0
+
 #: A bare ``timeout`` above this is in milliseconds.
 LONGEST_TIMEOUT_IN_SECONDS = 3600
 
@@ -130,10 +133,10 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
     ] = Restart()
     timeout: Annotated[
         float, Key(_timeout, "a call may be silent for so long; progress starts it anew", "seconds")
-    ] = 300.0
+    ] = TIMEOUT
     timeout_max: Annotated[
         float, Key(seconds, "a call may take so long, progress or not", "seconds")
-    ] = 3600.0
+    ] = TIMEOUT_MAX
     start_timeout: Annotated[
         float, Key(seconds, "from its start to its first answer", "seconds")
     ] = 60.0
@@ -435,7 +438,7 @@ def read_server(place: Place, name: str, table: Any) -> ServerConfig | None:
         return None
     fields |= {"name": name, "confidential": frozenset(place.ledger.revealed)}
     if kind is RemoteServer:
-        fields["wire"] = _wire(given)
+        fields["wire"] = _wire(place, fields["url"], given.get("type"))
     _settle(place, fields)
     return None if place.ledger.mistakes else kind(**fields)
 
@@ -479,10 +482,16 @@ def _folded_type(value: Any) -> str:
     return value.lower().replace("_", "-") if isinstance(value, str) else ""
 
 
-def _wire(given: Mapping[str, Any]) -> str:
-    if "type" in given:
-        return _TYPES[_folded_type(given["type"])][1]
-    return "websocket" if str(given["url"]).lower().startswith("ws") else "auto"
+def _wire(place: Place, url: str, said: Any) -> str:
+    """What is spoken at an address, of which the type says one thing and the scheme another."""
+    is_websocket = url.lower().startswith("ws")
+    if said is None:
+        return "websocket" if is_websocket else "auto"
+    wire = _TYPES[_folded_type(said)][1]
+    if is_websocket != (wire == "websocket"):
+        schemes = "http:// or https://" if is_websocket else "ws:// or wss://"
+        place.at("type").mistake("does not go with the scheme of url", f"a URL with {schemes}")
+    return wire
 
 
 def _check_keys(place: Place, given: Mapping[str, Any], kind: type[ServerConfig] | None) -> None:
@@ -506,11 +515,11 @@ def _settle(place: Place, fields: dict[str, Any]) -> None:
     """Settle what one key means for another."""
     if "pool" in fields and fields.get("scope") != "pool":
         place.at("pool").mistake("means nothing with this scope", 'scope = "pool"')
-    timeout = fields.get("timeout", 0)
     if "timeout_max" not in fields:
-        longest = next(f.default for f in msgspec.structs.fields(Server) if f.name == "timeout_max")
-        fields["timeout_max"] = max(timeout, longest)
-    elif fields["timeout_max"] < timeout:
+        fields["timeout_max"] = max(TIMEOUT_MAX, fields.get("timeout", TIMEOUT))
+    elif "timeout" not in fields:
+        fields["timeout"] = min(TIMEOUT, fields["timeout_max"])
+    elif fields["timeout_max"] < fields["timeout"]:
         place.at("timeout_max").mistake("is below timeout", "a longer time than timeout")
 
 

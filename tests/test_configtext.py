@@ -53,6 +53,11 @@ class ParseTests(SynchronousTestCase):
         text = '{"a": "http://x/*", // c\n "b": [1, 2,\n], /* , */ "c": ",]",}'
         self.assertEqual(parse(text, "x.json")[1], {"a": "http://x/*", "b": [1, 2], "c": ",]"})
 
+    def test_commas_that_end_nothing(self) -> None:
+        """Only a comma after an item may trail."""
+        for text in ("{,}", "[1,,]", "[ ,]", '{"a":,}', '{"a": 1,,}'):
+            self.mistake(text, "x.json")
+
     def test_repeated_keys_are_remembered(self) -> None:
         """Every key that is there twice, once."""
         _, table = parse('{"a": 1, "b": {"c": 1, "c": 2, "c": 3, "d": 4}, "a": 2}', "x.json")
