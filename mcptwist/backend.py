@@ -200,6 +200,12 @@ class Backend:
             if supervisor.state == UP:
                 supervisor.restart()
 
+    def end_listening(self) -> None:
+        """End all modern subscriptions in good order."""
+        for supervisor in self.supervisors():
+            if supervisor.link is not None:
+                supervisor.link.end_listening()
+
     def in_flight(self) -> int:
         """How many exchanges wait for it."""
         return sum(len(s.link) for s in self.supervisors() if s.link is not None)

@@ -311,6 +311,14 @@ class Asked:
         """Those that have waited too long, with our ids; they stay in the table."""
         return [(id, q.exchange) for id, q in self._waiting.items() if _is_late(q, now)]
 
+    def listening(self) -> list[tuple[MessageId, Exchange]]:
+        """The subscriptions that wait, with our ids."""
+        return [
+            (id, q.exchange)
+            for id, q in self._waiting.items()
+            if q.exchange.request.method == LISTEN
+        ]
+
     def fail_all(self, problem: McpTwistError) -> None:
         """The far end is gone: tell every asker why."""
         questions, self._waiting = list(self._waiting.values()), {}

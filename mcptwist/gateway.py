@@ -85,7 +85,6 @@ class Gateway:
         self.broken = dict(broken or {})
         self.whole = whole
         self._views: dict[str, IView] = {n: ServerView(b) for n, b in self.backends.items()}
-        self.draining: McpTwistError | None = None
 
     def __iter__(self) -> Iterator[Backend]:
         return iter(self.backends.values())
@@ -112,6 +111,11 @@ class Gateway:
     def in_flight(self) -> int:
         """How many exchanges wait for servers."""
         return sum(backend.in_flight() for backend in self)
+
+    def end_listening(self) -> None:
+        """End all modern subscriptions in good order."""
+        for backend in self:
+            backend.end_listening()
 
     def stop(self, reason: McpTwistError | None = None) -> Deferred[None]:
         """Stop all servers; fires when nothing of them is left."""

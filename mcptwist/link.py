@@ -19,7 +19,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from mcptwist.errors import ClientError, McpTwistError, ServerTimeout
-from mcptwist.exchange import LISTEN, PROGRESS, Asked, Exchange, Opened
+from mcptwist.exchange import LISTEN, PROGRESS, SUBSCRIPTION_ID, Asked, Exchange, Opened
 from mcptwist.interfaces import IAnswerer, IReply, IWireReader
 from mcptwist.messages import (
     Answer,
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from mcptwist.interfaces import ICompany, IWire
 
 _SWEEP = 1.0
-_SUBSCRIPTION = b"io.modelcontextprotocol/subscriptionId"
+_SUBSCRIPTION = SUBSCRIPTION_ID.encode()
 
 
 class Deadlines(msgspec.Struct, frozen=True):
@@ -127,6 +127,13 @@ class Link:
         """Say something to the server that wants no answer."""
         if self.wire is not None and self.gone is None:
             self.wire.send(notification)
+
+    def end_listening(self) -> None:
+        """End every ``subscriptions/listen`` in good order (MCP 2026-07-28, *Graceful Closure*)."""
+        for id, exchange in self._asked.listening():
+            self._cancel(id, "the daemon is about to stop")
+            meta = {SUBSCRIPTION_ID: exchange.request.id}
+            exchange.succeed({"resultType": "complete", "_meta": meta})
 
     def open_exchanges(self) -> list[Exchange]:
         """Those that wait for the server."""

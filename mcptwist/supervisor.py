@@ -284,10 +284,11 @@ class Supervisor:
         if self.state == STOPPED:
             return
         self.reason = reason
-        self._patience.ended(self._clock.seconds(), reason.data.get("exitStatus") == 0)
+        clean = reason.data.get("exitStatus") == 0
+        self._patience.ended(self._clock.seconds(), clean)
         self._turn(IDLE)
         self.log.warn("{server} is gone: {reason}", server=self.server, reason=reason.message)
-        if self._settings.restart:
+        if self._settings.restart and self._patience.restarts(clean):
             self._start_soon()
 
     def stop(self, reason: McpTwistError | None = None) -> Deferred[None]:

@@ -1,0 +1,146 @@
+"""The running daemon: how it starts, what it says of itself, how it ends.
+
+It ends by draining: no new work is taken, what is in flight is finished within
+a grace period, subscriptions are ended in good order, children are stopped.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.interfaces import IListeningPort, IReactorTime
+from twisted.internet.task import LoopingCall, deferLater
+from twisted.logger import Logger
+
+from mcptwist.errors import ClientGone, Draining
+from mcptwist.supervisor import UP
+
+if TYPE_CHECKING:
+    from mcptwist.backend import Backend
+    from mcptwist.gateway import Gateway
+    from mcptwist.protocols.listener import Listener
+    from mcptwist.protocols.streamable import Concourse
+
+_EXPIRY = 15.0
+_LOOK = 0.05
+_LINGER = 1.0
+
+
+class Daemon(MultiService):
+    """All of it, as one service.
+
+    :param clock: of the sweeps and the grace period.
+    :param grace: seconds that calls in flight may take when it stops.
+    :ivar listeners: the endpoints it answers on.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self, gateway: Gateway, concourse: Concourse, clock: IReactorTime, grace: float = 10.0
+    ) -> None:
+        super().__init__()
+        self.gateway = gateway
+        self.concourse = concourse
+        self.listeners: list[Listener] = []
+        self._clock = clock
+        self._grace = grace
+        self._expiry = LoopingCall(concourse.sessions.expire)
+        self._expiry.clock = clock
+
+    def listen(self, listener: Listener) -> None:
+        """Answer on one more endpoint."""
+        self.listeners.append(listener)
+        listener.setServiceParent(self)
+
+    def startService(self) -> None:
+        """Called when the daemon starts."""
+        super().startService()
+        self._expiry.start(_EXPIRY, now=False)
+        self.gateway.start()
+
+    def when_bound(self) -> Deferred[list[IListeningPort]]:
+        """Fires when every endpoint listens; fails with the first that cannot."""
+        bound = DeferredList(
+            [listener.when_bound() for listener in self.listeners],
+            fireOnOneErrback=True,
+            consumeErrors=True,
+        )
+        return bound.addCallback(lambda results: [port for _, port in results])
+
+    # --- what it says of itself -------------------------------------------------------
+
+    def health(self) -> tuple[int, Any]:
+        """Whether the process is alive: HTTP status and report."""
+        return 200, {"status": "ok"}
+
+    def ready(self) -> tuple[int, Any]:
+        """Whether it can do its work: HTTP status and a line for each server.
+
+        Not while it drains, nor while a server that starts with the daemon is
+        not up, nor when every server is in trouble.
+        """
+        servers = {backend.name: _condition(backend) for backend in self.gateway}
+        servers |= {
+            name: {"state": "misconfigured", "reason": reason}
+            for name, reason in self.gateway.broken.items()
+        }
+        draining = self.concourse.draining is not None
+        usable = any(s["state"] not in ("misconfigured", "failing") for s in servers.values())
+        eager = all(_is_up(backend) for backend in self.gateway if not backend.settings.lazy)
+        good = not draining and eager and (usable or not servers)
+        status = "draining" if draining else "ready" if good else "not ready"
+        return (200 if good else 503), {"status": status, "servers": servers}
+
+    # --- its end ----------------------------------------------------------------------
+
+    def stopService(self) -> Deferred[None]:
+        """Called on SIGTERM: drain, and stop everything."""
+        return Deferred.fromCoroutine(self._drain())
+
+    async def _drain(self) -> None:
+        reason = Draining("the daemon is about to stop")
+        self.concourse.draining = reason
+        if self._expiry.running:
+            self._expiry.stop()
+        await DeferredList([listener.close() for listener in self.listeners])
+        self.gateway.end_listening()
+        await self._quiet()
+        self.concourse.sessions.end_all(ClientGone("the daemon stops"))
+        closed = [listener.drain() for listener in self.listeners]
+        await self.gateway.stop(reason)
+        self.concourse.pulse.stop()
+        await DeferredList([c.addTimeout(_LINGER, self._clock) for c in closed], consumeErrors=True)
+        for listener in self.listeners:
+            for connection in list(listener.factory.connections):
+                connection.abort()
+        await _done(super().stopService())
+
+    async def _quiet(self) -> None:
+        """Wait until nothing is in flight, or the grace period is over."""
+        until = self._clock.seconds() + self._grace
+        while self.gateway.in_flight() and self._clock.seconds() < until:
+            await deferLater(self._clock, _LOOK)
+        left = self.gateway.in_flight()
+        if left:
+            self.log.warn(
+                "{left} calls were still open after {grace} s", left=left, grace=self._grace
+            )
+
+
+def _condition(backend: Backend) -> dict[str, Any]:
+    trouble = backend.trouble()
+    if trouble is not None:
+        return {"state": "failing", "reason": trouble.message}
+    return {"state": "up" if _is_up(backend) else "idle"}
+
+
+def _is_up(backend: Backend) -> bool:
+    return backend.settings.scope == "session" or any(s.state == UP for s in backend.supervisors())
+
+
+async def _done(stopping: Any) -> None:
+    if stopping is not None:
+        await stopping

@@ -1,0 +1,109 @@
+"""One endpoint that the daemon answers on, as a service."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.interfaces import IListeningPort
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+if TYPE_CHECKING:
+    from mcptwist.protocols.http1 import HTTP1Factory
+
+
+class Listener(Service):
+    """Listens as long as the service runs.
+
+    :param endpoint: a Twisted endpoint string.
+    :param factory: makes the connections' protocols, and knows how to drain them.
+    :ivar port: what listens, once it does.
+    """
+
+    log = Logger()
+
+    def __init__(self, endpoint: str, factory: HTTP1Factory, reactor: Any) -> None:
+        self.endpoint = endpoint
+        self.factory = factory
+        self.port: IListeningPort | None = None
+        self._reactor = reactor
+        self._outcome: IListeningPort | Failure | None = None
+        self._waiting: list[Deferred[IListeningPort]] = []
+        self._begun = False
+
+    def privilegedStartService(self) -> None:
+        """Called before privileges are shed: low ports are bound now."""
+        self._listen()
+
+    def startService(self) -> None:
+        """Called when the daemon starts."""
+        super().startService()
+        self._listen()
+
+    def stopService(self) -> Deferred[None]:
+        """Called when the daemon stops: accept nobody more."""
+        super().stopService()
+        return self.close()
+
+    def when_bound(self) -> Deferred[IListeningPort]:
+        """Fires with the port, or fails with what kept it from being bound."""
+        waiter: Deferred[IListeningPort] = Deferred()
+        self._waiting.append(waiter)
+        self._tell()
+        return waiter
+
+    def close(self) -> Deferred[None]:
+        """Accept nobody more; connections that are open go on."""
+        port, self.port = self.port, None
+        if port is None:
+            return succeed(None)
+        return maybeDeferred(port.stopListening).addCallback(lambda _: None)
+
+    def drain(self) -> Deferred[None]:
+        """Finish what is being answered, and close."""
+        return self.factory.drain()
+
+    def url(self) -> str:
+        """Where the daemon is reached through this endpoint; empty while it is not bound."""
+        if self.port is None:
+            return ""
+        address = self.port.getHost()
+        host = getattr(address, "host", None)
+        if host is None:
+            return f"unix:{getattr(address, 'name', b'').decode()}"
+        shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104
+        return f"http://{f'[{shown}]' if ':' in shown.strip('[]') else shown}:{address.port}"
+
+    def _listen(self) -> None:
+        if self._begun:
+            return
+        self._begun = True
+        listening = maybeDeferred(
+            serverFromString(self._reactor, self.endpoint).listen, self.factory
+        )
+        listening.addCallbacks(self._bound, self._not_bound)
+
+    def _bound(self, port: IListeningPort) -> None:
+        self.port = port
+        self._outcome = port
+        self._tell()
+
+    def _not_bound(self, failure: Failure) -> None:
+        self.log.error(
+            "cannot listen on {endpoint}: {reason}",
+            endpoint=self.endpoint,
+            reason=failure.getErrorMessage(),
+        )
+        self._outcome = failure
+        self._tell()
+
+    def _tell(self) -> None:
+        outcome = self._outcome
+        if outcome is None:
+            return
+        waiting, self._waiting = self._waiting, []
+        for waiter in waiting:
+            waiter.callback(outcome)  # type: ignore[arg-type]

@@ -1,0 +1,116 @@
+"""The URLs of the daemon: which resource stands where.
+
+``/mcp`` for all servers as one, ``/servers/NAME/mcp`` for each, ``/health`` and
+``/ready`` for those who watch over the daemon.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from twisted.web.resource import Resource
+
+from mcptwist.errors import McpTwistError, UnknownServer
+from mcptwist.protocols.request import Request
+from mcptwist.protocols.streamable import Concourse, StreamableHttp
+
+if TYPE_CHECKING:
+    from mcptwist.gateway import Gateway
+
+_JSON = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
+
+
+class Answering(Resource):
+    """A page that answers GET with a status and some JSON.
+
+    :param report: makes both, each time.
+    """
+
+    isLeaf = True
+
+    def __init__(self, report: Callable[[], tuple[int, Any]]) -> None:
+        super().__init__()
+        self._report = report
+
+    def render_GET(self, request: Request) -> bytes:
+        """The report."""
+        status, value = self._report()
+        request.setResponseCode(status)
+        for name, text in _JSON:
+            request.setHeader(name, text)
+        return msgspec.json.encode(value) + b"\n"
+
+
+def absent(problem: McpTwistError) -> Answering:
+    """The page where there is none, with the reason."""
+    error = {"code": problem.code, "message": problem.message}
+    return Answering(lambda: (problem.status, {"error": error}))
+
+
+class Tree(Resource):
+    """A place with other places below it and nothing of its own.
+
+    :param hint: what to tell who asks for what is not there.
+    """
+
+    def __init__(self, children: Mapping[bytes, Resource], hint: str) -> None:
+        super().__init__()
+        for name, child in children.items():
+            self.putChild(name, child)
+        self._hint = hint
+
+    def getChild(self, path: bytes, request: Request) -> Resource:
+        """Nothing is there."""
+        if path == b"" and not request.postpath:
+            return self
+        return absent(NothingHere(self._hint))
+
+    def render(self, request: Request) -> bytes:
+        """Nothing is here either."""
+        return absent(NothingHere(self._hint)).render(request)
+
+
+class NothingHere(McpTwistError):
+    """No such URL."""
+
+    code = "not-found"
+    status = 404
+
+
+class Servers(Resource):
+    """``/servers``: one place for each server, by name."""
+
+    def __init__(self, gateway: Gateway, concourse: Concourse) -> None:
+        super().__init__()
+        self._gateway = gateway
+        self._concourse = concourse
+        self._places: dict[str, Resource] = {}
+
+    def getChild(self, path: bytes, request: Request) -> Resource:
+        """The place of that server, or the reason why there is none."""
+        name = path.decode("utf-8", "replace")
+        if name not in self._places:
+            try:
+                endpoint = StreamableHttp(self._concourse, self._gateway.view(name))
+            except UnknownServer as problem:
+                return absent(problem)
+            self._places[name] = Tree({b"mcp": endpoint}, f"try /servers/{name}/mcp")  # type: ignore[dict-item]
+        return self._places[name]
+
+
+def site_tree(
+    gateway: Gateway,
+    concourse: Concourse,
+    health: Callable[[], tuple[int, Any]],
+    ready: Callable[[], tuple[int, Any]],
+) -> Resource:
+    """All URLs of the daemon."""
+    pages: dict[bytes, Any] = {
+        b"mcp": StreamableHttp(concourse, gateway.whole),
+        b"servers": Servers(gateway, concourse),
+        b"health": Answering(health),
+        b"ready": Answering(ready),
+    }
+    return Tree(pages, "there are /mcp, /servers/NAME/mcp, /health and /ready")

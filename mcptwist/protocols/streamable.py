@@ -1,0 +1,407 @@
+"""Streamable HTTP, the answering end: one URL for clients of both eras.
+
+Modern clients (2026-07-28) POST requests that stand alone; legacy ones
+(2025-03-26 … 2025-11-25) shake hands, keep a session, may listen with GET and end
+with DELETE. Which of the two a POST belongs to is told by its version header, or
+by the envelope in its body.
+
+MCP 2025-11-25 and 2026-07-28, *Streamable HTTP*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.web.server import NOT_DONE_YET
+from zope.interface import implementer
+
+from mcptwist.errors import (
+    Draining,
+    InvalidMessage,
+    InvalidParams,
+    McpTwistError,
+    NotAcceptable,
+    SessionRequired,
+    UnknownSession,
+    UnsupportedContent,
+)
+from mcptwist.exchange import Exchange
+from mcptwist.messages import (
+    Error,
+    Json,
+    Message,
+    Notification,
+    Request,
+    Result,
+    decode,
+    decode_many,
+    error_answer,
+    is_batch,
+)
+from mcptwist.negotiation import looks_modern, read_envelope, require_modern
+from mcptwist.protocols import mcphttp
+from mcptwist.protocols.replies import (
+    BatchReply,
+    LegacyReply,
+    ModernReply,
+    refuse,
+    retry_of,
+)
+from mcptwist.protocols.request import IAsksEarly
+from mcptwist.protocols.request import Request as HttpRequest
+from mcptwist.protocols.streams import Allowance, Desk, Pulse, StreamLimits
+from mcptwist.session import ANYONE, Session, SessionTable, visit
+from mcptwist.versions import REVISIONS, UNNAMED, is_legacy
+
+if TYPE_CHECKING:
+    from mcptwist.interfaces import IView
+
+_ALLOW = (b"allow", b"GET, POST, DELETE")
+_MODERN_ALLOW = (b"allow", b"POST")
+
+
+class StreamableSettings:
+    """Bounds of the endpoint.
+
+    :ivar body: bytes that a POST may have.
+    :ivar batch: messages that a batch may have.
+    """
+
+    def __init__(
+        self, body: int = 16 << 20, batch: int = 100, streams: StreamLimits | None = None
+    ) -> None:
+        self.body = body
+        self.batch = batch
+        self.streams = streams or StreamLimits()
+
+
+class Concourse:
+    """What all Streamable HTTP endpoints of the daemon share.
+
+    :param sessions: of legacy clients, whichever endpoint they came to.
+    """
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        sessions: SessionTable,
+        settings: StreamableSettings | None = None,
+    ) -> None:
+        self.clock = clock
+        self.sessions = sessions
+        self.settings = settings or StreamableSettings()
+        limits = self.settings.streams
+        self.pulse = Pulse(clock, limits.patience, limits.keep_alive)
+        self.allowance = Allowance(limits.log_total)
+        self.draining: Draining | None = None
+
+    def begin(self, view: IView, principal: str) -> Session:
+        """A session for a client that is about to shake hands."""
+        session = self.sessions.begin(view, principal)
+        desk = Desk(self.pulse, self.settings.streams, self.allowance, session.release)
+        session.back = desk
+        session.when_ended(lambda _: desk.close())
+        return session
+
+
+@implementer(IAsksEarly)
+class StreamableHttp:
+    """One MCP endpoint: a resource that takes every method.
+
+    :param view: what clients of this URL see.
+    :param principal: says who is calling, from the request.
+    """
+
+    isLeaf = True
+
+    def __init__(
+        self,
+        concourse: Concourse,
+        view: IView,
+        principal: Callable[[HttpRequest], str] = lambda _: ANYONE,
+    ) -> None:
+        self._concourse = concourse
+        self._view = view
+        self._principal = principal
+
+    def getChildWithDefault(self, name: bytes, request: HttpRequest) -> Any:
+        """There is nothing below an endpoint."""
+        raise AssertionError("isLeaf")
+
+    def putChild(self, name: bytes, child: Any) -> None:
+        """There is nothing below an endpoint."""
+        raise AssertionError("isLeaf")
+
+    def render(self, request: HttpRequest) -> int:
+        """Answer *request*, now or later."""
+        try:
+            if request.method == b"POST":
+                self._post(request)
+            else:
+                self._other(request)
+        except McpTwistError as problem:
+            refuse(request, problem)
+        return NOT_DONE_YET
+
+    # --- POST -------------------------------------------------------------------------
+
+    def _post(self, request: HttpRequest) -> None:
+        if self._concourse.draining is not None:
+            raise self._concourse.draining
+        _check_content_type(request.header(b"content-type"))
+        _check_accept(request.header(b"accept"))
+        request.receive_body(self._concourse.settings.body, partial(self._posted, request))
+
+    def _posted(self, request: HttpRequest, body: bytes) -> None:
+        version = request.header(mcphttp.VERSION)
+        try:
+            if version is None or is_legacy(version.decode("latin-1")):
+                self._legacy_or_unnamed(request, body, version)
+            else:
+                self._modern(request, _single(body))
+        except InvalidMessage as problem:
+            refuse(request, problem, problem.id)
+        except McpTwistError as problem:
+            refuse(request, problem)
+
+    def _legacy_or_unnamed(self, request: HttpRequest, body: bytes, version: bytes | None) -> None:
+        if is_batch(body):
+            self._batch(request, body, version)
+            return
+        message = decode(body)
+        if isinstance(message, Request) and looks_modern(message.params):
+            self._modern(request, message)
+        else:
+            self._legacy(request, message)
+
+    # --- modern -----------------------------------------------------------------------
+
+    def _modern(self, request: HttpRequest, message: Message) -> None:
+        if isinstance(message, Notification):
+            require_modern((request.header(mcphttp.VERSION) or b"").decode("latin-1"))
+            request.respond(202, [], b"")
+            return
+        if not isinstance(message, Request):
+            raise InvalidMessage("a client of revision 2026-07-28 sends no answers", message.id)
+        try:
+            self._begin_modern(request, message)
+        except McpTwistError as problem:
+            refuse(request, problem, message.id)
+
+    def _begin_modern(self, request: HttpRequest, message: Request) -> None:
+        envelope = read_envelope(message.params)
+        values = request.header_values
+        mcphttp.check_headers(message, envelope.version, values)
+        require_modern(envelope.version)
+        stay = visit(envelope, self._principal(request), partial(_check_mirrored, values))
+        reply = ModernReply(request, self._concourse.pulse)
+        exchange = Exchange(message, reply, stay)
+        reply.carry(exchange)
+        self._view.begin(exchange)
+
+    # --- legacy -----------------------------------------------------------------------
+
+    def _legacy(self, request: HttpRequest, message: Message) -> None:
+        if isinstance(message, Request):
+            if message.method == "initialize" and request.header(mcphttp.SESSION) is None:
+                self._initialize(request, message)
+            else:
+                self._ask(request, message)
+            return
+        session = self._session(request)
+        if isinstance(message, Notification):
+            session.notification(message)
+        else:
+            session.answer(message)
+        request.respond(202, [], b"")
+
+    def _initialize(self, request: HttpRequest, message: Request) -> None:
+        session = self._concourse.begin(self._view, self._principal(request))
+        header = (mcphttp.SESSION, session.key.encode())
+        reply = _Greeting(request, self._concourse.pulse, session, _desk(session), [header])
+        if not self._put(session, message, reply, request):
+            session.end(UnknownSession("the handshake failed"))
+
+    def _ask(self, request: HttpRequest, message: Request) -> None:
+        try:
+            session = self._session(request)
+        except McpTwistError as problem:
+            refuse(request, problem, message.id)
+            return
+        reply = LegacyReply(request, self._concourse.pulse, session, _desk(session))
+        self._put(session, message, reply, request)
+
+    def _put(
+        self, session: Session, message: Request, reply: LegacyReply, request: HttpRequest
+    ) -> bool:
+        """Put a client's request to its session; whether it was taken."""
+        try:
+            session.request(message, reply)
+        except McpTwistError as problem:
+            self._concourse.pulse.done(reply)
+            refuse(request, problem, message.id)
+            return False
+        return True
+
+    def _session(self, request: HttpRequest) -> Session:
+        key = request.header(mcphttp.SESSION)
+        if key is None:
+            raise SessionRequired(
+                "the header Mcp-Session-Id is missing; send initialize first to get one"
+            )
+        session = self._concourse.sessions.find(
+            key.decode("latin-1"), self._view, self._principal(request)
+        )
+        if session is None:
+            raise UnknownSession("that session has ended or never was; send initialize again")
+        return session
+
+    # --- batches ----------------------------------------------------------------------
+
+    def _batch(self, request: HttpRequest, body: bytes, version: bytes | None) -> None:
+        session = self._session(request)
+        name = session.revision if version is None else version.decode("latin-1")
+        if not REVISIONS[name if is_legacy(name) else UNNAMED].batches:
+            raise InvalidMessage(f"revision {name} has no batches; send one message at a time")
+        members = decode_many(body)
+        assert isinstance(members, list)
+        if len(members) > self._concourse.settings.batch:
+            raise InvalidMessage(f"a batch may have {self._concourse.settings.batch} messages")
+        self._answer_batch(request, session, members)
+
+    def _answer_batch(
+        self, request: HttpRequest, session: Session, members: list[Message | InvalidMessage]
+    ) -> None:
+        expected = sum(isinstance(m, Request | InvalidMessage) for m in members)
+        if expected == 0:
+            for member in members:
+                _listen_to(session, member)
+            request.respond(202, [], b"")
+            return
+        reply = BatchReply(request, self._concourse.pulse, session, _desk(session), expected)
+        for member in members:
+            _begin_member(session, member, reply)
+
+    # --- everything but POST ----------------------------------------------------------
+
+    def _other(self, request: HttpRequest) -> None:
+        version = request.header(mcphttp.VERSION)
+        if version is not None and not is_legacy(version.decode("latin-1")):
+            _method_not_allowed(request, _MODERN_ALLOW)
+        elif request.method == b"GET":
+            self._get(request)
+        elif request.method == b"DELETE":
+            self._session(request).end(UnknownSession("the client ended the session"))
+            request.respond(204, [], b"")
+        else:
+            _method_not_allowed(request, _ALLOW)
+
+    def _get(self, request: HttpRequest) -> None:
+        if not _accepts(request.header(b"accept"))[1]:
+            raise NotAcceptable("GET opens an event stream; accept text/event-stream")
+        session = self._session(request)
+        desk = _desk(session)
+        last = request.header(b"last-event-id")
+        if last is None:
+            desk.listen(request, retry_of(session, desk))
+        else:
+            desk.resume(request, last)
+
+
+class _Greeting(LegacyReply):
+    """The way back of ``initialize``: a handshake that fails leaves no session."""
+
+    __slots__ = ()
+
+    def answered(self, exchange: Exchange, answer: Result | Error) -> None:
+        """The handshake succeeded or failed."""
+        if isinstance(answer, Error):
+            self._headers = []
+            super().answered(exchange, answer)
+            self._session.end(UnknownSession("the handshake failed"))
+        else:
+            super().answered(exchange, answer)
+
+
+def _begin_member(session: Session, member: Message | InvalidMessage, reply: BatchReply) -> None:
+    if isinstance(member, InvalidMessage):
+        reply.add(error_answer(member.id, member))
+    elif isinstance(member, Request):
+        try:
+            if member.method == "initialize":
+                raise InvalidParams("initialize may not be part of a batch")
+            session.request(member, reply)
+        except McpTwistError as problem:
+            reply.add(error_answer(member.id, problem))
+    else:
+        _listen_to(session, member)
+
+
+def _listen_to(session: Session, message: Message | InvalidMessage) -> None:
+    if isinstance(message, Notification):
+        session.notification(message)
+    elif not isinstance(message, Request | InvalidMessage):
+        session.answer(message)
+
+
+def _desk(session: Session) -> Desk:
+    assert isinstance(session.back, Desk)
+    return session.back
+
+
+def _single(body: bytes) -> Message:
+    if is_batch(body):
+        raise InvalidMessage("the body must be one message, not a batch")
+    return decode(body)
+
+
+def _check_mirrored(values: mcphttp.HeaderValues, schema: Any, params: Json) -> None:
+    """Hold a call's headers against its tool; a schema that breaks the rules checks nothing."""
+    try:
+        mirrored = mcphttp.mirrored_params(schema)
+    except InvalidParams:
+        return
+    mcphttp.check_mirrored(mirrored, params, values)
+
+
+def _method_not_allowed(request: HttpRequest, allow: tuple[bytes, bytes]) -> None:
+    request.respond(405, [allow, (b"content-type", b"text/plain")], b"Method Not Allowed\n")
+
+
+def _check_content_type(value: bytes | None) -> None:
+    if not _is_json(value):
+        raise UnsupportedContent("the body must be declared as Content-Type: application/json")
+
+
+def _check_accept(value: bytes | None) -> None:
+    if _accepts(value) != (True, True):
+        raise NotAcceptable("accept both application/json and text/event-stream")
+
+
+@lru_cache(maxsize=64)
+def _is_json(value: bytes | None) -> bool:
+    if value is None:
+        return False
+    return value.partition(b";")[0].strip().lower() == b"application/json"
+
+
+@lru_cache(maxsize=64)
+def _accepts(value: bytes | None) -> tuple[bool, bool]:
+    """Whether JSON and event streams are accepted (RFC 9110, 12.5.1; absent is anything)."""
+    if value is None:
+        return True, True
+    ranges = {_range(part) for part in value.lower().split(b",")}
+    return (
+        bool(ranges & {b"application/json", b"application/*", b"*/*"}),
+        bool(ranges & {b"text/event-stream", b"text/*", b"*/*"}),
+    )
+
+
+def _range(part: bytes) -> bytes:
+    """A media range, empty where its weight is nought."""
+    kind, *parameters = (piece.strip() for piece in part.split(b";"))
+    refused = {b"q=0", b"q=0.0", b"q=0.00", b"q=0.000"}
+    return b"" if refused & set(parameters) else kind

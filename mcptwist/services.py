@@ -1,0 +1,186 @@
+"""The wiring diagram: a configuration becomes one service.
+
+    Config → backends → gateway → concourse → site → listeners
+
+:func:`make_daemon` builds all of it, from the servers behind to the endpoints in
+front; nothing is opened before the service is started.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import secrets
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from twisted.internet.defer import Deferred, fail
+from zope.interface import implementer
+
+import mcptwist
+from mcptwist import config as configuration
+from mcptwist.backend import Backend, BackendSettings
+from mcptwist.catalog import Catalog
+from mcptwist.daemon import Daemon
+from mcptwist.errors import ServerStartFailed
+from mcptwist.gateway import Gateway, whole_view
+from mcptwist.interfaces import IConnector
+from mcptwist.link import Deadlines
+from mcptwist.patience import Patience, jitter_from
+from mcptwist.protocols.child import ChildLimits, Launcher
+from mcptwist.protocols.http1 import HTTP1Factory
+from mcptwist.protocols.inprocess import PythonConnector
+from mcptwist.protocols.limits import Limits
+from mcptwist.protocols.listener import Listener
+from mcptwist.protocols.pages import site_tree
+from mcptwist.protocols.site import HostGuard, Site
+from mcptwist.protocols.streamable import Concourse, StreamableSettings
+from mcptwist.protocols.streams import StreamLimits
+from mcptwist.serverconfig import PythonServer, RemoteServer, ServerConfig, StdioServer
+from mcptwist.session import SessionTable
+from mcptwist.supervisor import SupervisorSettings
+
+IDENTITY = {"name": "mcptwist", "version": mcptwist.__version__}
+_KEY_BYTES = 32
+
+
+def make_daemon(
+    config: configuration.Config, reactor: Any, environ: Mapping[str, str] = os.environ
+) -> Daemon:
+    """The whole daemon, ready to be started.
+
+    :param config: checked values.
+    :param reactor: everything that waits, listens or launches goes by it.
+    :param environ: from which children inherit what their configuration names.
+    """
+    backends = {
+        server.name: make_backend(server, config.limits, reactor, environ)
+        for server in config.servers
+    }
+    gateway = Gateway(
+        backends,
+        whole_view(backends, Catalog(backends, reactor)),
+        {broken.name: str(broken.mistakes[0]) for broken in config.broken},
+    )
+    sessions = make_sessions(config.limits, reactor)
+    concourse = Concourse(reactor, sessions, _streamable(config.limits))
+    daemon = Daemon(gateway, concourse, reactor, config.limits.drain)
+    limits = _http_limits(config)
+    guard = HostGuard(config.allowed_hosts, config.allowed_origins)
+    tree = site_tree(gateway, concourse, daemon.health, daemon.ready)
+    site = Site(tree, guard, limits, clock=reactor)
+    for endpoint in config.listen:
+        factory = HTTP1Factory(site, reactor, limits)
+        daemon.listen(Listener(endpoint, factory, reactor))
+    return daemon
+
+
+def make_backend(
+    server: ServerConfig,
+    limits: configuration.Limits,
+    reactor: Any,
+    environ: Mapping[str, str],
+) -> Backend:
+    """One server behind the daemon."""
+    deadlines = Deadlines(
+        server.timeout, server.timeout_max, server.max_in_flight or limits.in_flight_per_server
+    )
+    settings = BackendSettings(
+        server.scope,
+        server.pool,
+        server.lazy,
+        ("legacy", "modern") if server.era == "auto" else (server.era,),
+        SupervisorSettings(server.start_timeout, deadlines=deadlines),
+    )
+    connector = make_connector(server, limits, reactor, environ)
+    return Backend(server.name, connector, reactor, _patience(server), IDENTITY, settings)
+
+
+def make_connector(
+    server: ServerConfig,
+    limits: configuration.Limits,
+    reactor: Any,
+    environ: Mapping[str, str],
+) -> IConnector:
+    """The way to a server, by its kind."""
+    if isinstance(server, StdioServer):
+        bounds = ChildLimits(
+            limits.line_bytes,
+            limits.stderr_lines,
+            limits.stderr_bytes,
+            server.stop_grace,
+            server.stop_grace,
+        )
+        return Launcher(
+            (server.command, *server.args),
+            server.environment(environ),
+            server.cwd,
+            reactor=reactor,
+            name=server.name,
+            limits=bounds,
+            secrets=server.secrets(),
+        )
+    if isinstance(server, PythonServer):
+        return PythonConnector.named(server.python, reactor)
+    return _Unreachable(server)
+
+
+def make_sessions(limits: configuration.Limits, reactor: Any) -> SessionTable:
+    """The table of legacy sessions."""
+    return SessionTable(
+        reactor,
+        lambda: secrets.token_urlsafe(_KEY_BYTES),
+        limits.sessions,
+        limits.session_idle,
+        limits.in_flight_per_session,
+    )
+
+
+def _patience(server: ServerConfig) -> Callable[[], Patience]:
+    restart = server.restart
+    breaker = restart.breaker
+    return lambda: Patience(
+        restart.backoff_min,
+        restart.backoff_max,
+        jitter=jitter_from(random.random),
+        reset_after=restart.reset_after,
+        breaker_starts=breaker.starts if breaker else 0,
+        breaker_window=breaker.within if breaker else 0.0,
+        breaker_open_for=breaker.open_for if breaker else 0.0,
+        policy=restart.policy,
+    )
+
+
+def _streamable(limits: configuration.Limits) -> StreamableSettings:
+    streams = StreamLimits(
+        keep_alive=limits.keepalive,
+        log_events=limits.event_log_events,
+        log_bytes=limits.event_log_bytes,
+        streams=limits.streams_per_session,
+    )
+    return StreamableSettings(limits.body_bytes, limits.batch, streams)
+
+
+def _http_limits(config: configuration.Config) -> Limits:
+    limits, http = config.limits, config.http
+    return Limits(
+        head=limits.header_bytes,
+        body=limits.body_bytes,
+        connections=limits.connections,
+        head_time=http.header_timeout,
+        body_time=http.body_timeout,
+        idle_time=http.idle_timeout,
+        write_time=http.write_timeout,
+    )
+
+
+@implementer(IConnector)
+class _Unreachable:
+    """A remote server; asking ends for those come with the wires they speak."""
+
+    def __init__(self, server: RemoteServer) -> None:
+        self.description = server.target
+
+    def connect(self, reader: Any) -> Deferred[Any]:
+        """Say that it cannot be reached."""
+        return fail(ServerStartFailed("servers that are reached by URL are not supported yet"))
