@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ProcessDone, ProcessExitedAlready
-from twisted.internet.interfaces import IReactorProcess, IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorProcess, IReactorTime
 from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
@@ -39,6 +39,7 @@ Json = dict[str, Any]
 SECONDS_TO_START = 30.0
 SECONDS_TO_STOP = 20.0
 SECONDS_TO_VANISH = 5.0
+SECONDS_TO_HANG_UP = 0.5
 
 
 class Hurry(Exception):
@@ -67,6 +68,7 @@ class Program(ProcessProtocol):
         self._err = bytearray()
         self._awaited: list[tuple[re.Pattern[str], Deferred[re.Match[str]]]] = []
         self._ended: list[Deferred[Ending]] = []
+        self._hang_up: IDelayedCall | None = None
         self.ending: Ending | None = None
 
     def outReceived(self, data: bytes) -> None:
@@ -77,7 +79,14 @@ class Program(ProcessProtocol):
         self._err += data
         self._look()
 
+    def processExited(self, reason: Failure) -> None:
+        # Whoever it left behind may hold its pipes open: they are not waited for long.
+        assert self.transport is not None
+        self._hang_up = self._clock.callLater(SECONDS_TO_HANG_UP, self.transport.loseConnection)
+
     def processEnded(self, reason: Failure) -> None:
+        if self._hang_up is not None and self._hang_up.active():
+            self._hang_up.cancel()
         value: Any = reason.value
         code = 0 if isinstance(value, ProcessDone) else value.exitCode
         self.ending = Ending(-value.signal if code is None else code, *self._texts())
@@ -280,8 +289,8 @@ class Daemon:
         twistd = str(Path(sys.executable).with_name("twistd"))
         argv = [twistd, "-n", "--pidfile=", "mcpd", "--config", str(config)]
         program = case.start([*argv, "--listen", "tcp:0:interface=127.0.0.1"])
-        case.addCleanup(cls.stop, case, program)
         heard = await program.when_said(r"http://127\.0\.0\.1:\d+", SECONDS_TO_START)
+        case.addCleanup(cls.stop, case, program)
         return cls(program, heard.group(0))
 
     @staticmethod

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
 
 from tests.interop.rig import InteropCase, Json, binary, node, script
 
@@ -85,7 +84,7 @@ class ServerTests(InteropCase):
 
     async def test_everything(self) -> None:
         """server-everything, legacy only, with progress."""
-        calls = [
+        calls: list[tuple[str, Json]] = [
             ("echo", {"message": "snow \u2603"}),
             ("get-sum", {"a": 20, "b": 22}),
             ("trigger-long-running-operation", {"duration": 0.3, "steps": 3}),
@@ -104,7 +103,7 @@ class ServerTests(InteropCase):
         program = binary("node", "mcp-server-filesystem")
         server: Json = {"command": node(), "args": [program, str(folder)]}
         tools = ["read_text_file", "write_file", "list_directory"]
-        calls: list[tuple[str, Any]] = [
+        calls: list[tuple[str, Json]] = [
             ("write_file", {"path": path, "content": "by way of the daemon"}),
             ("read_text_file", {"path": path}),
         ]
@@ -120,7 +119,7 @@ class ServerTests(InteropCase):
             "env": {"MEMORY_FILE_PATH": str(self.place / "memory.json")},
         }
         entity = {"name": "mcptwist", "entityType": "daemon", "observations": ["is watched"]}
-        calls: list[tuple[str, Any]] = [
+        calls: list[tuple[str, Json]] = [
             ("create_entities", {"entities": [entity]}),
             ("read_graph", {}),
         ]
