@@ -85,7 +85,8 @@ def _from_toml(text: str) -> Table:
         raise SyntaxMistake("is nested too deeply") from None
     except ValueError as why:  # TOMLDecodeError, or a number too long for Python
         problem, _, place = str(why).partition(" (at ")
-        raise SyntaxMistake(problem, place.removesuffix(")")) from None
+        where = place.removesuffix(")").replace("end of document", _end_of(text))
+        raise SyntaxMistake(problem, where) from None
 
 
 def _from_json(text: str) -> Any:
@@ -110,8 +111,8 @@ def _table(pairs: list[tuple[str, Any]]) -> Table:
     return table
 
 
-# What the first group finds is kept, all else that is found becomes blanks. An unclosed comment runs
-# to the end of the text, so that no text makes these patterns look twice.
+# What the first group finds is kept, all else that is found becomes blanks. An unclosed comment
+# runs to the end of the text, so that no text makes these patterns look twice.
 _STRING = r'"(?:[^"\\\n]|\\.)*+"?'
 _COMMENT = re.compile(rf"({_STRING})|//[^\n]*|/\*(?:.*?\*/|.*)", re.DOTALL)
 # A comma after a bracket or another comma ends no item: it is kept, for json to complain about.
@@ -125,6 +126,10 @@ def _without_comments(text: str) -> str:
 
 def _kept_or_blank(match: re.Match[str]) -> str:
     return match[0] if match[1] is not None else re.sub(r"[^\n]", " ", match[0])
+
+
+def _end_of(text: str) -> str:
+    return _where(text.count("\n") + 1, len(text) - (text.rfind("\n") + 1) + 1)
 
 
 def _where(line: int, column: int) -> str:
