@@ -12,6 +12,7 @@ import codecs
 import json
 import re
 import tomllib
+from collections import Counter
 from typing import Any
 
 
@@ -103,11 +104,8 @@ def _from_json(text: str) -> Any:
 def _table(pairs: list[tuple[str, Any]]) -> Table:
     table = Table(pairs)
     if len(table) != len(pairs):
-        seen: set[str] = set()
-        # add() answers None, so a key is kept the second time it is met
-        table.repeated = tuple(
-            dict.fromkeys(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        )
+        times = Counter(key for key, _ in pairs)
+        table.repeated = tuple(key for key in times if times[key] > 1)
     return table
 
 
