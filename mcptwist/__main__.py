@@ -1,0 +1,5 @@
+"""``python -m mcptwist``."""
+
+from mcptwist.cli import main
+
+main()

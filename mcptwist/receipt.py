@@ -1,0 +1,46 @@
+"""What the daemon prints when it has started: a receipt, not a log."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+MARK = "mcptwist"
+
+
+def receipt(urls: Sequence[str], servers: Sequence[str], broken: Sequence[str] = ()) -> str:
+    """What was started and how to use it.
+
+    :param urls: where the daemon answers, without a path.
+    :param servers: the names of the servers behind it.
+    :param broken: a line for each server that could not be configured.
+    """
+    lines = [f"mcptwist serves {_named(servers)}:", ""]
+    for url in urls:
+        lines += _places(url, servers)
+    lines += ["", *(f"  not served: {line}" for line in broken), *([""] if broken else [])]
+    if urls and urls[0].startswith("http"):
+        lines += ["For a client's configuration:", "", _snippet(urls[0], servers), ""]
+    return "\n".join([*lines, "Press Ctrl-C to stop.", ""])
+
+
+def _named(servers: Sequence[str]) -> str:
+    if not servers:
+        return "no server yet"
+    if len(servers) == 1:
+        return f"the server {servers[0]}"
+    return f"{len(servers)} servers"
+
+
+def _places(url: str, servers: Sequence[str]) -> list[str]:
+    if len(servers) == 1:
+        return [f"  {url}/mcp"]
+    whole = [f"  {url}/mcp  (all of them, tools named SERVER__TOOL)"]
+    return [*whole, *(f"  {url}/servers/{name}/mcp" for name in servers)]
+
+
+def _snippet(url: str, servers: Sequence[str]) -> str:
+    """The ``mcpServers`` object that clients have in their files."""
+    name = servers[0] if len(servers) == 1 else MARK
+    value = {"mcpServers": {name: {"type": "http", "url": f"{url}/mcp"}}}
+    return "\n".join(f"  {line}" for line in json.dumps(value, indent=2).splitlines())
