@@ -30,10 +30,10 @@ import shlex
 import signal
 import subprocess
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.interfaces import IReactorFDSet, IReactorTime, IReadDescriptor
+from twisted.internet.interfaces import IReadDescriptor
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -43,7 +43,7 @@ from mcptwist.messages import Message, decode, pieces
 from mcptwist.moment import Moment
 from mcptwist.protocols.family import Exit, Family, household
 from mcptwist.protocols.lines import LINE_LIMIT, LineSplitter, LineTooLong
-from mcptwist.protocols.pipes import PipeReader, PipeWriter
+from mcptwist.protocols.pipes import IPipeReactor, PipeReader, PipeWriter
 from mcptwist.protocols.tail import STDERR_BYTES, STDERR_LINES, Blotter, Tail
 
 if TYPE_CHECKING:
@@ -55,10 +55,6 @@ LOOK_EVERY = 5.0
 COMPLAIN_EVERY = 10.0
 _POLL_EVERY = 0.05
 _EXCERPT = 120
-
-
-class IChildReactor(IReactorFDSet, IReactorTime):
-    """What children need of a reactor: it watches file descriptors and knows the time."""
 
 
 class ChildLimits(NamedTuple):
@@ -100,7 +96,7 @@ class Launcher:
         env: Mapping[str, str],
         cwd: str | None = None,
         *,
-        reactor: Any,
+        reactor: IPipeReactor,
         name: str = "",
         limits: ChildLimits = ChildLimits(),  # noqa: B008 (immutable)
         secrets: Collection[str] = (),
@@ -118,7 +114,7 @@ class Launcher:
 
     def connect(self, reader: IWireReader) -> Deferred[IWire]:
         """Start a child; see :class:`~mcptwist.interfaces.IConnector`."""
-        household.adopt_orphans()
+        household.prepare()
         try:
             process = self._start()
         except (OSError, ValueError) as problem:
@@ -197,7 +193,7 @@ class ChildWire:
         self,
         process: subprocess.Popen[bytes],
         reader: IWireReader,
-        reactor: Any,
+        reactor: IPipeReactor,
         name: str,
         limits: ChildLimits,
         blotter: Blotter,
@@ -279,6 +275,7 @@ class ChildWire:
     # -- what the child does -------------------------------------------------------------
 
     def _read(self, data: bytes) -> None:
+        self._stdin.eager = True
         if self._looking is None:
             self._looking = self._reactor.callLater(LOOK_EVERY, self._look)
         self._splitter.feed(data)
@@ -431,7 +428,7 @@ class ExitWatch:
     :param told: called on a turn of its own.
     """
 
-    def __init__(self, reactor: Any, family: Family, told: Callable[[], None]) -> None:
+    def __init__(self, reactor: IPipeReactor, family: Family, told: Callable[[], None]) -> None:
         self._reactor = reactor
         self._family = family
         self._told = told

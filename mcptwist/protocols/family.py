@@ -18,16 +18,20 @@ Where there is no ``/proc`` (macOS, BSD) the group is all that is known.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
+from twisted.logger import Logger
+
+from mcptwist.protocols.processes import HAS_PROC, Stat, children, descendants, signal_process, stat
+from mcptwist.protocols.warden import Warden
+
 SIGNALS = {number.value: number.name for number in signal.Signals}
-_HAS_PROC = os.path.exists(f"/proc/self/task/{os.getpid()}/children")
 _PR_SET_CHILD_SUBREAPER = 36
-_MOST = 4096  # a fork bomb is not counted to its end in one go
 
 
 class Exit(NamedTuple):
@@ -48,83 +52,44 @@ class Exit(NamedTuple):
         return "ended, nobody knows how"
 
 
-class Stat(NamedTuple):
-    """What ``/proc/PID/stat`` says of a process; ``start`` is in ticks since boot."""
-
-    pid: int
-    state: str
-    parent: int
-    group: int
-    session: int
-    start: int
-
-
-def stat(pid: int) -> Stat | None:
-    """Look a process up; ``None`` when there is none of that number."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
-            text = file.read(1024)
-    except OSError:
-        return None
-    # The name in parentheses is the process's own choice; it may hold parentheses.
-    fields = text[text.rindex(b")") + 2 :].split()
-    return Stat(
-        pid, fields[0].decode(), int(fields[1]), int(fields[2]), int(fields[3]), int(fields[19])
-    )
-
-
-def children(pid: int) -> Iterator[int]:
-    """The pids of the children of *pid*, of all its threads."""
-    try:
-        threads = os.listdir(f"/proc/{pid}/task")
-    except OSError:
-        return
-    for thread in threads:
-        try:
-            with open(f"/proc/{pid}/task/{thread}/children", "rb", buffering=0) as file:
-                text = file.readall()
-        except OSError:
-            continue
-        yield from map(int, text.split())
-
-
-def descendants(roots: Iterable[int]) -> Iterator[int]:
-    """The pids of all that descend from *roots*, which are not told themselves."""
-    waiting = list(roots)
-    seen = set(waiting)
-    while waiting and len(seen) < _MOST:
-        for pid in children(waiting.pop()):
-            if pid not in seen:
-                seen.add(pid)
-                waiting.append(pid)
-                yield pid
-
-
 class Household:
     """What the families of one process share; there is one, :data:`household`.
 
     :ivar leaders: the pids of all children launched and not yet reaped.
+    :ivar warden: ends them all should this process be killed.
     """
+
+    log = Logger()
 
     def __init__(self) -> None:
         self.leaders: set[int] = set()
+        self.warden = Warden()
         self._reaper_of: int | None = None
 
-    def adopt_orphans(self) -> None:
+    def prepare(self) -> None:
         """Let orphans among our descendants become our children, where the system can."""
-        if not _HAS_PROC or self._reaper_of == os.getpid():
+        if not HAS_PROC or self._reaper_of == os.getpid():
             return
         self._reaper_of = os.getpid()
-        import ctypes
-
         prctl = getattr(ctypes.CDLL(None, use_errno=True), "prctl", None)
         if prctl is not None:
             prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
+    def watch(self, pid: int, start: int) -> None:
+        """Have the warden watch a process."""
+        try:
+            self.warden.watch(pid, start)
+        except OSError as problem:
+            self.log.warn(
+                "there is no warden ({problem}): children stay behind should the daemon be killed",
+                problem=problem,
+            )
+
     def others(self) -> Iterator[Stat]:
         """Our own children that were not launched here: orphans, and other people's."""
+        ours = {*self.leaders, self.warden.pid}
         for pid in children(os.getpid()):
-            if pid not in self.leaders and (found := stat(pid)) is not None:
+            if pid not in ours and (found := stat(pid)) is not None:
                 yield found
 
 
@@ -145,7 +110,10 @@ class Family:
         self._known: dict[int, int] = {}
         self._exit: Exit | None = None
         self._reaped = False
+        self._watched = {self.pid}
         household.leaders.add(self.pid)
+        if (found := stat(self.pid)) is not None:
+            household.watch(self.pid, found.start)
 
     def exit(self) -> Exit | None:
         """How the child ended, ``None`` while it lives. It is left unreaped where possible."""
@@ -153,31 +121,26 @@ class Family:
             self._exit = self._peek()
         return self._exit
 
-    def look(self) -> dict[int, int]:
-        """See who descends from the child, and remember it.
+    def look(self) -> bool:
+        """See who descends from the child, remember it, and reap those that are dead.
 
-        :return: pid → start of those known and not gone, the child apart.
+        :return: whether anybody but the child is known to live.
         """
-        if not _HAS_PROC:
-            return {}
+        if not HAS_PROC:
+            return False
         for found in self._household.others():
             if self.pid in (found.session, found.group):
                 self._known.setdefault(found.pid, found.start)
-        for pid in descendants([self.pid, *self._known]):
-            if pid not in self._known and (relative := stat(pid)) is not None:
+        for pid in descendants([self.pid, *self._known]) - self._known.keys():
+            if (relative := stat(pid)) is not None:
                 self._known[pid] = relative.start
-        self._forget_gone()
-        return self._known
-
-    def strays(self) -> dict[int, int]:
-        """Those known that have left the child's session; pid → start."""
-        found = {pid: stat(pid) for pid in self._known}
-        return {p: s.start for p, s in found.items() if s is not None and s.session != self.pid}
+        self._review()
+        return bool(self._known)
 
     def anyone_left(self) -> bool:
         """Whether a relative of the child lives; those adopted and dead are reaped."""
-        if _HAS_PROC:
-            return bool(self.look())
+        if HAS_PROC:
+            return self.look()
         return self._reaped and _signal_group(self.pid, 0)
 
     def signal(self, number: int) -> None:
@@ -188,22 +151,24 @@ class Family:
         for pid, start in self._known.items():
             found = stat(pid)
             if found is not None and found.group != self.pid:
-                _signal(pid, start, number)
+                signal_process(pid, start, number)
 
     def reap(self) -> None:
         """Collect the child, which has exited; its group's number is free from now on."""
         if not self._reaped:
-            if self._exit is not None and _HAS_PROC:
+            if self._exit is not None and HAS_PROC:
                 _signal_group(self.pid, signal.SIGKILL)  # whoever was overlooked
             self._reaped = True
             self._process.poll()
         self._household.leaders.discard(self.pid)
+        for pid in list(self._watched):
+            self._dismiss(pid)
 
     def _group_is_ours(self) -> bool:
-        return not self._reaped or not _HAS_PROC
+        return not self._reaped or not HAS_PROC
 
     def _peek(self) -> Exit | None:
-        if not _HAS_PROC:
+        if not HAS_PROC:
             return self._collect()
         try:
             found = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
@@ -223,17 +188,27 @@ class Family:
         self._reaped = True
         return Exit(code, None) if code >= 0 else Exit(None, SIGNALS.get(-code, f"signal {-code}"))
 
-    def _forget_gone(self) -> None:
+    def _review(self) -> None:
+        """Forget who is gone; have those watched whom their session does not tell."""
         family = {self.pid, *self._known}
         for pid, start in list(self._known.items()):
             found = stat(pid)
             if found is None or found.start != start or _finished(found, family):
                 del self._known[pid]
+                self._dismiss(pid)
+            elif found.session != self.pid and pid not in self._watched:
+                self._watched.add(pid)
+                self._household.watch(pid, start)
+
+    def _dismiss(self, pid: int) -> None:
+        if pid in self._watched:
+            self._watched.remove(pid)
+            self._household.warden.dismiss(pid)
 
 
 def _finished(found: Stat, family: set[int]) -> bool:
     """Whether a relative is dead and collected, or none of ours will collect it."""
-    if found.state not in "ZX":
+    if not found.dead:
         return False
     if found.parent == os.getpid():
         try:
@@ -251,19 +226,3 @@ def _signal_group(group: int, number: int) -> bool:
     except OSError:
         return False
     return True
-
-
-def _signal(pid: int, start: int, number: int) -> None:
-    """Signal that very process, not another that came to have its number."""
-    try:
-        handle = os.pidfd_open(pid)
-    except OSError:
-        return
-    try:
-        found = stat(pid)
-        if found is not None and found.start == start:
-            signal.pidfd_send_signal(handle, number)
-    except OSError:
-        pass
-    finally:
-        os.close(handle)

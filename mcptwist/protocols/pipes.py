@@ -1,8 +1,12 @@
 """The daemon's ends of a child's pipes, as the reactor watches them.
 
-Reads are of 64 KiB. Writes go straight into the pipe while it takes them:
-that saves a turn of the reactor and two system calls for each message; what
-does not fit waits in a queue and is not copied again.
+Reads are of 64 KiB. A write goes straight into the pipe when the child has
+spoken since the last one (``eager``): the single caller's request leaves
+without waiting for a turn of the reactor. Else writes are gathered until the
+next turn and leave as one. Measured against ``cat``, CPU of the daemon for a
+message there and back, with 1 / 8 / 32 in flight: always straight 52 / 22 /
+18 µs, always gathered 66 / 15 / 15, this way 48 / 17 / 16. What the pipe does
+not take waits in a queue and is not copied again.
 """
 
 from __future__ import annotations
@@ -10,19 +14,31 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable
+from itertools import islice
 from typing import IO, TYPE_CHECKING
 
-from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor, IWriteDescriptor
+from twisted.internet.interfaces import (
+    IReactorFDSet,
+    IReactorTime,
+    IReadDescriptor,
+    IWriteDescriptor,
+)
 from zope.interface import implementer
 
 from mcptwist.messages import Json
 from mcptwist.protocols.lines import READ_SIZE
 
 if TYPE_CHECKING:
+    from twisted.internet.interfaces import IDelayedCall
     from twisted.python.failure import Failure
 
+
+class IPipeReactor(IReactorFDSet, IReactorTime):
+    """What pipes need of a reactor: it watches file descriptors and takes turns."""
+
+
 _JOIN_BELOW = 1 << 16
-_WRITES_A_TURN = 8
+_MOST_AT_ONCE = 64
 
 
 @implementer(IReadDescriptor)
@@ -103,19 +119,23 @@ class PipeWriter:
     """Writes to a pipe without ever waiting for it.
 
     :ivar backlog: bytes that the pipe has not taken yet.
+    :ivar eager: whether the next write need not wait for the next turn.
     :param file: the pipe; it is made non-blocking and closed here.
     :param broken: told once when nobody reads the other end any more.
     """
 
-    def __init__(self, reactor: IReactorFDSet, file: IO[bytes], broken: Callable[[], None]) -> None:
+    def __init__(self, reactor: IPipeReactor, file: IO[bytes], broken: Callable[[], None]) -> None:
         self.backlog = 0
+        self.eager = True
+        self.closed = False
         self._reactor = reactor
         self._file = file
         self._fd = file.fileno()
         self._broken = broken
-        self._queue: deque[memoryview] = deque()
+        self._queue: deque[Json | memoryview] = deque()
+        self._next_turn: IDelayedCall | None = None
+        self._full = False
         self._finishing = False
-        self.closed = False
         os.set_blocking(self._fd, False)
 
     def write(self, parts: list[Json]) -> None:
@@ -123,16 +143,18 @@ class PipeWriter:
         if self.closed or self._finishing:
             return
         size = sum(map(len, parts))
-        waiting = bool(self._queue)
         self.backlog += size
         if size < _JOIN_BELOW:
-            self._queue.append(memoryview(b"".join(parts)))
+            self._queue.append(b"".join(parts))
         else:
-            self._queue += map(memoryview, parts)
-        if not waiting:
+            self._queue += parts
+        if self._full or self._next_turn is not None:
+            return
+        if self.eager:
+            self.eager = False
             self._push()
-            if self._queue:
-                self._reactor.addWriter(self)
+        else:
+            self._next_turn = self._reactor.callLater(0, self._push)
 
     def finish(self) -> None:
         """Close it as soon as the queue is empty."""
@@ -142,13 +164,17 @@ class PipeWriter:
 
     def close(self) -> None:
         """Close it now; what is queued is dropped."""
-        if not self.closed:
-            self._reactor.removeWriter(self)
-            self.closed = True
-            self._fd = -1
-            self._queue.clear()
-            self.backlog = 0
-            self._file.close()
+        if self.closed:
+            return
+        self._reactor.removeWriter(self)
+        if self._next_turn is not None:
+            self._next_turn.cancel()
+            self._next_turn = None
+        self.closed = True
+        self._fd = -1
+        self._queue.clear()
+        self.backlog = 0
+        self._file.close()
 
     def fileno(self) -> int:
         """The file descriptor, -1 when closed."""
@@ -161,32 +187,37 @@ class PipeWriter:
     def doWrite(self) -> None:
         """The pipe takes something again."""
         self._push()
-        if not self._queue and not self.closed:
-            self._reactor.removeWriter(self)
-            if self._finishing:
-                self.close()
 
     def connectionLost(self, reason: Failure) -> None:
         """The reactor found the pipe broken, or stops."""
         self._break()
 
     def _push(self) -> None:
-        for _ in range(_WRITES_A_TURN):
-            if not self._queue:
-                return
+        self._next_turn = None
+        try:
+            taken = os.writev(self._fd, list(islice(self._queue, _MOST_AT_ONCE)))
+        except (BlockingIOError, InterruptedError):
+            taken = 0
+        except OSError:
+            self._break()
+            return
+        self._take(taken)
+        if bool(self._queue) is not self._full:
+            self._full = bool(self._queue)
+            (self._reactor.addWriter if self._full else self._reactor.removeWriter)(self)
+        if self._finishing and not self._queue:
+            self.close()
+
+    def _take(self, taken: int) -> None:
+        """The pipe took so many bytes from the front of the queue."""
+        self.backlog -= taken
+        while taken:
             part = self._queue[0]
-            try:
-                taken = os.write(self._fd, part)
-            except (BlockingIOError, InterruptedError):
+            if taken < len(part):
+                self._queue[0] = memoryview(part)[taken:]
                 return
-            except OSError:
-                self._break()
-                return
-            self.backlog -= taken
-            if taken == len(part):
-                self._queue.popleft()
-            else:
-                self._queue[0] = part[taken:]
+            taken -= len(part)
+            self._queue.popleft()
 
     def _break(self) -> None:
         if not self.closed:

@@ -24,7 +24,9 @@ _SEQUENCES = re.compile(
     "|[\x1b][\\]PX^_][^\x07\x1b\x9c]*(?:\x07|\x1b\\\\|\x9c)?"  # OSC and other strings
     "|\x1b[ -/]*[0-~]?"  # what is shorter
 )
-_UNSAFE = dict.fromkeys((*range(9), *range(10, 32), *range(127, 160), *(1564, 8206, 8207, 8232, 8233, 65279), *range(8234, 8239), *range(8294, 8298)), "�")
+_REORDERING = (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+_CONTROLS = (*range(0x09), *range(0x0A, 0x20), *range(0x7F, 0xA0), 0x2028, 0x2029, 0xFEFF)
+_UNSAFE = dict.fromkeys((*_CONTROLS, *_REORDERING), "\N{REPLACEMENT CHARACTER}")
 
 
 def inert(text: str) -> str:

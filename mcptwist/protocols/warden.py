@@ -1,0 +1,189 @@
+"""Ends the children when the daemon could not: no orphans after ``kill -9``.
+
+The warden is one small process, started with the first child. It reads from a
+pipe whom to watch and waits for the pipe's end. That comes when the daemon has
+gone, however it went, for the kernel closes the other end. Whoever is still
+watched then, and whoever belongs to them, is given a moment to leave by
+itself (its stdin has ended too), then SIGTERM, then SIGKILL.
+
+Alternatives, and why not: ``PR_SET_PDEATHSIG`` (``setpriv --pdeathsig``)
+reaches the daemon's own children only, not what they started, costs a process
+in between and 0.8 ms a start. A cgroup needs rights that a daemon in a terminal
+has not. A subreaper per child would cost each child what the warden costs once:
+8 MB of RSS, half of it shared with any other Python, and 15 ms of start-up in
+the background.
+
+It leads a session of its own and ignores polite signals, so that neither
+Ctrl-C nor a service manager that signals the whole group ends it before its
+work is done. Should it be killed all the same, the daemon starts another when
+it next has something to tell it. Whom to end is decided by pid and start time
+(:mod:`~mcptwist.protocols.processes`).
+
+Known limit: a process that the daemon forks without starting a program
+(``multiprocessing`` in its fork mode) holds the pipe open while it lives.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+
+from mcptwist.protocols.processes import Stat, everybody, signal_process, stat
+
+TYPE_CHECKING = False  # as in typing, which the warden itself has no need of
+if TYPE_CHECKING:
+    import subprocess
+
+LEAVE = 0.5
+TERM_GRACE = 2.0
+KILL_GRACE = 2.0
+_POLL_EVERY = 0.05
+
+
+class Warden:
+    """The daemon's end: tells the warden whom to watch.
+
+    :ivar pid: of the warden, 0 when there is none.
+    """
+
+    def __init__(self) -> None:
+        self.pid = 0
+        self._wards: dict[int, int] = {}
+        self._fd = -1
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def watch(self, pid: int, start: int) -> None:
+        """End this process, its session and its descendants when the daemon is gone.
+
+        :raises OSError: there is no warden, and none can be started.
+        """
+        if self._wards.get(pid) != start:
+            self._wards[pid] = start
+            self._say(b"+%d %d\n" % (pid, start))
+
+    def dismiss(self, pid: int) -> None:
+        """Watch this process no more."""
+        if self._wards.pop(pid, None) is not None and self._fd >= 0:
+            self._say(b"-%d\n" % pid)
+
+    def leave(self) -> None:
+        """Send the warden away; it ends whoever is still watched."""
+        self._wards.clear()
+        self._close()
+
+    def _say(self, line: bytes) -> None:
+        try:
+            if self._fd < 0:
+                raise BrokenPipeError
+            os.write(self._fd, line)
+        except OSError:  # it was killed, or is stopped and its pipe is full
+            self._close()
+            self._hire()
+
+    def _hire(self) -> None:
+        import subprocess  # here, for the warden itself has no need of it
+
+        package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+        code = f"import sys; sys.path[:0] = [{package!r}]; import {__name__} as w; w.main()"
+        process = subprocess.Popen(  # noqa: S603 (all of it is ours)
+            [sys.executable, "-I", "-S", "-c", code],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            env={},
+            start_new_session=True,
+        )
+        assert process.stdin is not None
+        self._process = process
+        self.pid = process.pid
+        self._fd = process.stdin.fileno()
+        os.set_blocking(self._fd, False)
+        os.write(self._fd, b"".join(b"+%d %d\n" % ward for ward in self._wards.items()))
+
+    def _close(self) -> None:
+        process, self._process = self._process, None
+        self._fd, self.pid = -1, 0
+        if process is not None and process.stdin is not None:
+            process.stdin.close()
+            process.poll()
+
+
+def main() -> None:
+    """The life of the warden."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_IGN)
+    end(listen(0))
+
+
+def listen(fd: int) -> dict[int, int]:
+    """Hear whom to watch until the daemon is gone.
+
+    :return: pid → start of those who are left.
+    """
+    wards: dict[int, int] = {}
+    rest = b""
+    while data := os.read(fd, 1 << 16):
+        *lines, rest = (rest + data).split(b"\n")
+        for line in lines:
+            if line[:1] == b"+":
+                pid, start = line[1:].split()
+                wards[int(pid)] = int(start)
+            else:
+                wards.pop(int(line[1:]), None)
+    return wards
+
+
+def end(wards: dict[int, int]) -> None:
+    """End *wards* and all that belong to them: wait, SIGTERM, SIGKILL."""
+    stages = ((0, LEAVE), (signal.SIGTERM, TERM_GRACE), (signal.SIGKILL, KILL_GRACE))
+    family = belonging(wards, everybody())
+    for number, grace in stages:
+        # Some may have come since, but none of an ended ward's can be told any more.
+        family |= belonging(wards | family, everybody())
+        for pid, start in family.items():
+            if number:
+                signal_process(pid, start, number)
+        until = time.monotonic() + grace
+        while (family := living(family)) and time.monotonic() < until:
+            time.sleep(_POLL_EVERY)
+        if not family:
+            return
+
+
+def belonging(wards: dict[int, int], processes: list[Stat]) -> dict[int, int]:
+    """The wards that live, the members of their sessions, and all descendants of these.
+
+    :param wards: pid → start.
+    :param processes: all there are.
+    :return: pid → start.
+    """
+    now = {process.pid: process.start for process in processes}
+    # When a ward's number is another's by now, so is the session of that number.
+    true = {pid: start for pid, start in wards.items() if now.get(pid, start) == start}
+    family: set[int] = set()
+    grown = True
+    while grown:
+        size = len(family)
+        family |= {p.pid for p in processes if _belongs(p, true, family)}
+        grown = len(family) > size
+    family.discard(os.getpid())
+    return {pid: now[pid] for pid in family}
+
+
+def _belongs(process: Stat, wards: dict[int, int], family: set[int]) -> bool:
+    if process.pid in wards or process.parent in family:
+        return True
+    return process.session in wards and process.start >= wards[process.session]
+
+
+def living(family: dict[int, int]) -> dict[int, int]:
+    """Those of *family* that have not exited."""
+    found = {pid: stat(pid) for pid in family}
+    return {
+        pid: start
+        for pid, start in family.items()
+        if (process := found[pid]) is not None and process.start == start and not process.dead
+    }
