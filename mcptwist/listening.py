@@ -45,7 +45,7 @@ def _endpoint_problem(description: str) -> tuple[str, str]:
         is_known = kind == "ssl" or kind in _plugin_endpoints()
         return ("", "") if is_known else _unknown_endpoint(description, kind)
     try:
-        serverFromString(object(), description)  # type: ignore[no-untyped-call]
+        serverFromString(object(), description)
     except Exception:  # each parser of endpoints fails in its own way
         return "is not complete, or has arguments this endpoint does not take", _AN_ENDPOINT
     port = rest.partition(":")[0]
@@ -86,23 +86,32 @@ def endpoints(place: Place, value: Any) -> tuple[str, ...] | None:
     return found
 
 
-_HOST = re.compile(r"(?:[A-Za-z0-9_.\-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?\Z", re.ASCII)
-_ORIGIN = re.compile(r"[a-z][a-z0-9+.\-]*://(?:[a-z0-9_.\-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?\Z")
+_NAME = r"(?:\[[0-9a-f:.]+\]|[a-z0-9_](?:[a-z0-9._\-]*[a-z0-9_])?)"
+_PORT = re.compile(r":(\d{1,5})\Z", re.ASCII)
+_HOST = re.compile(rf"{_NAME}(?::\d{{1,5}})?\Z", re.ASCII)
+_ORIGIN = re.compile(rf"https?://{_NAME}(?::(?:\d{{1,5}}|\*))?\Z", re.ASCII)
 
 
 def host(place: Place, value: Any) -> str | None:
-    found = text(place, value)
-    if found is not None and not _HOST.match(found):
-        place.mistake("is no host", '"mcp.example.com", or with a port "mcp.example.com:8443"')
-        return None
-    return found.lower() if found is not None else None
+    """A name for the Host header, with a port or for any port; in small letters."""
+    expected = '"mcp.example.com", or with a port "mcp.example.com:8443"'
+    return _matching(place, value, _HOST, "is no host", expected)
 
 
 def origin(place: Place, value: Any) -> str | None:
+    """Where a web page may be from; in small letters."""
+    expected = '"https://app.example.com", perhaps with a port or ":*", and no path after it'
+    return _matching(place, value, _ORIGIN, "is no origin of web pages", expected)
+
+
+def _matching(
+    place: Place, value: Any, pattern: re.Pattern[str], problem: str, expected: str
+) -> str | None:
     found = text(place, value)
     if found is None:
         return None
-    if not _ORIGIN.match(found.lower()):
-        place.mistake("is no origin", '"https://app.example.com", with no path after it')
+    port = _PORT.search(found)
+    if not pattern.match(found.lower()) or (port and not 0 < int(port[1]) < 65536):
+        place.mistake(problem, expected)
         return None
     return found.lower()

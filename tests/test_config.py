@@ -280,7 +280,7 @@ class ReadTests(Good):
 
     def test_mode(self) -> None:
         """The file's permissions are looked at."""
-        text = b'{"mcpServers": {"a": {"url": "http://a", "headers": {"X-Api-Key": "abcd"}}}}'
+        text = b'{"mcpServers": {"a": {"command": "x", "env": {"API_KEY": "abcd"}}}}'
         for mode, notes in ((0o600, 0), (0o644, 1)):
             found = read(self.file(text, mode=mode), {})
             self.assertEqual(len(self.config(found).notes), notes)

@@ -9,6 +9,7 @@ from hypothesis import strategies as some
 from twisted.trial.unittest import SynchronousTestCase
 
 from mcptwist.listening import DEFAULT_ENDPOINT, endpoints, host, origin
+from mcptwist.protocols.site import HostGuard
 from mcptwist.settings import Ledger, Reader
 
 
@@ -105,7 +106,18 @@ class HostTests(SynchronousTestCase):
 
     def test_bad(self) -> None:
         """No URL, no pattern, nothing that no Host header holds."""
-        for value in ("", "https://example.com", "*", "a/b", "a b", "a\n", 5):
+        for value in (
+            "",
+            "https://example.com",
+            "*",
+            "a/b",
+            "a b",
+            "a\n",
+            "a:70000",
+            "a:",
+            "-a",
+            5,
+        ):
             found, mistakes, _ = reading(host, value)
             self.assertIsNone(found)
             self.assertEqual(len(mistakes), 1, value)
@@ -116,12 +128,35 @@ class OriginTests(SynchronousTestCase):
 
     def test_good(self) -> None:
         """Scheme, host and perhaps port, in small letters."""
-        for value in ("https://a.example", "http://localhost:6274", "vscode-webview://x"):
+        for value in ("https://a.example", "http://localhost:6274", "http://a:*", "http://[::1]:1"):
             self.assertEqual(reading(origin, value), (value, [], []))
 
     def test_bad(self) -> None:
         """No path, no bare host, no pattern, no null."""
-        for value in ("https://a.example/", "a.example", "*", "null", "https://*", None):
+        for value in (
+            "https://a.example/",
+            "a.example",
+            "*",
+            "null",
+            "https://*",
+            "ftp://a",
+            "http://a:0",
+            None,
+        ):
             found, mistakes, _ = reading(origin, value)
             self.assertIsNone(found)
             self.assertEqual(len(mistakes), 1, value)
+
+
+class GuardTests(SynchronousTestCase):
+    """Those who use hosts and origins take what was let through here."""
+
+    @settings(deadline=None, max_examples=150)
+    @given(some.text("aZ0.-_:[]*é٣\n", max_size=8))
+    def test_guard_takes_them(self, value: str) -> None:
+        """A value that is no mistake starts the daemon."""
+        for name in (value, f"a:{value}", f"[{value}]"):
+            if (found := reading(host, name)[0]) is not None:
+                HostGuard([found])
+            if (found := reading(origin, f"https://{name}")[0]) is not None:
+                HostGuard([], [found])
