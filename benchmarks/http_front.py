@@ -37,7 +37,7 @@ def request_bytes(port: int) -> bytes:
 def serve(kind: str, profile: bool) -> None:
     """Be the server: print the port, serve until stdin closes."""
     from twisted.internet import reactor, stdio
-    from twisted.internet.protocol import Protocol
+    from twisted.internet.protocol import Factory, Protocol
     from twisted.web.resource import Resource
     from zope.interface import implementer
 
@@ -61,6 +61,14 @@ def serve(kind: str, profile: bool) -> None:
             request.receive_body(1 << 20, answer)
             return 1  # NOT_DONE_YET
 
+    class Bare(Protocol):
+        """The floor: what the reactor alone costs."""
+
+        def dataReceived(self, data):
+            self.transport.write(
+                b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(BODY) + BODY
+            )
+
     root = Resource()
     root.putChild(b"echo", Early() if kind == "ours" else Stock())
     if kind in ("ours", "ours-stock-resource"):
@@ -68,6 +76,8 @@ def serve(kind: str, profile: bool) -> None:
         from mcptwist.protocols.site import HostGuard, Site
 
         factory = HTTP1Factory(Site(root, HostGuard(), clock=reactor), reactor)
+    elif kind == "bare":
+        factory = Factory.forProtocol(Bare)
     else:
         from twisted.web.server import Site as StockSite
 
@@ -78,7 +88,7 @@ def serve(kind: str, profile: bool) -> None:
         factory = (StockSite if kind == "stock" else Quiet)(
             root, **({} if kind == "stock" else {"parsePOSTFormSubmission": False})
         )
-        factory.noisy = False
+    factory.noisy = False
 
     class Watch(Protocol):
         def connectionLost(self, reason):
@@ -160,7 +170,7 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=20000)
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--kinds", default="ours,ours-stock-resource,stock-tuned,stock")
+    parser.add_argument("--kinds", default="bare,ours,ours-stock-resource,stock-tuned,stock")
     parser.add_argument("--profile", action="store_true")
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     options = parser.parse_args()

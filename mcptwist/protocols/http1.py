@@ -25,7 +25,7 @@ from twisted.internet.interfaces import (
     IReactorTime,
     ISSLTransport,
 )
-from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.http import NO_BODY_CODES, datetimeToString
@@ -88,6 +88,7 @@ class HTTP1Connection(Protocol):
         self.clock = factory.clock
         self.limits = factory.limits
         self.connection = self
+        self.trusted_host: bytes | None = None
         self._buffer = b""  # read and not yet used
         self._advancing = False
         self._reading = True
@@ -106,6 +107,7 @@ class HTTP1Connection(Protocol):
         self._answer_left: int | None = None
         self._ended = False  # the answer is complete, apart from what is queued
         self._last = False  # close after this answer
+        self._successor: IProtocol | None = None  # who took over from HTTP
 
     # -- coming and going ----------------------------------------------------------------
 
@@ -113,6 +115,7 @@ class HTTP1Connection(Protocol):
         transport: Any = self.transport
         self.peer: IAddress = transport.getPeer()
         self.host: IAddress = transport.getHost()
+        self.port: int | None = getattr(self.host, "port", None)
         self.is_secure = ISSLTransport.providedBy(transport)
         if hasattr(transport, "setTcpNoDelay"):
             transport.setTcpNoDelay(True)
@@ -120,15 +123,17 @@ class HTTP1Connection(Protocol):
         self.deadline = self.clock.seconds() + self.limits.head_time
         self.factory.opened(self)
 
-    def connectionLost(self, reason: Failure | None = None) -> None:  # type: ignore[override]
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
         request, self._request = self._request, None
         self._queue.clear()
         self._buffer = b""
         self.deadline = self.stalled = NEVER
         self.factory.closed(self)
+        if self._successor is not None:
+            self._successor.connectionLost(reason)
         if request is not None and request.is_open:
             self.counters.clients_lost += 1
-            request.lost(reason or Failure(ConnectionError()))
+            request.lost(reason)
 
     def refuse(self, refusal: Refusal) -> None:
         """Answer what is not even a request, and close."""
@@ -197,8 +202,6 @@ class HTTP1Connection(Protocol):
     # -- reading -------------------------------------------------------------------------
 
     def dataReceived(self, data: bytes) -> None:
-        if self.phase == CLOSING:
-            return
         self._buffer = self._buffer + data if self._buffer else data
         if not self._advancing:
             self._advance()
@@ -207,24 +210,22 @@ class HTTP1Connection(Protocol):
         """Do all that can be done with what was read."""
         self._advancing = True
         try:
-            while self._buffer and self._step():
-                pass
+            while self._buffer:
+                if self._left:
+                    if not (self._body_wanted and self._read_body()):
+                        break
+                elif self._request is not None or self._paused or not self._read_request():
+                    break
         finally:
             self._advancing = False
-        if self.phase == CLOSING:
-            self._buffer = b""
-        elif self._buffer:
+        if self._buffer:
             self._wait_with_buffer()
         elif not self._reading:
             self._set_reading(True)
 
-    def _step(self) -> bool:
-        """Do one thing; False when something must happen first."""
+    def _read_request(self) -> bool:
+        """Read a head and let the site answer; False when that needs more, or is over."""
         if self.phase in (CLOSING, UPGRADED):
-            return False
-        if self._left:
-            return self._body_wanted and self._read_body()
-        if self._request is not None or self._paused:
             return False
         try:
             head = read_head(self._buffer, self.limits)
@@ -237,6 +238,9 @@ class HTTP1Connection(Protocol):
         return True
 
     def _wait_with_buffer(self) -> None:
+        if self.phase == CLOSING:
+            self._buffer = b""
+            return
         if self.phase == IDLE and self._request is None and not self._left:
             self.phase = HEAD
             self.deadline = min(self.deadline, self.clock.seconds() + self.limits.head_time)
@@ -257,13 +261,9 @@ class HTTP1Connection(Protocol):
         self._buffer = buffer[head.size :] if len(buffer) > head.size else b""
         self._head = head
         self._left = head.length
-        self._chunks = ChunkedBody() if head.length == CHUNKED else None
-        self._body_wanted = False
         self._last = not head.keep_alive
-        self._mute = head.method == b"HEAD"
-        self._ended = False
-        self._chunked = False
-        self._answer_left = None
+        if head.length == CHUNKED:
+            self._chunks = ChunkedBody()
         self.phase = ANSWER
         self.deadline = NEVER
         self.counters.requests += 1
@@ -299,31 +299,25 @@ class HTTP1Connection(Protocol):
         return ended
 
     def _deliver(self, data: bytes, last: bool) -> None:
+        request = self._request
         if last:
             self._chunks = None
             self._body_wanted = False
-        if last or self.phase == BODY:
-            self._body_moved(last)
-        request = self._request
-        if request is not None and request.is_open:
-            request.body_received(data, last)
-
-    def _body_moved(self, last: bool) -> None:
-        if not last:
-            now = self.clock.seconds()
-            self.deadline = min(now + self.limits.body_time, self._body_until)
-        elif self._request is not None:
-            self.phase = ANSWER
-            self.deadline = NEVER
+            if request is None:
+                self._rest()
+            elif self.phase == BODY:
+                self.phase = ANSWER
+                self.deadline = NEVER
         else:
-            self._rest()
+            self.deadline = min(self.clock.seconds() + self.limits.body_time, self._body_until)
+        if request is not None:
+            request.body_received(data, last)
 
     def resume_body(self) -> None:
         head = self._head
         if head is not None and head.expects_continue:
             head.expects_continue = False
-            if not self._last or head.length:
-                self._transport_write(_CONTINUE)
+            self._transport_write(_CONTINUE)
         self._want_body()
         if self._buffer:
             self._read_body()
@@ -332,8 +326,7 @@ class HTTP1Connection(Protocol):
 
     def _want_body(self) -> None:
         self._body_wanted = True
-        buffer = self._buffer
-        if 0 < self._left <= len(buffer):
+        if 0 < self._left <= len(self._buffer):
             return  # all of it is here; there is nothing to wait for
         now = self.clock.seconds()
         self.phase = BODY
@@ -351,37 +344,40 @@ class HTTP1Connection(Protocol):
     def respond(
         self, status: int, headers: HeaderList, pieces: Sequence[bytes], close: bool
     ) -> None:
-        size = 0
-        for piece in pieces:
-            size += len(piece)
-        self._decide_to_keep(close)
+        size = sum(map(len, pieces)) if len(pieces) != 1 else len(pieces[0])
+        if close or self._left or self.factory.draining:
+            self._decide_to_keep(close)
         head = self._answer_head(status, headers, size)
-        if self._mute or status in NO_BODY_CODES:
-            self._transport_write(head)
-        elif size <= SMALL:
-            self._transport_write(b"".join((head, *pieces)))
-        else:
+        if size > SMALL and not self._withheld(status):
             self._send((head, *pieces), size)
-        self._ended = True
-        if not self._queued:
+        else:
+            if size and not self._withheld(status):
+                head = b"".join((head, *pieces))
+            self._transport_write(head)
+        if self._queued:
+            self._ended = True
+        else:
             self._answered()
+
+    def _withheld(self, status: int) -> bool:
+        """Whether the answer has no body, whatever is written (RFC 9112 section 6.3)."""
+        return status in NO_BODY_CODES or self._head.method == b"HEAD"  # type: ignore[union-attr]
 
     def start(self, status: int, headers: HeaderList, length: int | None) -> None:
         head = self._head
         assert head is not None
         self._decide_to_keep(False)
-        self._mute = self._mute or status in NO_BODY_CODES
-        self._answer_left = length
+        mute = self._withheld(status)
         chunked = length is None and head.minor == 1 and status not in NO_BODY_CODES
-        if length is None and head.minor == 0 and not self._mute:
+        if length is None and head.minor == 0 and not mute:
             self._last = True  # the end of the connection is the end of the body
         self._transport_write(self._answer_head(status, headers, length, chunked))
-        self._chunked = chunked
+        self._mute = mute
+        self._chunked = chunked and not mute
+        self._answer_left = None if mute else length
 
     def write(self, pieces: Sequence[bytes]) -> None:
-        size = 0
-        for piece in pieces:
-            size += len(piece)
+        size = sum(map(len, pieces))
         if self._mute or not size:
             return
         if self._queued > self.limits.backlog:
@@ -398,10 +394,10 @@ class HTTP1Connection(Protocol):
             self._cut("more was written than Content-Length said")
 
     def finish(self) -> None:
-        if self._answer_left and not self._mute:
+        if self._answer_left:
             self._cut("less was written than Content-Length said")
             return
-        if self._chunked and not self._mute:
+        if self._chunked:
             self._send((b"0\r\n\r\n",), 5)
         self._ended = True
         if not self._queued:
@@ -428,8 +424,7 @@ class HTTP1Connection(Protocol):
     ) -> bytes:
         lines = [_STATUS_LINES.get(status) or b"HTTP/1.1 %d Unknown\r\n" % status]
         lines.append(self.factory.date_line)
-        for name, value in headers:
-            lines.append(b"%b: %b\r\n" % (name, value))
+        lines += [b"%b: %b\r\n" % header for header in headers]
         if self._last:
             lines.append(b"Connection: close\r\n")
         elif self._head is not None and self._head.minor == 0:
@@ -550,18 +545,11 @@ class HTTP1Connection(Protocol):
         self.deadline = self.stalled = NEVER
         self._request = None
         read_ahead, self._buffer = self._buffer, b""
+        self._successor = protocol
         self.dataReceived = protocol.dataReceived  # type: ignore[method-assign]
-        self.connectionLost = self._successor_lost(protocol)  # type: ignore[method-assign]
         protocol.makeConnection(transport)
         if read_ahead:
             protocol.dataReceived(read_ahead)
-
-    def _successor_lost(self, protocol: IProtocol) -> Callable[[Failure], None]:
-        def lost(reason: Failure) -> None:
-            self.factory.closed(self)
-            protocol.connectionLost(reason)
-
-        return lost
 
 
 @implementer(IProtocolNegotiationFactory)
@@ -598,7 +586,9 @@ class HTTP1Factory(Factory):
         """What is offered in the TLS handshake (ALPN)."""
         return [b"http/1.1"]
 
-    def buildProtocol(self, addr: IAddress | None) -> HTTP1Connection | None:
+    def buildProtocol(  # type: ignore[override]
+        self, addr: IAddress | None
+    ) -> HTTP1Connection | None:
         """Accept a connection, turn it away politely, or, far beyond the limit, at once."""
         if self.draining or len(self.connections) >= self.limits.connections + COURTESY:
             self.counters.connections_refused += 1

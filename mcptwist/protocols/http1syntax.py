@@ -27,7 +27,12 @@ CHUNKED = -1
 METHODS = frozenset([b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"])
 _KNOWN_BUT_REFUSED = frozenset([b"TRACE", b"CONNECT"])
 
+#: Any request line; what is wrong with it is found out afterwards.
 _REQUEST_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([!-~]+) HTTP/([0-9])\.([0-9])\r\n")
+#: Nearly every request line: a method we serve and a target in origin form. Nothing is wrong.
+_PLAIN_LINE = re.compile(
+    rb"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) (/[!\"$-~]*) HTTP/1\.([01])\r\n"
+)
 _ABSOLUTE = re.compile(rb"https?://([^/?]+)(.*)", re.IGNORECASE)
 _CONTROL = re.compile(rb"\x00|\r(?=[^\n])|(?<!\r)\n")
 #: Room in the request line for everything but the target.
@@ -62,23 +67,15 @@ class Head:
         "uri",
     )
 
-    def __init__(
-        self,
-        method: bytes,
-        uri: bytes,
-        minor: int,
-        headers: dict[bytes, bytes],
-        repeated: list[tuple[bytes, bytes]] | None,
-        size: int,
-    ) -> None:
+    def __init__(self, method: bytes, uri: bytes, minor: int, size: int) -> None:
         self.method = method
         self.uri = uri
-        self.minor = minor
-        self.headers = headers
-        self.repeated = repeated
-        self.size = size
         query = uri.find(b"?")
         self.path = uri if query < 0 else uri[:query]
+        self.minor = minor
+        self.size = size
+        self.headers: dict[bytes, bytes] = {}
+        self.repeated: list[tuple[bytes, bytes]] | None = None
         self.length = 0
         self.keep_alive = minor == 1
         self.expects_continue = False
@@ -90,33 +87,42 @@ def read_head(buffer: bytes, limits: Limits) -> Head | None:
     :return: the head, or None while it is incomplete.
     :raises Refused: as soon as the bytes so far cannot become a head we accept.
     """
+    line = _PLAIN_LINE.match(buffer)
+    if line is None or line.end() > limits.uri:
+        line = _REQUEST_LINE.match(buffer)
+        if line is None and buffer[:1] == b"\r":
+            # RFC 9112 section 2.2: one empty line before the request line is ignored.
+            return _read_after_empty_line(buffer, limits)
+        if line is None:
+            _judge_without_request_line(buffer, limits)
+            return None
+        _check_request_line(line, limits)
     end = buffer.find(b"\r\n\r\n", 0, limits.head)
-    line = _REQUEST_LINE.match(buffer)
-    if line is None and buffer[:1] == b"\r":
-        # RFC 9112 section 2.2: one empty line before the request line is ignored.
-        return _read_after_empty_line(buffer, limits)
-    if line is None:
-        _judge_without_request_line(buffer, limits)
-        return None
-    _check_request_line(line, limits)
     if end < 0:
         _judge_without_end(buffer, limits)
         return None
-    raw = buffer[: end + 4]
+    size = end + 4
+    head = Head(line[1], line[2], 0 if line[0].endswith(b"0\r\n") else 1, size)
+    _read_headers(head, buffer if size == len(buffer) else buffer[:size], limits)
+    _frame(head)
+    if line.re is not _PLAIN_LINE:
+        _settle_target(head)
+    return head
+
+
+def _read_headers(head: Head, raw: bytes, limits: Limits) -> None:
     fields: dict[bytes, bytes] = {}
     _read_fields(raw, fields.setdefault)
-    headers = {name.lower(): value.rstrip(b" \t") for name, value in fields.items()}
-    # The request line and the blank line end in CRLF as well.
-    count = raw.count(b"\r\n") - 2
+    if b" \r\n" in raw or b"\t\r\n" in raw:
+        fields = {name: value.rstrip(b" \t") for name, value in fields.items()}
+    head.headers = {name.lower(): value for name, value in fields.items()}
+    # Every line ends in LF, the request line and the blank line as well.
+    count = raw.count(b"\n") - 2
     if count > limits.headers:
         raise Refused(refusals.TOO_MANY_HEADERS)
-    repeated = None if len(headers) == count else _repeated(raw)
-    if repeated is not None:
-        headers = dict(repeated)
-    head = Head(line[1], line[2], line[4] == b"1", headers, repeated, end + 4)
-    _frame(head)
-    _settle_target(head)
-    return head
+    if len(head.headers) != count:
+        head.repeated = _repeated(raw)
+        head.headers = dict(head.repeated)
 
 
 def _read_after_empty_line(buffer: bytes, limits: Limits) -> Head | None:
@@ -211,24 +217,25 @@ _ONLY_ONCE = (
 
 
 def _frame(head: Head) -> None:
-    """How long the body is, whether the connection stays (RFC 9112 sections 6 and 9.3)."""
-    get = head.headers.get
-    length = get(b"content-length")
-    coding = get(b"transfer-encoding")
-    if coding is not None:
-        if length is not None or head.minor == 0 or coding.lower() != b"chunked":
-            raise Refused(refusals.BAD_TRANSFER_ENCODING)
-        head.length = CHUNKED
-    elif length is not None:
+    """How long the body is, whether the connection stays (RFC 9112 sections 3.2, 6, 9.3)."""
+    headers = head.headers
+    if b"host" not in headers and head.minor == 1:
+        raise Refused(refusals.MISSING_HOST)
+    length = headers.get(b"content-length")
+    if length is not None:
         if not length.isdigit() or len(length) > 15:
             raise Refused(refusals.BAD_LENGTH)
         head.length = int(length)
-    expectation = get(b"expect")
-    if expectation is not None:
-        if expectation.lower() != b"100-continue":
+    if b"transfer-encoding" in headers:
+        coding = headers[b"transfer-encoding"].lower()
+        if length is not None or head.minor == 0 or coding != b"chunked":
+            raise Refused(refusals.BAD_TRANSFER_ENCODING)
+        head.length = CHUNKED
+    if b"expect" in headers:
+        if headers[b"expect"].lower() != b"100-continue":
             raise Refused(refusals.EXPECTATION_FAILED)
         head.expects_continue = head.minor == 1 and head.length != 0
-    if b"connection" in head.headers:
+    if b"connection" in headers:
         _settle_connection(head)
 
 
@@ -247,8 +254,6 @@ def _settle_connection(head: Head) -> None:
 
 def _settle_target(head: Head) -> None:
     """Bring the target into origin form (RFC 9112 section 3.2)."""
-    if head.minor == 1 and b"host" not in head.headers:
-        raise Refused(refusals.MISSING_HOST)
     uri = head.uri
     if b"#" in uri:
         raise Refused(refusals.BAD_TARGET)

@@ -21,9 +21,10 @@ from twisted.internet.interfaces import IAddress, IProtocol, IPushProducer, IRea
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web import http
+from twisted.web.error import UnsupportedMethod
 from twisted.web.http_headers import Headers
 from twisted.web.resource import IResource
-from twisted.web.server import NOT_DONE_YET, UnsupportedMethod
+from twisted.web.server import NOT_DONE_YET
 from twisted.web.server import Request as StockRequest
 from zope.interface import Attribute, Interface
 
@@ -72,7 +73,9 @@ class IHTTPStream(Interface):
     clock = Attribute("IReactorTime.")
     peer = Attribute("IAddress of the far end.")
     host = Attribute("IAddress of our end.")
+    port = Attribute("The port of our end, None where there is none: int | None.")
     is_secure = Attribute("Whether the connection is encrypted: bool.")
+    trusted_host = Attribute("The last Host that was found good on this connection, or None.")
 
     def respond(status: int, headers: HeaderList, pieces: Sequence[bytes], close: bool) -> None:
         """Send a whole answer and end it.
@@ -178,7 +181,7 @@ class Request(StockRequest):
 
     def __init__(self, stream: Any, head: RequestHead) -> None:
         # The stock __init__ builds what is lazy here; nothing of it is needed.
-        self._stream = stream
+        self.stream = stream
         self._headers = head.headers
         self._repeated = head.repeated
         self.method = head.method
@@ -208,7 +211,7 @@ class Request(StockRequest):
     @property
     def connection(self) -> Any:
         """What carries the request; several requests may share it."""
-        return self._stream.connection
+        return self.stream.connection
 
     @property
     def client_address(self) -> IAddress:
@@ -219,7 +222,7 @@ class Request(StockRequest):
     @property
     def is_secure(self) -> bool:
         """Whether the request came over an encrypted connection."""
-        return bool(self._forceSSL or self._stream.is_secure)
+        return bool(self._forceSSL or self.stream.is_secure)
 
     @property
     def is_open(self) -> bool:
@@ -244,7 +247,7 @@ class Request(StockRequest):
         else:
             self._body_limit = limit
             self._body_done = done
-            self._stream.resume_body()
+            self.stream.resume_body()
 
     def body_received(self, data: bytes, last: bool) -> None:
         """Called by the stream with each piece of the body; `last` ends it."""
@@ -257,20 +260,17 @@ class Request(StockRequest):
             self._body_done = self._body = None
             self.refuse(refusals.BODY_TOO_LARGE, close=True)
             return
-        if body is None and not last:
-            body = self._body = BytesIO()
-        if body is not None:
+        if body is not None or not last:
+            if body is None:
+                body = self._body = BytesIO()
             body.write(data)
         if last:
             self._body_done = self._body = None
-            # getvalue() of a BytesIO written in order shares its bytes: no second copy.
-            self._guarded(done, data if body is None else body.getvalue())
-
-    def _guarded(self, call: Callable[..., object], *arguments: object) -> None:
-        try:
-            call(*arguments)
-        except Exception:
-            self.processingFailed(Failure())
+            try:
+                # getvalue() of a BytesIO written in order shares its bytes: no second copy.
+                done(data if body is None else body.getvalue())
+            except Exception:
+                self.processingFailed(Failure())
 
     # -- the answer, the short way -------------------------------------------------------
 
@@ -283,7 +283,7 @@ class Request(StockRequest):
         :raises ValueError: a header contains a line break; nothing was sent.
         :raises RuntimeError: the request was answered before.
         """
-        self._respond(status, headers, body, close=False)
+        self._respond(status, headers, body, False)
 
     def refuse(self, refusal: Refusal, close: bool = False) -> None:
         """Say no: JSON with a stable code, counted.
@@ -292,22 +292,24 @@ class Request(StockRequest):
         """
         if not self._open:
             return
-        self._stream.counters.count(refusal)
+        self.stream.counters.count(refusal)
         headers = [(b"Content-Type", b"application/json"), *refusal.headers]
         self._respond(refusal.status, headers, refusal.body(), close)
 
     def _respond(self, status: int, headers: HeaderList, body: Body, close: bool) -> None:
-        if not self._may_answer():
+        if not self._open:
+            self._mind_the_end()
             return
         if self.startedWriting:
             raise RuntimeError("The answer has been started; use write() and finish().")
-        if self.answer_headers:
+        if self.answer_headers is not None:
             headers = [*headers, *self.answer_headers]
         self.code = status
-        pieces = (body,) if isinstance(body, bytes) else body
         self._open = False
         try:
-            self._stream.respond(status, headers, pieces, close)
+            self.stream.respond(
+                status, headers, (body,) if isinstance(body, bytes) else body, close
+            )
         except ValueError:
             self._open = True
             raise
@@ -321,20 +323,21 @@ class Request(StockRequest):
         :param length: of the body in bytes when it is known.
         :raises ValueError: a header contains a line break; nothing was sent.
         """
-        if not self._may_answer():
+        if not self._open:
+            self._mind_the_end()
             return
         if self.startedWriting:
             raise RuntimeError("The answer has been started.")
         if self.answer_headers:
             headers = [*headers, *self.answer_headers]
-        self._stream.start(status, headers, length)
+        self.stream.start(status, headers, length)
         self.code = status
         self.startedWriting = 1
 
     @property
     def backlog(self) -> int:
         """Bytes of the answer not yet given to the operating system."""
-        return int(self._stream.backlog()) if self._open else 0
+        return int(self.stream.backlog()) if self._open else 0
 
     def upgrade(self, protocol: IProtocol) -> None:
         """Give the connection to another protocol, for good; the request ends here.
@@ -342,16 +345,16 @@ class Request(StockRequest):
         The protocol is connected to the transport and gets whatever the client sent after
         this request. It answers the request itself (``101 Switching Protocols``).
         """
-        if not self._may_answer():
+        if not self._open:
+            self._mind_the_end()
             return
         self._open = False
-        self._stream.upgrade(protocol)
+        self.stream.upgrade(protocol)
 
-    def _may_answer(self) -> bool:
-        """Whether there is someone to answer; answering twice is a mistake in the resource."""
+    def _mind_the_end(self) -> None:
+        """Nobody is there to answer. That may happen; answering twice may not."""
         if self.finished:
             raise RuntimeError("The request has been answered.")
-        return self._open
 
     # -- what the stream tells -----------------------------------------------------------
 
@@ -391,15 +394,17 @@ class Request(StockRequest):
 
         :param data: bytes or pieces; large ones are not copied.
         """
-        if not self._may_answer():
+        if not self._open:
+            self._mind_the_end()
             return
         if not self.startedWriting:
             self._start_stock()
-        self._stream.write((data,) if isinstance(data, bytes) else data)
+        self.stream.write((data,) if isinstance(data, bytes) else data)
 
     def finish(self) -> None:
         """The answer is complete."""
-        if not self._may_answer():
+        if not self._open:
+            self._mind_the_end()
             return
         if not self.startedWriting:
             self._start_stock()
@@ -407,7 +412,7 @@ class Request(StockRequest):
             self.unregisterProducer()
         self._open = False
         self.finished = 1
-        self._stream.finish()
+        self.stream.finish()
         if self._notifications is not None:
             self._notify(None)
 
@@ -472,7 +477,7 @@ class Request(StockRequest):
         self.respond(self.code, headers, body)
 
     def _render_unsupported(self, resource: IResource, error: UnsupportedMethod) -> None:
-        allowed = list(error.allowedMethods)
+        allowed: list[bytes] = sorted(error.allowedMethods)
         if self.method == b"HEAD" and b"GET" in allowed:
             # RFC 9110 section 9.3.2: HEAD is GET without the body, which the stream withholds.
             self.method = b"GET"
@@ -487,7 +492,7 @@ class Request(StockRequest):
                 refusal.status,
                 refusal.code,
                 refusal.message,
-                ((b"Allow", b", ".join(sorted(allowed))),),
+                ((b"Allow", b", ".join(allowed)),),
             )
         )
 
@@ -496,9 +501,9 @@ class Request(StockRequest):
         self._log.failure(
             "no answer to {method} {path}", reason, method=self.method, path=self.path
         )
-        self._stream.counters.failures += 1
+        self.stream.counters.failures += 1
         if self._open and self.startedWriting:
-            self._stream.abort()
+            self.stream.abort()
         else:
             self.answer_headers = None if self._open else self.answer_headers
             self.refuse(refusals.INTERNAL_ERROR)
@@ -521,8 +526,8 @@ class Request(StockRequest):
             return
         if not self.startedWriting:
             self._start_stock()
-        self._producer = producer if streaming else _Pulled(producer, self._stream.clock)
-        self._stream.register_producer(self._producer)
+        self._producer = producer if streaming else _Pulled(producer, self.stream.clock)
+        self.stream.register_producer(self._producer)
 
     def unregisterProducer(self) -> None:
         """The producer has made all it had."""
@@ -530,7 +535,7 @@ class Request(StockRequest):
         if isinstance(producer, _Pulled):
             producer.pauseProducing()
         if producer is not None and self._open:
-            self._stream.unregister_producer()
+            self.stream.unregister_producer()
 
     # -- what stock resources ask for, built when they ask -------------------------------
 
@@ -553,11 +558,11 @@ class Request(StockRequest):
 
         @cached_property
         def client(self) -> IAddress:
-            return self._stream.peer
+            return self.stream.peer
 
         @cached_property
         def host(self) -> IAddress:
-            return self._stream.host
+            return self.stream.host
 
         @cached_property
         def clientproto(self) -> bytes:

@@ -35,8 +35,6 @@ _ORIGIN = re.compile(
     r"(https?)://(\[[0-9a-f:.]+\]|[a-z0-9_](?:[a-z0-9._-]*[a-z0-9_])?)(?::([0-9]{1,5}))?"
 )
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-#: Hosts found good are remembered; a bound, for names are the client's to choose.
-_MOST_REMEMBERED = 256
 
 
 def _scheme(secure: bool) -> str:
@@ -60,7 +58,6 @@ class HostGuard:
     ) -> None:
         self._hosts = frozenset(self._host_entry(entry) for entry in allowed_hosts)
         self._origins = frozenset(self._origin_entry(entry) for entry in allowed_origins)
-        self._good: set[tuple[bytes, int | None, bool]] = set()
 
     @staticmethod
     def _host_entry(entry: str) -> tuple[str, int | None]:
@@ -77,17 +74,15 @@ class HostGuard:
 
     def objection(self, request: Request) -> Refusal | None:
         """What is wrong with where a request says it comes from and goes to, or None."""
+        stream = request.stream
         host = request.header(b"host")
-        secure = request.is_secure
-        port = getattr(request.host, "port", None)
-        if host is not None and (host, port, secure) not in self._good:
-            refusal = self._host_objection(host, port, secure)
+        if host != stream.trusted_host and host is not None:
+            refusal = self._host_objection(host, stream.port, stream.is_secure)
             if refusal is not None:
                 return refusal
-            if len(self._good) < _MOST_REMEMBERED:
-                self._good.add((host, port, secure))
+            stream.trusted_host = host
         if request.header(b"origin") is not None:
-            return self._origin_objection(request, host, port, secure)
+            return self._origin_objection(request, host, stream.port, stream.is_secure)
         if request.header(b"sec-fetch-site") in (b"cross-site", b"same-site"):
             return self._fetch_objection(request)
         return None
