@@ -106,11 +106,11 @@ class Peer:
     :param name: its name in `peers.toml`.
     :param spec: its table there.
     :param cores: the `Cores`.
-    :param prefix: words to start it with, such as a profiler's.
+    :param wrap: what makes of its command, a list of words, the one that is run.
     """
 
-    def __init__(self, name, spec, cores, prefix=()):
-        self.name, self.spec, self.cores, self.prefix = name, spec, cores, prefix
+    def __init__(self, name, spec, cores, wrap=list):
+        self.name, self.spec, self.cores, self.wrap = name, spec, cores, wrap
         self.port = free_port()
         self.tag = f"tag-{name}-{os.getpid()}-{self.port}"
         self.folder = tempfile.TemporaryDirectory(prefix="mcptwist-bench-")
@@ -162,7 +162,7 @@ class Peer:
     def _start(self):
         if "config" in self.spec:
             self._config().write_text(self._filled(self.spec["config"]))
-        command = [*self.prefix, *shlex.split(self._filled(self.spec["command"]))]
+        command = self.wrap(shlex.split(self._filled(self.spec["command"])))
         if self.cores.pinned:
             command = ["taskset", "-c", str(self.cores.gateway), *command]
         if shutil.which("setpriv"):  # so that it does not outlive us, however we end

@@ -11,7 +11,8 @@ profiler, for the shares.  What is printed is share times cost, in microseconds 
 
 py-spy (the default where it is installed) samples from outside and hardly disturbs, but counts
 what C functions take to the Python function that called them.  cprofile counts every call, C
-functions apart, and makes small functions look dearer than they are.
+functions apart, and makes small functions look dearer than they are.  Where the daemon's core is
+not full, some of what py-spy gives to EPollReactor.doPoll is waiting, not work.
 """
 
 import argparse
@@ -28,6 +29,7 @@ import peers
 
 WAITING = re.compile(r"\b(poll|epoll_wait|select)\b")  # is not work
 FRAME = re.compile(r"^(?P<function>.+) \((?P<file>.+?)(:\d+)?\)$")
+SAME = rf"/site-packages/|/lib/python[0-9.]+/|{re.escape(str(peers.ROOT))}/"
 
 
 class Profile:
@@ -37,6 +39,13 @@ class Profile:
         self.own = collections.Counter()
         self.whole = collections.Counter()
         self.calls = collections.Counter()
+
+    def less(self, other):
+        """What is left of this when the other is taken off."""
+        self.own -= other.own
+        self.whole -= other.whole
+        self.calls -= other.calls
+        return self
 
     def modules(self):
         """What each file took by itself."""
@@ -48,10 +57,7 @@ class Profile:
 
 def short(path):
     """A file's name without what is the same for all of its package."""
-    for mark in ("/site-packages/", f"{peers.ROOT}/", "/lib/python3"):
-        if mark in path:
-            return path.rpartition(mark)[2].removeprefix("twisted/internet/")
-    return path
+    return re.sub(rf"^.*({SAME})", "", path)
 
 
 def sampled(peer, load, seconds):
@@ -133,13 +139,24 @@ def with_py_spy(spec, options):
 
 
 def with_cprofile(spec, options):
-    """The profile that cProfile takes, of the daemon from start to stop."""
-    python = peers.command_of("python")
+    """The profile that cProfile takes, less that of starting and stopping."""
+    start = profiled(spec, options, loaded=False)
+    return profiled(spec, options, loaded=True).less(start)
+
+
+def profiled(spec, options, loaded):
+    """The profile that cProfile takes of the whole life of a daemon, loaded or not."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "profile")
-        prefix = [python, "-m", "cProfile", "-o", str(path)]
-        with peers.Peer(options.peer, spec, peers.Cores(), prefix) as peer:
-            checked(peer.load(*load_words(options, options.seconds)))
+
+        def wrapped(command):
+            if not Path(command[0]).name.startswith("python"):
+                command = [peers.command_of("python"), *command]
+            return [command[0], "-m", "cProfile", "-o", str(path), *command[1:]]
+
+        with peers.Peer(options.peer, spec, peers.Cores(), wrapped) as peer:
+            if loaded:
+                checked(peer.load(*load_words(options, options.seconds)))
         if not path.exists():
             raise peers.Unusable("the daemon did not stop of itself, so there is no profile")
         return counted(path)

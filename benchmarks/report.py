@@ -17,6 +17,7 @@ from pathlib import Path
 FOREIGN = 0.34  # cores that something else may use
 FULL = 0.94  # of the load's core
 NONE = "-"
+OPEN = {"200", "101", "no head yet"}  # what a request for a stream is answered with
 ROLES = ("ours", "peer", "ceiling", "check")
 
 
@@ -159,7 +160,7 @@ def idle(rows):
             found.append(
                 [
                     *(peer, era, count, cell.text("answered")),
-                    cell.text("rss_kb_per_session", digits=1),
+                    cell.text("rss_kb_per_session", digits=1) if streaming(cell) else "no stream",
                     "/".join(
                         cell.text("rss_mb", when).rstrip("*+!")
                         for when in ("before", "open", "after")
@@ -172,6 +173,11 @@ def idle(rows):
     return (
         [("Idle sessions with an open stream", table([*head, "streams"], found))] if found else []
     )
+
+
+def streaming(cell):
+    """Whether every session had its stream; without, its memory says nothing."""
+    return set(cell.rows[-1].get("streams", {})) <= OPEN
 
 
 def streams(cell):
