@@ -59,7 +59,7 @@ def make_daemon(
     }
     gateway = Gateway(
         backends,
-        whole_view(backends, Catalog(backends, reactor)),
+        whole_view(backends, Catalog(backends, reactor, IDENTITY)),
         {broken.name: str(broken.mistakes[0]) for broken in config.broken},
     )
     sessions = make_sessions(config.limits, reactor)
