@@ -86,8 +86,8 @@ MIB = 1024 * KIB
 FILE_BYTES = MIB
 
 #: The server that is there when nothing was configured.
-BUILTIN_NAME = "mcptwist"
-BUILTIN_SERVER = "mcptwist.builtin:server"
+BUILTIN_NAME = "toolbox"
+BUILTIN_SERVER = "mcptwist.toolbox:toolbox"
 
 # ── the daemon's own sections ───────────────────────────────────────────────────────────────────
 

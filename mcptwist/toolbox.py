@@ -26,6 +26,7 @@ from msgspec import Meta, Raw
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
+import mcptwist
 from mcptwist import calculator
 from mcptwist.server import Context, Limits, Refused, Server
 
@@ -109,6 +110,14 @@ def make_toolbox(
     _offer_chance(server, chance or random.SystemRandom())
     _offer_company(server, clock)
     return server
+
+
+def toolbox() -> Server:
+    """The server on the running reactor, as a configuration's ``python`` names it."""
+    from twisted.internet import reactor
+
+    clock: Any = reactor
+    return make_toolbox(clock, version=mcptwist.__version__)
 
 
 def _offer_time(server: Server, clock: IReactorTime) -> None:
