@@ -47,11 +47,9 @@ from mcptwist.protocols.pipes import IPipeReactor, PipeReader, PipeWriter
 from mcptwist.protocols.tail import STDERR_BYTES, STDERR_LINES, Blotter, Tail
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IDelayedCall
     from twisted.python.failure import Failure
 
 DRAIN = 1.0
-LOOK_EVERY = 5.0
 COMPLAIN_EVERY = 10.0
 _POLL_EVERY = 0.05
 _EXCERPT = 120
@@ -216,7 +214,6 @@ class ChildWire:
         self._asked = False
         self._cause = ""
         self._next_complaint = 0.0
-        self._looking: IDelayedCall | None = None
         self._resumed = Moment(reactor)
         self._ending = Moment(reactor)
         self._exited = Moment(reactor)
@@ -276,8 +273,6 @@ class ChildWire:
 
     def _read(self, data: bytes) -> None:
         self._stdin.eager = True
-        if self._looking is None:
-            self._looking = self._reactor.callLater(LOOK_EVERY, self._look)
         self._splitter.feed(data)
 
     def _line(self, line: bytes) -> None:
@@ -343,10 +338,6 @@ class ChildWire:
         if self._gone.happened:  # it was given up
             self._family.reap()
 
-    def _look(self) -> None:
-        self._looking = None
-        self._family.look()
-
     # -- its life ------------------------------------------------------------------------
 
     async def _life(self) -> None:
@@ -360,7 +351,6 @@ class ChildWire:
         self._gone.happen()
 
     async def _stop(self) -> None:
-        self._family.look()
         self._stdin.finish()
         if await self._exited.within(self._limits.stop_grace):
             return
@@ -380,8 +370,6 @@ class ChildWire:
         await self._drained.within(DRAIN)
         self._stdout.close()
         self._stderr.close()
-        if self._looking is not None:
-            self._looking.cancel()
 
     async def _sweep(self) -> None:
         for number in (signal.SIGTERM, signal.SIGKILL):

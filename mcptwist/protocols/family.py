@@ -8,10 +8,10 @@ becomes our child instead of init's, and can be found, ended and reaped.
 Which orphan belongs to which child? Only positive evidence counts, because
 others in this process (Twisted's ``spawnProcess``, a plug-in's ``Popen``)
 have children too, whose end is theirs to collect: it is in the child's
-session, or it was seen among the child's descendants when :meth:`Family.look`
-was last called. The evidence names a process by pid *and* start time, for
-pids are used again. For the same reason the child itself stays a zombie until
-its family is gone: that keeps its group's number from meaning somebody else.
+session, it bears the child's mark (:mod:`~mcptwist.protocols.processes`), or it
+descends from one that does. The evidence names a process by pid *and* start
+time. For the same reason the child itself stays a zombie until its family is
+gone: that keeps its group's number from meaning somebody else.
 
 Where there is no ``/proc`` (macOS, BSD) the group is all that is known.
 """
@@ -27,7 +27,17 @@ from typing import NamedTuple
 
 from twisted.logger import Logger
 
-from mcptwist.protocols.processes import HAS_PROC, Stat, children, descendants, signal_process, stat
+from mcptwist.protocols.processes import (
+    HAS_PROC,
+    Stat,
+    children,
+    descendants,
+    mark_for,
+    mark_of,
+    set_mark,
+    signal_process,
+    stat,
+)
 from mcptwist.protocols.warden import Warden
 
 SIGNALS = {number.value: number.name for number in signal.Signals}
@@ -110,9 +120,11 @@ class Family:
         self._known: dict[int, int] = {}
         self._exit: Exit | None = None
         self._reaped = False
-        self._watched = {self.pid}
+        self._mark = 0
         household.leaders.add(self.pid)
         if (found := stat(self.pid)) is not None:
+            set_mark(self.pid, found.start)
+            self._mark = mark_for(self.pid, found.start)
             household.watch(self.pid, found.start)
 
     def exit(self) -> Exit | None:
@@ -121,31 +133,16 @@ class Family:
             self._exit = self._peek()
         return self._exit
 
-    def look(self) -> bool:
-        """See who descends from the child, remember it, and reap those that are dead.
-
-        :return: whether anybody but the child is known to live.
-        """
-        if not HAS_PROC:
-            return False
-        for found in self._household.others():
-            if self.pid in (found.session, found.group):
-                self._known.setdefault(found.pid, found.start)
-        for pid in descendants([self.pid, *self._known]) - self._known.keys():
-            if (relative := stat(pid)) is not None:
-                self._known[pid] = relative.start
-        self._review()
-        return bool(self._known)
-
     def anyone_left(self) -> bool:
         """Whether a relative of the child lives; those adopted and dead are reaped."""
-        if HAS_PROC:
-            return self.look()
-        return self._reaped and _signal_group(self.pid, 0)
+        if not HAS_PROC:
+            return self._reaped and _signal_group(self.pid, 0)
+        self._gather()
+        return bool(self._known)
 
     def signal(self, number: int) -> None:
         """Send a signal to the group, and to all who are known to have left it."""
-        self.look()
+        self._gather()
         if self._group_is_ours():
             _signal_group(self.pid, number)
         for pid, start in self._known.items():
@@ -161,8 +158,7 @@ class Family:
             self._reaped = True
             self._process.poll()
         self._household.leaders.discard(self.pid)
-        for pid in list(self._watched):
-            self._dismiss(pid)
+        self._household.warden.dismiss(self.pid)
 
     def _group_is_ours(self) -> bool:
         return not self._reaped or not HAS_PROC
@@ -188,22 +184,24 @@ class Family:
         self._reaped = True
         return Exit(code, None) if code >= 0 else Exit(None, SIGNALS.get(-code, f"signal {-code}"))
 
-    def _review(self) -> None:
-        """Forget who is gone; have those watched whom their session does not tell."""
+    def _gather(self) -> None:
+        """See who descends from the child, and forget who is gone."""
+        for found in self._household.others():
+            if self._is_ours(found):
+                self._known.setdefault(found.pid, found.start)
+        for pid in descendants([self.pid, *self._known]) - self._known.keys():
+            if (relative := stat(pid)) is not None:
+                self._known[pid] = relative.start
         family = {self.pid, *self._known}
         for pid, start in list(self._known.items()):
-            found = stat(pid)
-            if found is None or found.start != start or _finished(found, family):
+            now = stat(pid)
+            if now is None or now.start != start or _finished(now, family):
                 del self._known[pid]
-                self._dismiss(pid)
-            elif found.session != self.pid and pid not in self._watched:
-                self._watched.add(pid)
-                self._household.watch(pid, start)
 
-    def _dismiss(self, pid: int) -> None:
-        if pid in self._watched:
-            self._watched.remove(pid)
-            self._household.warden.dismiss(pid)
+    def _is_ours(self, orphan: Stat) -> bool:
+        return self.pid in (orphan.session, orphan.group) or (
+            self._mark != 0 and mark_of(orphan.pid) == self._mark
+        )
 
 
 def _finished(found: Stat, family: set[int]) -> bool:

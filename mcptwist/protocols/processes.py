@@ -1,17 +1,28 @@
 """What Linux says of processes: who they are, who descends from whom.
 
 A pid alone names nobody for long, for pids are used again. A pid and the time
-its process started do. Needs nothing but the standard library's small parts,
-for the :mod:`~mcptwist.protocols.warden` lives on it. Where there is no
-``/proc`` everybody is unknown.
+its process started do.
+
+Who descends from whom is told by parents and sessions only while nobody leaves
+them, as browsers and whatever turns itself into a daemon do. So a child gets a
+*mark* that all its descendants inherit and no change of parent, group, session
+or program takes away: the soft limit of real-time CPU time, set to a number
+that means nobody else. Only processes that were given real-time scheduling are
+subject to that limit, and to them it allows 146,000 years.
+
+Needs nothing but the small parts of the standard library, for the
+:mod:`~mcptwist.protocols.warden` lives on it. Where there is no ``/proc``
+everybody is unknown.
 """
 
 from __future__ import annotations
 
 import os
+import resource
 import signal
 
 HAS_PROC = os.path.exists(f"/proc/self/task/{os.getpid()}/children")
+_LIMIT = b"Max realtime timeout"
 _MOST = 4096  # a fork bomb is not counted to its end in one go
 
 
@@ -76,6 +87,36 @@ def descendants(roots: list[int]) -> set[int]:
         seen |= new
         waiting += new
     return seen - set(roots)
+
+
+def mark_for(pid: int, start: int) -> int:
+    """The mark of that process and of all that descend from it; unlike any other since boot."""
+    return (1 << 62) | (start & ((1 << 40) - 1)) << 22 | pid
+
+
+def set_mark(pid: int, start: int) -> None:
+    """Give a process its mark, where the system allows it.
+
+    What it has started before goes without.
+    """
+    try:
+        _soft, hard = resource.prlimit(pid, resource.RLIMIT_RTTIME)
+        if hard == resource.RLIM_INFINITY:
+            resource.prlimit(pid, resource.RLIMIT_RTTIME, (mark_for(pid, start), hard))
+    except (AttributeError, OSError, ValueError):
+        pass
+
+
+def mark_of(pid: int) -> int:
+    """The mark that a process bears, 0 when it has none."""
+    try:
+        with open(f"/proc/{pid}/limits", "rb", buffering=0) as file:
+            text = file.readall() or b""
+    except OSError:
+        return 0
+    at = text.find(_LIMIT)
+    soft = text[at + len(_LIMIT) :].split(None, 1)[0] if at >= 0 else b""
+    return int(soft) if soft.isdigit() else 0
 
 
 def signal_process(pid: int, start: int, number: int) -> None:

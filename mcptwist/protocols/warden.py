@@ -13,7 +13,7 @@ has not. A subreaper per child would cost each child what the warden costs once:
 8 MB of RSS, half of it shared with any other Python, and 15 ms of start-up in
 the background.
 
-It leads a session of its own and ignores polite signals, so that neither
+It leads a session of its own and is deaf to polite signals, so that neither
 Ctrl-C nor a service manager that signals the whole group ends it before its
 work is done. Should it be killed all the same, the daemon starts another when
 it next has something to tell it. Whom to end is decided by pid and start time
@@ -30,7 +30,7 @@ import signal
 import sys
 import time
 
-from mcptwist.protocols.processes import Stat, everybody, signal_process, stat
+from mcptwist.protocols.processes import Stat, everybody, mark_for, mark_of, signal_process, stat
 
 TYPE_CHECKING = False  # as in typing, which the warden itself has no need of
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 LEAVE = 0.5
 TERM_GRACE = 2.0
 KILL_GRACE = 2.0
+_POLITE = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT}
 _POLL_EVERY = 0.05
 
 
@@ -87,15 +88,20 @@ class Warden:
 
         package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
         code = f"import sys; sys.path[:0] = [{package!r}]; import {__name__} as w; w.main()"
-        process = subprocess.Popen(  # noqa: S603 (all of it is ours)
-            [sys.executable, "-I", "-S", "-c", code],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            cwd="/",
-            env={},
-            start_new_session=True,
-        )
+        # What is blocked here is blocked there, from its first moment to its last.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _POLITE)
+        try:
+            process = subprocess.Popen(  # noqa: S603 (all of it is ours)
+                [sys.executable, "-I", "-S", "-c", code],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                cwd="/",
+                env={},
+                start_new_session=True,
+            )
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         assert process.stdin is not None
         self._process = process
         self.pid = process.pid
@@ -113,8 +119,6 @@ class Warden:
 
 def main() -> None:
     """The life of the warden."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
-        signal.signal(number, signal.SIG_IGN)
     end(listen(0))
 
 
@@ -139,10 +143,13 @@ def listen(fd: int) -> dict[int, int]:
 def end(wards: dict[int, int]) -> None:
     """End *wards* and all that belong to them: wait, SIGTERM, SIGKILL."""
     stages = ((0, LEAVE), (signal.SIGTERM, TERM_GRACE), (signal.SIGKILL, KILL_GRACE))
-    family = belonging(wards, everybody())
+    marks = {mark_for(pid, start) for pid, start in wards.items()}
+    family: dict[int, int] = {}
     for number, grace in stages:
-        # Some may have come since, but none of an ended ward's can be told any more.
-        family |= belonging(wards | family, everybody())
+        # Some may have come since.
+        processes = everybody()
+        marked = {p.pid: p.start for p in processes if mark_of(p.pid) in marks}
+        family |= belonging(wards | family | marked, processes)
         for pid, start in family.items():
             if number:
                 signal_process(pid, start, number)
