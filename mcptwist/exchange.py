@@ -145,6 +145,9 @@ class Opened:
     def __iter__(self) -> Iterator[Exchange]:
         return iter(list(self._open.values()))
 
+    def __contains__(self, id: MessageId) -> bool:
+        return id in self._open
+
     def add(self, exchange: Exchange) -> None:
         """Remember *exchange* until :meth:`remove`.
 

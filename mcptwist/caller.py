@@ -1,0 +1,192 @@
+"""A client on a wire of its own: WebSocket, stdio, a UNIX socket.
+
+The wire is the session: what a legacy client shook hands on ends when the wire
+does. Modern requests, which stand alone, may come on the same wire; they are
+cancelled by notification, as on stdio, for there is no response to close.
+
+MCP 2025-11-25, *Lifecycle*; MCP 2026-07-28, *stdio* and *Custom Transports*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from mcptwist.errors import (
+    ClientError,
+    ClientGone,
+    Draining,
+    DuplicateId,
+    InvalidMessage,
+    McpTwistError,
+    NotInitialized,
+)
+from mcptwist.exchange import Exchange, Opened
+from mcptwist.interfaces import IBackChannel, IReply, IWireReader
+from mcptwist.messages import (
+    Answer,
+    Error,
+    Message,
+    MessageId,
+    Notification,
+    Request,
+    Result,
+    error_answer,
+)
+from mcptwist.negotiation import looks_modern, read_envelope, require_modern
+from mcptwist.session import ANYONE, Session, visit
+
+if TYPE_CHECKING:
+    from mcptwist.interfaces import IView, IWire
+
+
+@implementer(IWireReader, IReply, IBackChannel)
+class Caller:
+    """One client, as long as its wire lasts.
+
+    :param view: what it sees.
+    :param make_session: makes the session of a legacy client when it shakes hands.
+    :param in_flight: how many modern requests may be open.
+    :param draining: the reason to take no new work, once there is one.
+    :ivar session: the legacy session, once it shook hands.
+    :ivar lost_reason: why the wire is gone, once it is.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        view: IView,
+        make_session: Callable[[IView, str], Session],
+        principal: str = ANYONE,
+        in_flight: int = 256,
+        draining: Callable[[], Draining | None] = lambda: None,
+    ) -> None:
+        self.view = view
+        self.principal = principal
+        self.session: Session | None = None
+        self.wire: IWire | None = None
+        self.malformations = 0
+        self.lost_reason: McpTwistError | None = None
+        self._make_session = make_session
+        self._draining = draining
+        self._opened = Opened(in_flight)
+
+    @property
+    def open(self) -> bool:
+        """Whether the client can hear anything."""
+        return self.lost_reason is None
+
+    # --- what the client says ---------------------------------------------------------
+
+    def received(self, message: Message) -> None:
+        """The client said something."""
+        if isinstance(message, Request):
+            self._asked(message)
+        elif isinstance(message, Notification):
+            self._told(message)
+        elif self.session is not None:
+            self.session.answer(message)
+
+    def malformed(self, problem: ClientError) -> None:
+        """The client sent something that is no message; it hears so."""
+        self.malformations += 1
+        id = problem.id if isinstance(problem, InvalidMessage) else None
+        self._refuse(id, problem)
+
+    def lost(self, reason: McpTwistError) -> None:
+        """The wire is gone, and the client with it."""
+        self.lost_reason = reason
+        self._opened.cancel_all("the client left")
+        if self.session is not None:
+            self.session.end(ClientGone("the client left"))
+
+    def _asked(self, request: Request) -> None:
+        try:
+            if (draining := self._draining()) is not None:
+                raise draining
+            self._begin(request)
+        except McpTwistError as problem:
+            self._refuse(request.id, problem)
+
+    def _begin(self, request: Request) -> None:
+        if request.id in self._opened or (self.session and request.id in self.session.opened):
+            raise DuplicateId(f"a request with the id {request.id!r} is open already")
+        if looks_modern(request.params):
+            self._begin_modern(request)
+        elif self.session is not None or request.method == "initialize":
+            self._legacy_session().request(request, self)
+        elif request.method == "ping":
+            self._send(Result(request.id, b"{}"))
+        else:
+            raise NotInitialized(f"send initialize before {request.method}")
+
+    def _legacy_session(self) -> Session:
+        if self.session is None:
+            self.session = self._make_session(self.view, self.principal)
+            self.session.back = self
+        return self.session
+
+    def _begin_modern(self, request: Request) -> None:
+        envelope = read_envelope(request.params)
+        require_modern(envelope.version)
+        exchange = Exchange(request, self, visit(envelope, self.principal))
+        self._opened.add(exchange)
+        self.view.begin(exchange)
+
+    def _told(self, notification: Notification) -> None:
+        if notification.method == "notifications/cancelled" and self._opened.cancelled(
+            notification
+        ):
+            return
+        if self.session is not None:
+            self.session.notification(notification)
+
+    # --- what it is told --------------------------------------------------------------
+
+    def notified(self, exchange: Exchange, notification: Notification) -> None:
+        """Something is said before the answer."""
+        self._send(notification)
+
+    def asked(self, exchange: Exchange, question: Exchange) -> None:
+        """A server asks the client something in the course of its call."""
+        if self.session is None:
+            question.fail(ClientGone("a client of revision 2026-07-28 cannot be asked"))
+            return
+        request = self.session.put(question)
+        if request is not None:
+            self._send(request)
+
+    def answered(self, exchange: Exchange, answer: Answer) -> None:
+        """The answer."""
+        self._opened.remove(exchange)
+        self._send(answer)
+        if exchange.request.method == "initialize" and isinstance(answer, Error):
+            self._handshake_failed()
+
+    def cancelled(self, exchange: Exchange, reason: str) -> None:
+        """It is not wanted any more; nothing is said of it (MCP, *Cancellation*)."""
+        self._opened.remove(exchange)
+
+    def say(self, message: Message) -> bool:
+        """Say what belongs to no exchange."""
+        if not self.open:
+            return False
+        self._send(message)
+        return True
+
+    def _handshake_failed(self) -> None:
+        """The client may shake hands again."""
+        session, self.session = self.session, None
+        if session is not None:
+            session.end(ClientGone("the handshake failed"))
+
+    def _refuse(self, id: MessageId | None, problem: McpTwistError) -> None:
+        self._send(error_answer(id, problem))
+
+    def _send(self, message: Message) -> None:
+        if self.wire is not None and self.lost_reason is None:
+            self.wire.send(message)
