@@ -236,6 +236,8 @@ def tables(document):
     about = ", ".join(f"{key} {value}" for key, value in document["machine"].items() if value)
     settings = ", ".join(f"{key} {value}" for key, value in document["settings"].items())
     parts = [f"Measured {document['when']}; {about}; {settings}.\n", MARKS]
+    if document.get("note"):
+        parts.insert(0, document["note"] + "\n")
     for title, body in [
         *calls(rows),
         *sessions(rows),

@@ -235,6 +235,7 @@ def arguments(argv):
     add("--wait", type=float, default=0, help="seconds to wait for a quiet machine, each time")
     add("--minutes", type=float, default=90, help="start nothing more after that long")
     add("--pin", action=argparse.BooleanOptionalAction, default=True, help="cores of their own")
+    add("--note", default="", help="a sentence to keep with the figures")
     add("--out", type=Path, help="where to keep the figures, without a suffix")
     options = parser.parse_args(argv)
     if unknown := set(options.plans) - set(PLANS):
@@ -258,6 +259,7 @@ def main(argv=None):
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # 1,000 sessions are 2,000 sockets
     when = datetime.now(UTC)
     document = {"when": when.isoformat(timespec="seconds"), "machine": machine(), "rows": []}
+    document["note"] = options.note
     document["settings"] = {"seconds": options.seconds, "rounds": options.rounds}
     try:
         document["rows"].extend(rounds(options))
