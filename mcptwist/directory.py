@@ -1,0 +1,174 @@
+"""Who owns which name: what servers have listed so far, to find the one an exchange is meant for.
+
+Only what was listed is in here. That a name is missing does not say that nobody has it.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from mcptwist.toolnames import is_cut, may_be_of, prefix_of, public_name, split
+from mcptwist.uritemplates import UriTemplate
+
+_SUGGESTIONS = 3
+
+
+class Shelf(NamedTuple):
+    """One of the four things a server lists.
+
+    :ivar method: what asks for the list.
+    :ivar member: the member of the result that holds it.
+    :ivar key: the member of each entry that it is known by.
+    :ivar changed: what is said when the list has changed.
+    """
+
+    method: str
+    member: str
+    key: str
+    changed: str
+
+
+TOOLS = Shelf("tools/list", "tools", "name", "notifications/tools/list_changed")
+PROMPTS = Shelf("prompts/list", "prompts", "name", "notifications/prompts/list_changed")
+RESOURCES = Shelf("resources/list", "resources", "uri", "notifications/resources/list_changed")
+TEMPLATES = Shelf(
+    "resources/templates/list",
+    "resourceTemplates",
+    "uriTemplate",
+    "notifications/resources/list_changed",
+)
+SHELVES = (TOOLS, PROMPTS, RESOURCES, TEMPLATES)
+CHANGES = frozenset(shelf.changed for shelf in SHELVES)
+
+
+class Owned(NamedTuple):
+    """A tool or prompt by its owner and the name that the owner knows it by."""
+
+    server: str
+    name: str
+
+
+class Directory:
+    """What one principal was shown by each server.
+
+    :param servers: the names of all servers, in the order of the configuration, which decides
+        where two own the same URI.
+    """
+
+    def __init__(self, servers: Sequence[str]) -> None:
+        self._servers = servers
+        self._prefixes = {prefix_of(server): server for server in reversed(servers)}
+        self._names: dict[tuple[str, Shelf], dict[str, str]] = {}
+        self._uris: dict[str, set[str]] = {}
+        self._templates: dict[str, list[UriTemplate]] = {}
+
+    # --- what is learnt ---------------------------------------------------------------
+
+    def learn(self, server: str, shelf: Shelf, keys: Iterable[str]) -> None:
+        """*server* has listed *shelf*, and on it what is known by *keys*; nothing else is there."""
+        if shelf is RESOURCES:
+            self._uris[server] = set(keys)
+        elif shelf is TEMPLATES:
+            self._templates[server] = [UriTemplate(key) for key in keys]
+        else:
+            self._names[server, shelf] = {public_name(server, key): key for key in keys}
+
+    def forget(self, server: str, change: str) -> None:
+        """*server* says that what it listed has changed."""
+        for shelf in SHELVES:
+            if shelf.changed == change:
+                self._names.pop((server, shelf), None)
+        if change == RESOURCES.changed:
+            self._uris.pop(server, None)
+            self._templates.pop(server, None)
+
+    # --- tools and prompts ------------------------------------------------------------
+
+    def find(self, shelf: Shelf, public: str) -> Owned | None:
+        """The owner of the tool or prompt that clients know as *public*.
+
+        What was not cut need not have been listed: its name says all.
+        """
+        parts = split(public)
+        if parts is None:
+            return self._find_cut(shelf, public)
+        server = self._prefixes.get(parts[0])
+        if server is None or public_name(server, parts[1]) != public:
+            return None
+        return Owned(server, parts[1])
+
+    def _find_cut(self, shelf: Shelf, public: str) -> Owned | None:
+        for (server, held), names in self._names.items():
+            if held is shelf and public in names:
+                return Owned(server, names[public])
+        return None
+
+    def candidates(self, public: str) -> list[str]:
+        """The servers whose list might tell what *public* is."""
+        if not is_cut(public):
+            return []
+        return [server for server in self._servers if may_be_of(server, public)]
+
+    def similar(self, shelf: Shelf, public: str) -> list[str]:
+        """Names that may have been meant, the likeliest first."""
+        known = [
+            name for (_, held), names in self._names.items() if held is shelf for name in names
+        ]
+        ends = [name for name in known if name.endswith(f"__{public}")]
+        close = difflib.get_close_matches(public[:200], known, _SUGGESTIONS)
+        return list(dict.fromkeys((*ends, *close)))[:_SUGGESTIONS]
+
+    # --- resources --------------------------------------------------------------------
+
+    def owner(self, uri: str) -> str | None:
+        """The server whose resource *uri* is: listed, a template, or what a template makes."""
+        for server in self._servers:
+            if uri in self._uris.get(server, ()):
+                return server
+        return self._owner_by_template(uri)
+
+    def _owner_by_template(self, uri: str) -> str | None:
+        best: str | None = None
+        weight = -1
+        for server, template in self._all_templates():
+            if template.text == uri:
+                return server
+            if template.weight > weight and template.matches(uri):
+                best, weight = server, template.weight
+        return best
+
+    def _all_templates(self) -> Iterator[tuple[str, UriTemplate]]:
+        for server in self._servers:
+            for template in self._templates.get(server, ()):
+                yield server, template
+
+
+class Directories:
+    """A directory for each principal, for what one is shown another need not be.
+
+    :param limit: how many principals are remembered; whoever came first is forgotten first.
+    """
+
+    def __init__(self, servers: Sequence[str], limit: int = 64) -> None:
+        self._servers = servers
+        self._limit = limit
+        self._by_principal: OrderedDict[str, Directory] = OrderedDict()
+
+    def of(self, principal: str) -> Directory:
+        """The directory of *principal*."""
+        directory = self._by_principal.get(principal)
+        if directory is None:
+            directory = self._by_principal[principal] = Directory(self._servers)
+            if len(self._by_principal) > self._limit:
+                self._by_principal.popitem(last=False)
+        else:
+            self._by_principal.move_to_end(principal)
+        return directory
+
+    def forget(self, server: str, change: str) -> None:
+        """*server* says that what it listed has changed."""
+        for directory in self._by_principal.values():
+            directory.forget(server, change)
