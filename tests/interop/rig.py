@@ -35,6 +35,9 @@ FIXTURE = Path(__file__).with_name("fixture_server.py")
 
 Json = dict[str, Any]
 
+#: What a daemon says when it listens: its URL, or Twisted's own line in the log.
+LISTENING = r"(?:http://127\.0\.0\.1:|\w starting on )(\d+)"
+
 # These are programs on a real machine, which may be busy: limits, not expectations.
 SECONDS_TO_START = 30.0
 SECONDS_TO_STOP = 20.0
@@ -289,9 +292,9 @@ class Daemon:
         twistd = str(Path(sys.executable).with_name("twistd"))
         argv = [twistd, "-n", "--pidfile=", "mcpd", "--config", str(config)]
         program = case.start([*argv, "--listen", "tcp:0:interface=127.0.0.1"])
-        heard = await program.when_said(r"http://127\.0\.0\.1:\d+", SECONDS_TO_START)
+        heard = await program.when_said(LISTENING, SECONDS_TO_START)
         case.addCleanup(cls.stop, case, program)
-        return cls(program, heard.group(0))
+        return cls(program, f"http://127.0.0.1:{heard.group(1)}")
 
     @staticmethod
     async def stop(case: InteropCase, program: Program) -> None:
