@@ -209,7 +209,7 @@ class Conversation:
         try:
             self._opened.add(exchange)
         except McpTwistError as problem:
-            self._server.refused[problem.code] += 1
+            self._server.refused[problem.data.get("limit", problem.code)] += 1
             self._send(error_answer(request.id, problem))
             return
         try:

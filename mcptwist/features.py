@@ -360,7 +360,8 @@ def _pattern(uri: str) -> re.Pattern[str]:
     parts = _VARIABLE.split(uri)
     return re.compile(
         "".join(
-            f"(?P<{part}>[^/?#]+)" if at % 2 else re.escape(part) for at, part in enumerate(parts)
+            f"(?P<{part}>[^/?#\\x00-\\x20\\x7f]+)" if at % 2 else re.escape(part)
+            for at, part in enumerate(parts)
         )
     )
 

@@ -20,6 +20,7 @@ A :class:`Server` does no input or output. It :meth:`~Server.serve`\\ s one
 from __future__ import annotations
 
 import importlib
+import inspect
 import secrets
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -425,11 +426,12 @@ class Server:
             conversation.changed(kind)
 
 
-def load_server(where: str) -> Server:
+def load_server(where: str, clock: IReactorTime) -> Server:
     """The server that a configuration names.
 
-    :param where: ``package.module:attribute``; the attribute is a
-        :class:`Server`, or is called without arguments and returns one.
+    :param where: ``package.module:attribute``; the attribute is a :class:`Server`,
+        or a function that returns one. A function with a parameter is given the
+        clock, which in a daemon is the reactor.
     :raises ServerStartFailed: saying what is wrong with it.
     """
     module_name, colon, attribute = where.partition(":")
@@ -445,7 +447,7 @@ def load_server(where: str) -> Server:
         except AttributeError:
             raise ServerStartFailed(f"{where}: {module_name} has no {attribute}") from None
     if not isinstance(found, Server) and callable(found):
-        found = _call(where, found)
+        found = _call(where, found, clock)
     if not isinstance(found, Server):
         raise ServerStartFailed(
             f"{where} is a {type(found).__name__}, not a mcptwist.server.Server"
@@ -463,12 +465,12 @@ def _import(where: str, module_name: str) -> Any:
         ) from problem
 
 
-def _call(where: str, factory: Callable[[], Any]) -> Any:
+def _call(where: str, factory: Callable[..., Any], clock: IReactorTime) -> Any:
     try:
-        return factory()
+        return factory(clock) if inspect.signature(factory).parameters else factory()
     except Exception as problem:
         raise ServerStartFailed(
-            f"{where}() failed with {type(problem).__name__}: {problem}"
+            f"{where} failed with {type(problem).__name__}: {problem}"
         ) from problem
 
 

@@ -112,11 +112,8 @@ def make_toolbox(
     return server
 
 
-def toolbox() -> Server:
-    """The server on the running reactor, as a configuration's ``python`` names it."""
-    from twisted.internet import reactor
-
-    clock: Any = reactor
+def toolbox(clock: IReactorTime) -> Server:
+    """The server as a configuration's ``python`` names it."""
     return make_toolbox(clock, version=mcptwist.__version__)
 
 

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+import mcptwist
+from mcptwist.server import load_server
 from mcptwist.toolbox import NAME, make_toolbox
 from tests.conversations.asking import Client, ModernClient
 
@@ -47,6 +49,12 @@ class ToolboxTests(SynchronousTestCase):
         for tool in tools:
             self.assertTrue(tool["description"], tool["name"])
             self.assertTrue(tool["annotations"]["readOnlyHint"], tool["name"])
+
+    def test_configured(self) -> None:
+        """The daemon makes it from its name, with the daemon's version."""
+        server = load_server("mcptwist.toolbox:toolbox", Clock())
+        welcome = Client(server).shake_hands()
+        self.assertEqual(mcptwist.__version__, welcome["serverInfo"]["version"])
 
     def test_now(self) -> None:
         """The time, anywhere."""

@@ -40,7 +40,7 @@ class PythonConnector:
     @classmethod
     def named(cls, where: str, clock: IReactorTime) -> PythonConnector:
         """The one for a ``package.module:attribute`` of a configuration."""
-        return cls(lambda: load_server(where), clock, f"python {where}")
+        return cls(lambda: load_server(where, clock), clock, f"python {where}")
 
     def connect(self, reader: IWireReader) -> Deferred[IWire]:
         """Join the server; what is wrong with it, if anything, is said in the failure."""
