@@ -349,12 +349,10 @@ class Call:
         asked = {key: question.told() for key, question in self._questions.items()}
         turn.answer({"resultType": "input_required", "inputRequests": asked, "requestState": state})
 
-    def _missing(self, question: Question) -> ClientError:
+    def _missing(self, question: Question) -> MissingCapability:
         capability, part = question.needs
         text = f"this needs a client that declared the capability {capability}"
         text += f" ({part})" if part else ""
-        if not self.terms.modern:
-            return Refused(text)
         return MissingCapability(text, {capability: {part: {}} if part else {}})
 
     def _broken(self, failure: Failure) -> dict[str, Any] | McpTwistError | None:

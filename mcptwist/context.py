@@ -1,6 +1,6 @@
 """What a function of a server's knows about who asks, and how it speaks with them.
 
-A function gets a :class:`Context` by having a parameter of that type:
+A function gets a :class:`Context` by having a parameter of that type::
 
     @server.tool
     async def rename(old: str, ctx: Context) -> str: …

@@ -14,7 +14,7 @@ from msgspec import Raw
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from mcptwist.calls import Call, HeldCalls, Refused, Terms, Turn
+from mcptwist.calls import Call, HeldCalls, MissingCapability, Refused, Terms, Turn
 from mcptwist.context import Context
 from mcptwist.errors import InvalidParams, McpTwistError, MethodNotFound, UnknownName
 from mcptwist.features import Completion, Prompt, Resource, Shelf, Template, Tool
@@ -124,10 +124,15 @@ class FunctionWork:
 
     def broken(self, failure: Failure, terms: Terms) -> dict[str, Any] | McpTwistError:
         """An error: the function's own words if it meant them for the caller."""
+        problem = self._problem(failure, terms)
+        return McpTwistError(self._report(failure)) if problem is None else problem
+
+    def _problem(self, failure: Failure, terms: Terms) -> McpTwistError | None:
+        """What it raised, if it was one of ours; the legacy revisions know fewer."""
         problem = failure.value
-        if isinstance(problem, McpTwistError):
-            return problem
-        return McpTwistError(self._report(failure))
+        if isinstance(problem, MissingCapability) and not terms.modern:
+            return Refused(problem.message)
+        return problem if isinstance(problem, McpTwistError) else None
 
     def _report(self, failure: Failure) -> str:
         """Log what happened; say no more of it than its kind, for the rest may be secret."""
@@ -141,12 +146,10 @@ class ToolWork(FunctionWork):
 
     def broken(self, failure: Failure, terms: Terms) -> dict[str, Any] | McpTwistError:
         """A result with ``isError``, but errors about the protocol stay errors."""
-        problem = failure.value
-        if isinstance(problem, Refused):
-            return _tool_error(problem.message)
-        if isinstance(problem, McpTwistError):
-            return problem
-        return _tool_error(self._report(failure))
+        problem = self._problem(failure, terms)
+        if problem is None:
+            return _tool_error(self._report(failure))
+        return _tool_error(problem.message) if isinstance(problem, Refused) else problem
 
 
 class Repertoire:

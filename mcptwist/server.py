@@ -1,5 +1,7 @@
 """Writing an MCP server in Python, inside a Twisted application.
 
+::
+
     from mcptwist.server import Context, Server
 
     server = Server("clock", version="1")

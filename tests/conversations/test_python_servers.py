@@ -84,7 +84,7 @@ class Stories(SynchronousTestCase):
         async def lenient(ctx: Context) -> str:
             try:
                 await ctx.list_roots()
-            except (MissingCapability, Refused, AnswerRefused) as problem:
+            except (MissingCapability, AnswerRefused) as problem:
                 return f"without roots: {problem.message}"
             return "with roots"
 
@@ -419,6 +419,7 @@ class LegacyAskingTests(Stories):
         self.assertIn("elicitation (form)", self.text(result))
         self.assertIn("without roots", self.text(client.ask("tools/call", name="lenient")))
         self.assertEqual([], client.heard)
+        self.assertEqual(-32602, client.ask("prompts/get", name="story")["code"])
         only_urls = self.connect(elicitation={"url": {}})
         self.assertTrue(only_urls.ask("tools/call", name="greet")["isError"])
 
