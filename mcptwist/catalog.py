@@ -49,8 +49,17 @@ from mcptwist.errors import (
 )
 from mcptwist.exchange import LISTEN, Awaited, Exchange, ask
 from mcptwist.interfaces import IAnswerer, IReply, IView
+from mcptwist.links import linked
 from mcptwist.listings import Bounds, Listing, merged, none_available, read_all, trouble
-from mcptwist.messages import Answer, Json, Notification, Request, encode_json, open_fields
+from mcptwist.messages import (
+    Answer,
+    Json,
+    Notification,
+    Request,
+    Result,
+    encode_json,
+    open_fields,
+)
 from mcptwist.negotiation import SERVER_KEY, agree, read_hello
 from mcptwist.subscription import Patiences, Subscription, Wanted, read_wanted
 from mcptwist.versions import MODERN, MODERN_REVISIONS
@@ -116,16 +125,16 @@ class Guest:
     :ivar met: the servers it has been put to.
     :ivar level: the log level it set.
     :ivar subscribed: the server of each resource it subscribed to.
-    :ivar awaited: lists that came too late and are still waited for.
+    :ivar late: lists that did not come in time and are still waited for.
     """
 
-    __slots__ = ("awaited", "level", "met", "subscribed")
+    __slots__ = ("late", "level", "met", "subscribed")
 
     def __init__(self) -> None:
         self.met: set[str] = set()
         self.level: str | None = None
         self.subscribed: dict[str, str] = {}
-        self.awaited: set[tuple[str, Shelf]] = set()
+        self.late: dict[tuple[str, Shelf], Deferred[Any]] = {}
 
 
 @implementer(IView)
@@ -255,12 +264,40 @@ class Catalog:
 
     def _listing(self, server: str, stay: Any, shelf: Shelf, params: Json) -> Deferred[Listing]:
         asker = partial(self._ask, server, stay)
-        reading = read_all(server, shelf, params, asker, self._settings.bounds)
-        return self._in_time(server, Deferred.fromCoroutine(reading))
+        reading = Deferred.fromCoroutine(
+            read_all(server, shelf, params, asker, self._settings.bounds)
+        )
+        if stay.era == MODERN or (server, shelf) in self._guest(stay).late:
+            return self._in_time(server, reading)
+        return self._now_or_later(server, stay, shelf, reading).addErrback(self._without, server)
+
+    def _now_or_later(
+        self, server: str, session: Session, shelf: Shelf, reading: Deferred[Listing]
+    ) -> Deferred[Listing]:
+        """*reading*, which goes on when its time is up. Once it is there the session is told that
+        the list has changed, and so asks again: a server that is slow to start needs that.
+        """
+        late = self._guest(session).late
+        waiting: Deferred[Listing] = Deferred(lambda _: reading.cancel())
+
+        def too_late() -> None:
+            late[server, shelf] = reading
+            waiting.errback(_late(server, self._settings.deadline))
+
+        def arrived(result: Listing | Failure) -> None:
+            if late.pop((server, shelf), None) is None:
+                timer.cancel()
+                waiting.callback(result)
+            elif isinstance(result, Listing) and session.ended is None:
+                session.tell(server, Notification(shelf.changed))
+
+        timer = self._clock.callLater(self._settings.deadline, too_late)
+        reading.addBoth(arrived)
+        return waiting
 
     def _in_time(self, server: str, listing: Deferred[Listing]) -> Deferred[Listing]:
         """*listing*, or one that tells why there is none."""
-        listing.addTimeout(self._settings.deadline, self._clock, partial(_too_late, server))
+        listing.addTimeout(self._settings.deadline, self._clock, partial(_raise_late, server))
         return listing.addErrback(self._without, server)
 
     def _without(self, failure: Failure, server: str) -> Listing:
@@ -319,9 +356,8 @@ class Catalog:
         if exchange.over:
             return
         request = exchange.request
-        inner = Exchange(
-            Request(request.id, request.method, params), _Passing(exchange), exchange.stay
-        )
+        reply = _Passing(exchange, partial(self._directory(exchange.stay).mention, server))
+        inner = Exchange(Request(request.id, request.method, params), reply, exchange.stay)
         exchange.in_charge(inner.cancel)
         self._put(server, inner)
 
@@ -446,7 +482,9 @@ class Catalog:
 
     def leave(self, stay: Session) -> None:
         """The session is over."""
-        self._guests.pop(stay, None)
+        guest = self._guests.pop(stay, None)
+        for reading in list(guest.late.values()) if guest is not None else ():
+            reading.cancel()
         for backend in self._backends.values():
             backend.detach(stay)
 
@@ -519,12 +557,17 @@ class _Way:
 
 @implementer(IReply)
 class _Passing:
-    """The reply of an exchange that stands for another: everything said reaches that one."""
+    """The reply of an exchange that stands for another: everything said reaches that one.
 
-    __slots__ = ("_outer",)
+    :param mention: told the URIs of resources that the answer points to, which need not be
+        listed (MCP 2025-11-25, *Tools, Resource Links*).
+    """
 
-    def __init__(self, outer: Exchange) -> None:
+    __slots__ = ("_mention", "_outer")
+
+    def __init__(self, outer: Exchange, mention: Callable[[Sequence[str]], None]) -> None:
         self._outer = outer
+        self._mention = mention
 
     def notified(self, exchange: Exchange, notification: Notification) -> None:
         """Something was said."""
@@ -536,6 +579,10 @@ class _Passing:
 
     def answered(self, exchange: Exchange, answer: Answer) -> None:
         """The answer."""
+        if isinstance(answer, Result):
+            links = linked(answer.result)
+            if links:
+                self._mention(links)
         self._outer.answer(answer)
 
     def cancelled(self, exchange: Exchange, reason: str) -> None:
@@ -545,8 +592,12 @@ class _Passing:
 _NULL = Raw(b"null")
 
 
-def _too_late(server: str, result: object, seconds: float) -> Any:
-    raise ServerTimeout(f"{server} did not answer within {seconds:g} s", server=server)
+def _late(server: str, seconds: float) -> ServerTimeout:
+    return ServerTimeout(f"{server} did not answer within {seconds:g} s", server=server)
+
+
+def _raise_late(server: str, result: object, seconds: float) -> Any:
+    raise _late(server, seconds)
 
 
 def _text(fields: Mapping[str, Raw], name: str) -> str:

@@ -8,12 +8,19 @@ from __future__ import annotations
 import difflib
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import NamedTuple
 
-from mcptwist.toolnames import is_cut, may_be_of, prefix_of, public_name, split
+from mcptwist.toolnames import LIMIT, is_cut, may_be_of, prefix_of, public_name, split
 from mcptwist.uritemplates import UriTemplate
 
 _SUGGESTIONS = 3
+_COMPARED = 2000
+"""Names looked at for a suggestion; comparing them takes its time."""
+
+_MENTIONED = 10_000
+_LENGTH = 2048
+_TEMPLATES = 1000
 
 
 class Shelf(NamedTuple):
@@ -64,6 +71,7 @@ class Directory:
         self._names: dict[tuple[str, Shelf], dict[str, str]] = {}
         self._uris: dict[str, set[str]] = {}
         self._templates: dict[str, list[UriTemplate]] = {}
+        self._mentioned: OrderedDict[str, str] = OrderedDict()
 
     # --- what is learnt ---------------------------------------------------------------
 
@@ -72,9 +80,19 @@ class Directory:
         if shelf is RESOURCES:
             self._uris[server] = set(keys)
         elif shelf is TEMPLATES:
-            self._templates[server] = [UriTemplate(key) for key in keys]
+            self._templates[server] = [UriTemplate(key) for key in islice(keys, _TEMPLATES)]
         else:
             self._names[server, shelf] = {public_name(server, key): key for key in keys}
+
+    def mention(self, server: str, uris: Iterable[str]) -> None:
+        """*server* has pointed to these resources, which need not be listed."""
+        for uri in uris:
+            if len(uri) > _LENGTH:
+                continue
+            self._mentioned[uri] = server
+            self._mentioned.move_to_end(uri)
+        while len(self._mentioned) > _MENTIONED:
+            self._mentioned.popitem(last=False)
 
     def forget(self, server: str, change: str) -> None:
         """*server* says that what it listed has changed."""
@@ -118,17 +136,17 @@ class Directory:
             name for (_, held), names in self._names.items() if held is shelf for name in names
         ]
         ends = [name for name in known if name.endswith(f"__{public}")]
-        close = difflib.get_close_matches(public[:200], known, _SUGGESTIONS)
+        close = difflib.get_close_matches(public[:LIMIT], known[:_COMPARED], _SUGGESTIONS)
         return list(dict.fromkeys((*ends, *close)))[:_SUGGESTIONS]
 
     # --- resources --------------------------------------------------------------------
 
     def owner(self, uri: str) -> str | None:
-        """The server whose resource *uri* is: listed, a template, or what a template makes."""
+        """The server whose resource *uri* is: listed, pointed to, or what a template makes."""
         for server in self._servers:
             if uri in self._uris.get(server, ()):
                 return server
-        return self._owner_by_template(uri)
+        return self._mentioned.get(uri) or self._owner_by_template(uri)
 
     def _owner_by_template(self, uri: str) -> str | None:
         best: str | None = None

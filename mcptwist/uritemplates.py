@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 _EXPRESSION = re.compile(r"\{([+#./;?&]?)([^{}]*)\}")
 _STOPS = {"": "/", ".": "/", "+": "", "#": "", "/": "?#", ";": "?#", "?": "#", "&": "#"}
-_PARTS = 100
-_LENGTH = 8192
+_PARTS = 32
+_LENGTH = 2048
 
 
 class Gap(NamedTuple):

@@ -215,6 +215,51 @@ class ListTests(SynchronousTestCase):
         self.assertEqual(heard.answer["_meta"]["mcptwist/unavailable"][0]["code"], "server-timeout")
         self.assertEqual(desk.clock.getDelayedCalls(), [])
 
+    def test_late_list(self) -> None:
+        """A legacy client hears when the list that was missing has come, and gets it then."""
+        desk = two(a={"tools/list": None}, b={"tools/list": tools("y")})
+        self.session_lists(desk, ["b__y"], late=True)
+        self.assertEqual(desk.back.said, [])
+        desk.servers["a"].asked[0].succeed(tools("x"))
+        self.assertEqual(desk.back.said, [Notification("notifications/tools/list_changed")])
+        desk.servers["a"].script["tools/list"] = tools("x")
+        self.session_lists(desk, ["a__x", "b__y"])
+
+    def test_late_list_once(self) -> None:
+        """However often a client asks, one late list is waited for, and no more."""
+        desk = two(a={"tools/list": None}, b={"tools/list": tools("y")})
+        for _ in range(3):
+            self.session_lists(desk, ["b__y"], late=True)
+        self.assertEqual([e.over for e in desk.servers["a"].asked], [False, True, True])
+
+    def test_late_failure(self) -> None:
+        """A late answer that is no list is no news."""
+        desk = two(a={"tools/list": None}, b={"tools/list": tools("y")})
+        self.session_lists(desk, ["b__y"], late=True)
+        desk.servers["a"].asked[0].fail(ServerStartFailed("no"))
+        self.assertEqual(desk.back.said, [])
+
+    def test_late_list_not_waited_for(self) -> None:
+        """When the client leaves nobody waits for the late list any more."""
+        desk = two(a={"tools/list": None}, b={"tools/list": tools("y")})
+        self.session_lists(desk, ["b__y"], late=True)
+        desk.session.end(MethodNotFound("bye"))
+        self.assertTrue(desk.servers["a"].asked[0].over)
+
+    def test_modern_is_not_told_later(self) -> None:
+        """A modern client cannot be told, so its list is given up in time."""
+        desk = two(a={"tools/list": None}, b={"tools/list": tools("y")})
+        heard = desk.modern("tools/list")
+        desk.clock.advance(15)
+        self.assertEqual(names(heard), ["b__y"])
+        self.assertTrue(desk.servers["a"].asked[0].over)
+
+    def session_lists(self, desk: Desk, expected: list[str], late: bool = False) -> None:
+        heard = desk.legacy("tools/list")
+        if late:
+            desk.clock.advance(15)
+        self.assertEqual(names(heard), expected)
+
     def test_one_talks_nonsense(self) -> None:
         """A server whose list is none is left out."""
         for nonsense in ({}, {"tools": 3}, {"tools": [3]}, {"tools": [{"name": 3}]}, [1]):
@@ -532,6 +577,13 @@ class ResourceTests(SynchronousTestCase):
         self.reader_of("x:1")
         self.desk.servers["b"].script["resources/list"] = resources("x:2", "x:new")
         self.assertEqual(self.reader_of("x:new"), ["b"])
+
+    def test_linked(self) -> None:
+        """A resource that a tool's result points to is read from that tool's server."""
+        link = {"type": "resource_link", "uri": "hidden:1", "name": "h"}
+        self.desk.servers["b"].script["tools/call"] = {"content": [{"type": "text"}, link]}
+        self.desk.legacy("tools/call", {"name": "b__t"})
+        self.assertEqual(self.reader_of("hidden:1"), ["b"])
 
     def test_nobody_has_it(self) -> None:
         """Each era has its own error for it."""
