@@ -48,7 +48,7 @@ from mcptwist.messages import (
 )
 
 if TYPE_CHECKING:
-    from mcptwist.interfaces import IAnswerer
+    from mcptwist.interfaces import IAnswerer, ISource
 
 LISTEN = "subscriptions/listen"
 PROGRESS = "notifications/progress"
@@ -65,15 +65,17 @@ class Exchange:
     :ivar stay: whose it is (see :mod:`mcptwist.session`); ``None`` for a
         server's own question.
     :ivar over: whether it was answered or cancelled.
+    :ivar source: what its answer comes from and can be held back, once that is known.
     """
 
-    __slots__ = ("_canceller", "_reply", "over", "request", "stay")
+    __slots__ = ("_canceller", "_reply", "over", "request", "source", "stay")
 
     def __init__(self, request: Request, reply: IReply, stay: Any = None) -> None:
         self.request = request
         self.stay = stay
         self.over = False
         self._reply = reply
+        self.source: ISource | None = None
         self._canceller: Callable[[str], None] | None = None
 
     def __repr__(self) -> str:
@@ -124,9 +126,21 @@ class Exchange:
         if canceller is not None:
             canceller(reason)
 
+    def hold(self) -> None:
+        """The asker cannot take more at present: hold the source back, if that hurts nobody."""
+        if self.source is not None:
+            self.source.hold(self)
+
+    def release(self) -> None:
+        """The asker can take more."""
+        if self.source is not None:
+            self.source.release(self)
+
     def _end(self) -> None:
         self.over = True
         self._canceller = None
+        self.release()
+        self.source = None
 
 
 class Opened:

@@ -95,6 +95,16 @@ class IAnswerer(Interface):
         """Take charge of *exchange*: it will be answered or failed, with a reason."""
 
 
+class ISource(Interface):
+    """What the answers of exchanges come from, where it can be held back."""
+
+    def hold(exchange: Exchange) -> None:
+        """The asker of *exchange* cannot take more; hold back, unless others would suffer."""
+
+    def release(exchange: Exchange) -> None:
+        """The asker of *exchange* can take more, or it is over."""
+
+
 class IStay(Interface):
     """Whose an exchange is: one client's stay, which in the modern era lasts one exchange."""
 

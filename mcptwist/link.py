@@ -20,7 +20,7 @@ from zope.interface import implementer
 
 from mcptwist.errors import ClientError, McpTwistError, ServerTimeout
 from mcptwist.exchange import LISTEN, PROGRESS, SUBSCRIPTION_ID, Asked, Exchange, Opened
-from mcptwist.interfaces import IAnswerer, IReply, IWireReader
+from mcptwist.interfaces import IAnswerer, IReply, ISource, IWireReader
 from mcptwist.messages import (
     Answer,
     Error,
@@ -56,7 +56,7 @@ class Deadlines(msgspec.Struct, frozen=True):
     in_flight: int = 1024
 
 
-@implementer(IWireReader, IAnswerer, IReply)
+@implementer(IWireReader, IAnswerer, IReply, ISource)
 class Link:
     """One conversation with a server.
 
@@ -96,6 +96,8 @@ class Link:
         self._clock = clock
         self._asked = Asked(self._deadlines.in_flight)
         self._opened = Opened(self._deadlines.in_flight)
+        self._held: set[Exchange] = set()
+        self._paused = False
         self._sweep: IDelayedCall | None = None
 
     def __len__(self) -> int:
@@ -120,8 +122,33 @@ class Link:
             exchange.fail(problem)
             return
         exchange.in_charge(partial(self._cancel, request.id))
+        exchange.source = self
+        if self._held:
+            self._flow()
         self._watch()
         self.wire.send(request)
+
+    def hold(self, exchange: Exchange) -> None:
+        """Read no more of the server while *exchange*'s asker cannot take it.
+
+        Only as long as all who wait for this server are that asker; a slow
+        client of a shared server is cut off by its own wire's bounds instead.
+        """
+        self._held.add(exchange)
+        self._flow()
+
+    def release(self, exchange: Exchange) -> None:
+        """*exchange*'s asker can take more, or it is over."""
+        if exchange in self._held:
+            self._held.discard(exchange)
+            self._flow()
+
+    def _flow(self) -> None:
+        """Pause or resume the wire as those who wait would have it."""
+        paused = bool(self._held) and len({id(e.stay) for e in self._asked}) == 1
+        if paused != self._paused and self.wire is not None and self.gone is None:
+            self._paused = paused
+            (self.wire.pause if paused else self.wire.resume)()
 
     def tell(self, notification: Notification) -> None:
         """Say something to the server that wants no answer."""

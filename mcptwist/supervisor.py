@@ -208,7 +208,7 @@ class Supervisor:
     def _opened(self, _: None, link: Link) -> None:
         self._opening_now = None
         if link.gone is not None:
-            self._failed(Failure(link.gone), link)  # type: ignore[no-untyped-call]
+            self._failed(Failure(link.gone), link)
             return
         self._turn(UP)
         self.link = link

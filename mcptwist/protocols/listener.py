@@ -70,7 +70,7 @@ class Listener(Service):
         """Where the daemon is reached through this endpoint; empty while it is not bound."""
         if self.port is None:
             return ""
-        address = self.port.getHost()
+        address: Any = self.port.getHost()
         host = getattr(address, "host", None)
         if host is None:
             return f"unix:{getattr(address, 'name', b'').decode()}"
@@ -106,4 +106,4 @@ class Listener(Service):
             return
         waiting, self._waiting = self._waiting, []
         for waiter in waiting:
-            waiter.callback(outcome)  # type: ignore[arg-type]
+            waiter.callback(outcome)

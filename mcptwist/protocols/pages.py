@@ -69,7 +69,8 @@ class Tree(Resource):
 
     def render(self, request: Request) -> bytes:
         """Nothing is here either."""
-        return absent(NothingHere(self._hint)).render(request)
+        answer: bytes = absent(NothingHere(self._hint)).render(request)
+        return answer
 
 
 class NothingHere(McpTwistError):

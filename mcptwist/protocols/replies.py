@@ -113,9 +113,13 @@ class ModernReply:
     def _opened(self) -> Stream:
         if self._stream is None:
             self._pulse.done(self)
-            self._stream = Stream(self._pulse, told_detached=self._detached)
+            self._stream = Stream(self._pulse, told_detached=self._detached, told_flow=self._flow)
             self._stream.attach(self._request)
         return self._stream
+
+    def _flow(self, runs: bool) -> None:
+        if self._exchange is not None:
+            (self._exchange.release if runs else self._exchange.hold)()
 
     def _detached(self, _: Stream) -> None:
         self._cancel()
@@ -140,7 +144,7 @@ class LegacyReply:
     :param headers: to be sent with the answer to ``initialize``.
     """
 
-    __slots__ = ("_desk", "_headers", "_pulse", "_request", "_session", "_stream")
+    __slots__ = ("_desk", "_exchange", "_headers", "_pulse", "_request", "_session", "_stream")
 
     def __init__(
         self,
@@ -156,8 +160,13 @@ class LegacyReply:
         self._desk = desk
         self._headers = headers
         self._stream: Stream | None = None
+        self._exchange: Exchange | None = None
         request.on_lost = self._lost
         pulse.wait(self)
+
+    def carry(self, exchange: Exchange) -> None:
+        """The exchange whose way back this is."""
+        self._exchange = exchange
 
     def notified(self, exchange: Exchange, notification: Notification) -> None:
         """Something is said before the answer."""
@@ -212,10 +221,14 @@ class LegacyReply:
         """The event stream, begun if it was not; ``None`` if the client left before it was."""
         if self._stream is None and self._request is not None:
             self._pulse.done(self)
-            self._stream = self._desk.stream()
+            self._stream = self._desk.stream(self._flow)
             self._stream.attach(self._request, self._headers, retry_of(self._session, self._desk))
             self._request = None
         return self._stream
+
+    def _flow(self, runs: bool) -> None:
+        if self._exchange is not None:
+            (self._exchange.release if runs else self._exchange.hold)()
 
     def _close(self) -> None:
         assert self._stream is not None

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.server import NOT_DONE_YET
@@ -239,7 +239,7 @@ class StreamableHttp:
     ) -> bool:
         """Put a client's request to its session; whether it was taken."""
         try:
-            session.request(message, reply)
+            reply.carry(session.request(message, reply))
         except McpTwistError as problem:
             self._concourse.pulse.done(reply)
             refuse(request, problem, message.id)
@@ -348,8 +348,8 @@ def _listen_to(session: Session, message: Message | InvalidMessage) -> None:
 
 
 def _desk(session: Session) -> Desk:
-    assert isinstance(session.back, Desk)
-    return session.back
+    """The streams of a session that :meth:`Concourse.begin` made."""
+    return cast(Desk, session.back)
 
 
 def _single(body: bytes) -> Message:

@@ -198,6 +198,8 @@ class Stream:
     :param name: unique in its session; empty where events need no ids.
     :param log: where events are kept for a client that comes back, or ``None``.
     :param told_detached: told when the response was lost before :meth:`finish`.
+    :param told_flow: told ``False`` when the client reads more slowly than it is
+        written to, and ``True`` when it has caught up.
     """
 
     def __init__(
@@ -206,6 +208,7 @@ class Stream:
         name: bytes = b"",
         log: EventLog | None = None,
         told_detached: Callable[[Stream], None] | None = None,
+        told_flow: Callable[[bool], None] | None = None,
     ) -> None:
         self.name = name
         self.over = False
@@ -214,6 +217,7 @@ class Stream:
         self._log = log
         self._number = 0
         self._told_detached = told_detached
+        self._told_flow = told_flow
 
     @property
     def open(self) -> bool:
@@ -238,6 +242,7 @@ class Stream:
             request.write(priming(self._next_id(b""), retry))
         else:
             request.write(OPENING)
+        self._mind_flow(request)
         self._pulse.heard(self)
 
     def resume(self, request: Request, number: int) -> None:
@@ -250,6 +255,7 @@ class Stream:
         request.on_lost = self._lost
         request.start(200, HEADERS)
         _replay(request, self._log, self.name, number)
+        self._mind_flow(request)
         self._pulse.heard(self)
 
     def send(self, message: Message) -> None:
@@ -267,6 +273,8 @@ class Stream:
         request, self.attached = self.attached, None
         if request is not None:
             request.on_lost = None
+            if self._told_flow is not None:
+                request.unregisterProducer()
             request.finish()
 
     def keep_alive(self) -> None:
@@ -274,6 +282,24 @@ class Stream:
         if self.attached is not None:
             self.attached.write(KEEP_ALIVE)
             self._pulse.heard(self)
+
+    def _mind_flow(self, request: Request) -> None:
+        if self._told_flow is not None:
+            request.registerProducer(self, True)
+
+    def pauseProducing(self) -> None:
+        """Called when the client does not read as fast as it is written to."""
+        if self._told_flow is not None:
+            self._told_flow(False)
+
+    def resumeProducing(self) -> None:
+        """Called when the client has caught up."""
+        if self._told_flow is not None:
+            self._told_flow(True)
+
+    def stopProducing(self) -> None:
+        """Called when the client is gone; nothing is to be held back for it."""
+        self.resumeProducing()
 
     def _id_for(self, data: list[Json]) -> bytes:
         if self._log is None:
@@ -339,10 +365,10 @@ class Desk:
                 return True
         return False
 
-    def stream(self) -> Stream:
-        """A new stream for the answer to a POST."""
+    def stream(self, told_flow: Callable[[bool], None] | None = None) -> Stream:
+        """A new stream, for the answer to a POST if *told_flow* is given."""
         self._last += 1
-        stream = Stream(self._pulse, b"%d" % self._last, self._log)
+        stream = Stream(self._pulse, b"%d" % self._last, self._log, None, told_flow)
         self._streams[stream.name] = stream
         return stream
 
