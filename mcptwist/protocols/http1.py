@@ -138,16 +138,17 @@ class HTTP1Connection(Protocol):
     def refuse(self, refusal: Refusal) -> None:
         """Answer what is not even a request, and close."""
         self._body_wanted = False
-        if self._request is not None and self._request.is_open:
-            if self._request.startedWriting:
-                self.abort()
-            else:
-                self._request.refuse(refusal, close=True)
-            return
-        if self._queued or self._request is not None:
-            self.abort()  # inside another answer; nothing can be said
+        request = self._request
+        if request is not None and request.is_open and not request.startedWriting:
+            request.refuse(refusal, close=True)
             return
         self.counters.count(refusal)
+        if request is not None:
+            self.abort()  # in the middle of its answer, nothing else can be said
+            return
+        if self._left:
+            self._close()  # the rest of a request that has its answer already
+            return
         self._last = True
         headers = [(b"Content-Type", b"application/json"), *refusal.headers]
         body = refusal.body()
@@ -170,8 +171,10 @@ class HTTP1Connection(Protocol):
         the client may lose the answer. So, unless all was read, only our half is closed and
         what still comes is dropped for a while (RFC 9112 section 9.6).
         """
+        if self.phase == CLOSING:
+            return
         transport: Any = self.transport
-        clean = not self._buffer and not self._left and self.phase not in (HEAD, CLOSING)
+        clean = not self._buffer and not self._left and self.phase != HEAD
         wait = self.limits.write_time if self._paused else self.limits.linger_time
         self.phase = CLOSING
         self.deadline = self.clock.seconds() + wait
@@ -296,7 +299,7 @@ class HTTP1Connection(Protocol):
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         if data or ended:
             self._deliver(data, ended)
-        return ended
+        return ended or bool(data)
 
     def _deliver(self, data: bytes, last: bool) -> None:
         request = self._request
@@ -319,8 +322,8 @@ class HTTP1Connection(Protocol):
             head.expects_continue = False
             self._transport_write(_CONTINUE)
         self._want_body()
-        if self._buffer:
-            self._read_body()
+        while self._buffer and self._left and self._body_wanted and self._read_body():
+            pass
         if not self._reading:
             self._set_reading(True)
 
@@ -470,8 +473,6 @@ class HTTP1Connection(Protocol):
             return
         self._enqueue(pieces)
         self._pump()
-        if self._queued and self._producer is not None and not self._paused:
-            self._producer.pauseProducing()
 
     def _enqueue(self, pieces: Sequence[bytes]) -> None:
         for piece in pieces:

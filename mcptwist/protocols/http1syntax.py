@@ -287,11 +287,11 @@ class ChunkedBody:
         self._trailers = -1  # how many were read; -1 before the last chunk
 
     def feed(self, buffer: bytes) -> tuple[list[bytes], bytes]:
-        """Read as much as there is.
+        """Read as much as there is, up to the first mistake.
 
-        :return: the pieces of the body found, and the bytes not used: either an incomplete
-            line, or, when `ended`, what follows the body.
-        :raises Refused: the framing is malformed.
+        :return: the pieces of the body found, and the bytes not used: an incomplete line, or
+            what follows the body when it `ended`, or a mistake, which the next call is for.
+        :raises Refused: the framing is malformed right at the start of `buffer`.
         """
         pieces: list[bytes] = []
         at = 0
@@ -305,10 +305,15 @@ class ChunkedBody:
                 self._left -= len(piece)
                 self._closing = not self._left
                 continue
-            end = self._line_end(buffer, at)
-            if end < 0:
+            try:
+                end = self._line_end(buffer, at)
+                if end < 0:
+                    break
+                self._line(buffer[at:end])
+            except Refused:
+                if not pieces:
+                    raise
                 break
-            self._line(buffer[at:end])
             at = end
         return pieces, buffer[at:]
 

@@ -505,7 +505,6 @@ class Request(StockRequest):
         if self._open and self.startedWriting:
             self.stream.abort()
         else:
-            self.answer_headers = None if self._open else self.answer_headers
             self.refuse(refusals.INTERNAL_ERROR)
         return reason
 
@@ -524,8 +523,6 @@ class Request(StockRequest):
         if not self._open:
             producer.stopProducing()
             return
-        if not self.startedWriting:
-            self._start_stock()
         self._producer = producer if streaming else _Pulled(producer, self.stream.clock)
         self.stream.register_producer(self._producer)
 

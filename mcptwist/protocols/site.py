@@ -30,10 +30,10 @@ __all__ = ["HostGuard", "Site"]
 
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
-_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_](?:[a-z0-9._-]*[a-z0-9_])?)\.?(?::([0-9]{1,5}))?")
-_ORIGIN = re.compile(
-    r"(https?)://(\[[0-9a-f:.]+\]|[a-z0-9_](?:[a-z0-9._-]*[a-z0-9_])?)(?::([0-9]{1,5}))?"
-)
+_NAME = r"(\[[0-9a-f:.]+\]|[a-z0-9_](?:[a-z0-9._-]*[a-z0-9_])?)"
+_PORT = r"(?::([1-9][0-9]{0,4}))?"
+_HOST = re.compile(rf"{_NAME}\.?{_PORT}")
+_ORIGIN = re.compile(rf"(https?)://{_NAME}{_PORT}")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
