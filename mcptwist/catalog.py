@@ -48,7 +48,7 @@ from mcptwist.errors import (
     UnknownName,
 )
 from mcptwist.exchange import LISTEN, Awaited, Exchange, ask
-from mcptwist.interfaces import IAnswerer, IReply, IView
+from mcptwist.interfaces import IAnswerer, IReply, ISource, IView
 from mcptwist.links import linked
 from mcptwist.listings import Bounds, Listing, merged, none_available, read_all, trouble
 from mcptwist.messages import (
@@ -358,7 +358,9 @@ class Catalog:
         request = exchange.request
         reply = _Passing(exchange, partial(self._directory(exchange.stay).mention, server))
         inner = Exchange(Request(request.id, request.method, params), reply, exchange.stay)
+        reply.inner = inner
         exchange.in_charge(inner.cancel)
+        exchange.source = reply
         self._put(server, inner)
 
     # --- resources --------------------------------------------------------------------
@@ -555,15 +557,17 @@ class _Way:
         self.begin = begin
 
 
-@implementer(IReply)
+@implementer(IReply, ISource)
 class _Passing:
-    """The reply of an exchange that stands for another: everything said reaches that one.
+    """The reply of an exchange that stands for another: everything said reaches that one, and
+    what holds that one back holds it back too.
 
     :param mention: told the URIs of resources that the answer points to, which need not be
         listed (MCP 2025-11-25, *Tools, Resource Links*).
     """
 
-    __slots__ = ("_mention", "_outer")
+    __slots__ = ("_mention", "_outer", "inner")
+    inner: Exchange
 
     def __init__(self, outer: Exchange, mention: Callable[[Sequence[str]], None]) -> None:
         self._outer = outer
@@ -587,6 +591,14 @@ class _Passing:
 
     def cancelled(self, exchange: Exchange, reason: str) -> None:
         """The client did not want it any more."""
+
+    def hold(self, exchange: Exchange) -> None:
+        """The client cannot take more."""
+        self.inner.hold()
+
+    def release(self, exchange: Exchange) -> None:
+        """It can again."""
+        self.inner.release()
 
 
 _NULL = Raw(b"null")

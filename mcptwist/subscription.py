@@ -18,7 +18,7 @@ from zope.interface import implementer
 
 from mcptwist.errors import Draining, EraMismatch, InvalidParams, MethodNotFound
 from mcptwist.exchange import LISTEN, SUBSCRIPTION_ID, Exchange, Refused
-from mcptwist.interfaces import IReply
+from mcptwist.interfaces import IReply, ISource
 from mcptwist.listings import (
     UNAVAILABLE_KEY,
     Listing,
@@ -104,6 +104,7 @@ class Patiences(msgspec.Struct, frozen=True):
     rejoin_most: float = 300.0
 
 
+@implementer(ISource)
 class Subscription:
     """A client's ``subscriptions/listen``, until it is cancelled or every server has gone for good.
 
@@ -142,6 +143,7 @@ class Subscription:
     def start(self) -> None:
         """Ask every server, and wait."""
         self._exchange.in_charge(self._cancel)
+        self._exchange.source = self
         self._timers[""] = self._clock.callLater(self._patience.acknowledgement, self._acknowledge)
         for server in self._wanted:
             self._join(server)
@@ -243,6 +245,16 @@ class Subscription:
             return
         meta = {SUBSCRIPTION_ID: Raw(id_text(self._exchange.request.id))}
         self._exchange.succeed({"resultType": "complete", "_meta": meta})
+
+    def hold(self, exchange: Exchange) -> None:
+        """The client cannot take more."""
+        for listening in list(self._open.values()):
+            listening.hold()
+
+    def release(self, exchange: Exchange) -> None:
+        """It can again."""
+        for listening in list(self._open.values()):
+            listening.release()
 
     # --- its end ----------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from zope.interface import implementer
 from mcptwist.catalog import ICatalogued
 from mcptwist.errors import McpTwistError, MethodNotFound
 from mcptwist.exchange import Exchange
-from mcptwist.interfaces import IBackChannel, IReply
+from mcptwist.interfaces import IBackChannel, IReply, ISource
 from mcptwist.messages import Answer, Error, Message, Notification, Request, Result, encode_json
 from mcptwist.negotiation import Envelope, modern_meta
 from mcptwist.session import Session, Visit, visit
@@ -113,6 +113,20 @@ class Back:
     def say(self, message: Message) -> bool:
         self.said.append(message)
         return True
+
+
+@implementer(ISource)
+class Source:
+    """A source that remembers how it was asked to flow."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def hold(self, exchange: Exchange) -> None:
+        self.told.append("hold")
+
+    def release(self, exchange: Exchange) -> None:
+        self.told.append("release")
 
 
 HELLO = {

@@ -21,7 +21,16 @@ from mcptwist.listings import Bounds
 from mcptwist.messages import Notification, Request, encode_json
 from mcptwist.session import Session
 from mcptwist.toolnames import public_name
-from tests.scripted import HELLO, Back, Heard, ScriptedServer, modern_request, modern_visit, tools
+from tests.scripted import (
+    HELLO,
+    Back,
+    Heard,
+    ScriptedServer,
+    Source,
+    modern_request,
+    modern_visit,
+    tools,
+)
 
 IDENTITY = {"name": "mcptwist", "version": "1.2"}
 ERA = EraMismatch("it is of the other era", server="x", era="modern")
@@ -443,6 +452,17 @@ class CallTests(SynchronousTestCase):
         )
         self.assertEqual(reasons, ["enough"])
         self.assertEqual(heard.gone, "enough")
+
+    def test_held_back(self) -> None:
+        """A client that cannot take more holds its server back through the catalog."""
+        desk = two(a={"tools/call": None}, b={})
+        exchange = Exchange(modern_request("tools/call", {"name": "a__t"}), Heard(), modern_visit())
+        desk.catalog.begin(exchange)
+        source = Source()
+        desk.servers["a"].open("tools/call").source = source
+        exchange.hold()
+        exchange.release()
+        self.assertEqual(source.told, ["hold", "release"])
 
     def test_unknown_prefix(self) -> None:
         """A name of nobody's is refused, with the names that may have been meant."""

@@ -67,13 +67,13 @@ class PublicNameTests(SynchronousTestCase):
         for name in ("read", "files_read", "__read", "files__", "", cut):
             self.assertIsNone(split(name), name)
 
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=80, deadline=None)
     @given(SERVERS, NAMES)
     def test_legal(self, server: str, name: str) -> None:
         """Every name can be used in every client."""
         self.assertRegex(public_name(server, name), LEGAL)
 
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=100, deadline=None)
     @given(st.sets(st.tuples(st.one_of(SERVERS, ALIKE), NAMES), min_size=2, max_size=12))
     def test_different(self, pairs: set[tuple[str, str]]) -> None:
         """No two tools have the same name."""
@@ -81,7 +81,7 @@ class PublicNameTests(SynchronousTestCase):
         told_apart = {p for p in pairs if by_prefix.setdefault(prefix_of(p[0]), p[0]) == p[0]}
         self.assertEqual(len({public_name(*pair) for pair in told_apart}), len(told_apart))
 
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=80, deadline=None)
     @given(st.one_of(SERVERS, ALIKE), NAMES)
     def test_back(self, server: str, name: str) -> None:
         """A plain name leads back to server and tool, a cut one to the server at least."""
