@@ -42,10 +42,12 @@ class Profile:
 
     def less(self, other):
         """What is left of this when the other is taken off."""
-        self.own -= other.own
-        self.whole -= other.whole
-        self.calls -= other.calls
-        return self
+        left = Profile()
+        left.calls = self.calls - other.calls
+        for where in left.calls:  # what was not called more often only differs by chance
+            left.own[where] = max(0, self.own[where] - other.own[where])
+            left.whole[where] = max(0, self.whole[where] - other.whole[where])
+        return left
 
     def modules(self):
         """What each file took by itself."""

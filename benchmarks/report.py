@@ -90,16 +90,17 @@ class Rows:
         names = [r["peer"] for r in self.rows if r["role"] == "ours" and r["era"] == era]
         return names[0] if names else None
 
-    def times(self, peer, era, *path, less_is_better=False, **wanted):
+    def times(self, peer, era, *path, **wanted):
         """How many times better ours is, as text; era for era where ours was measured in it."""
         ours = self.ours(era)
         if ours in (None, peer):
             return NONE
-        mine = self.cell(peer=ours, era=era, **wanted).median(*path)
-        theirs = self.cell(peer=peer, era=era, **wanted).median(*path)
+        cells = [self.cell(peer=name, era=era, **wanted) for name in (ours, peer)]
+        mine, theirs = (cell.median(*path) for cell in cells)
         if not mine or not theirs:
             return NONE
-        return f"{theirs / mine if less_is_better else mine / theirs:.1f}"
+        marks = "".join(dict.fromkeys("".join(cell.marks() for cell in cells)))
+        return f"{mine / theirs:.1f}{marks}"
 
 
 def calls(rows):
