@@ -212,7 +212,7 @@ class FakeConnector:
 
 @implementer(IReactorFDSet)
 class PipeReactor(Clock):
-    """A clock that is also turned over real file descriptors, and never waits for any."""
+    """A clock that is also turned over real file descriptors, and waits for none unless told to."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -243,12 +243,15 @@ class PipeReactor(Clock):
     def getWriters(self) -> list[IWriteDescriptor]:
         return list(self._writers)
 
-    def turn(self, times: int = 1) -> None:
-        """Do what is ready to be done, and what is due."""
+    def turn(self, times: int = 1, wait: float = 0) -> None:
+        """Do what is ready to be done, and what is due.
+
+        :param wait: seconds that real processes may take to get something ready.
+        """
         for _ in range(times):
             readers = {r.fileno(): r for r in self._readers}
             writers = {w.fileno(): w for w in self._writers}
-            ready = select.select(list(readers), list(writers), [], 0)
+            ready = select.select(list(readers), list(writers), [], wait)
             for fd in ready[0]:
                 if readers[fd] in self._readers:
                     readers[fd].doRead()

@@ -26,7 +26,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shlex
 import signal
 import subprocess
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -44,7 +43,7 @@ from mcptwist.moment import Moment
 from mcptwist.protocols.family import Exit, Family, household
 from mcptwist.protocols.lines import LINE_LIMIT, LineSplitter, LineTooLong
 from mcptwist.protocols.pipes import IPipeReactor, PipeReader, PipeWriter
-from mcptwist.protocols.tail import STDERR_BYTES, STDERR_LINES, Blotter, Tail
+from mcptwist.protocols.tail import STDERR_BYTES, STDERR_LINES, WIDEST, Blotter, Tail
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
@@ -108,7 +107,7 @@ class Launcher:
         self._limits = limits
         self._blotter = Blotter(secrets)
         self._watcher = watcher
-        self.description = self._blotter.clean(shlex.join(self._command).encode(), 200)
+        self.description = self._shown(" ".join(map(self._shown, self._command)), 200)
 
     def connect(self, reader: IWireReader) -> Deferred[IWire]:
         """Start a child; see :class:`~mcptwist.interfaces.IConnector`."""
@@ -118,8 +117,16 @@ class Launcher:
         except (OSError, ValueError) as problem:
             return fail(self._start_failed(problem))
         self.log.debug("{server} started as pid {pid}", server=self._name, pid=process.pid)
+        family = Family(process)
         wire = ChildWire(
-            process, reader, self._reactor, self._name, self._limits, self._blotter, self._watcher
+            process,
+            family,
+            reader,
+            self._reactor,
+            name=self._name,
+            limits=self._limits,
+            blotter=self._blotter,
+            watcher=self._watcher,
         )
         return succeed(wire)
 
@@ -140,9 +147,12 @@ class Launcher:
         command = self._command[0]
         why = why_not_started(problem, command, self._cwd, self._env.get("PATH", os.defpath))
         return ServerStartFailed(
-            self._blotter.clean(f"{self._name} could not be started: {why}".encode()),
-            command=self._blotter.clean(command.encode(errors="replace")),
+            self._shown(f"{self._name} could not be started: {why}"),
+            command=self._shown(command),
         )
+
+    def _shown(self, text: str, width: int = WIDEST) -> str:
+        return self._blotter.clean(text.encode(errors="replace"), width)
 
 
 def why_not_started(problem: OSError | ValueError, command: str, cwd: str | None, path: str) -> str:
@@ -178,8 +188,10 @@ def why_not_started(problem: OSError | ValueError, command: str, cwd: str | None
 
 @implementer(IWire)
 class ChildWire:
-    """The wire to one child.
+    """The wire to one child, just started.
 
+    :param process: whose pipes are read and written, and nothing else.
+    :param family: the child and its descendants, which are seen to their end.
     :ivar pid: the child's process id.
     :ivar malformed: how many lines of stdout held no message.
     :ivar dropped: how many were too long.
@@ -190,12 +202,14 @@ class ChildWire:
     def __init__(
         self,
         process: subprocess.Popen[bytes],
+        family: Family,
         reader: IWireReader,
         reactor: IPipeReactor,
+        *,
         name: str,
         limits: ChildLimits,
         blotter: Blotter,
-        watcher: Callable[[int, str], None] | None,
+        watcher: Callable[[int, str], None] | None = None,
     ) -> None:
         assert process.stdin is not None
         assert process.stdout is not None
@@ -208,7 +222,7 @@ class ChildWire:
         self._reactor = reactor
         self._limits = limits
         self._blotter = blotter
-        self._family = Family(process)
+        self._family = family
         self._paused = False
         self._deaf = False
         self._asked = False

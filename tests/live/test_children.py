@@ -13,7 +13,7 @@ from typing import Any
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
-from twisted.trial.unittest import TestCase
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from mcptwist.errors import ServerExited, ServerStartFailed
 from mcptwist.messages import Request, Result
@@ -21,7 +21,8 @@ from mcptwist.protocols.child import ChildLimits, ChildWire, Launcher
 from mcptwist.protocols.family import household
 from mcptwist.protocols.lines import LineTooLong
 from mcptwist.protocols.processes import HAS_PROC, children, stat
-from tests.fakes import FakeReader
+from tests.contracts.wires import ConnectorContract
+from tests.fakes import FakeReader, PipeReactor
 
 QUICK = ChildLimits(stop_grace=0.3, kill_grace=0.5)
 PATIENT = ChildLimits(stop_grace=10.0, kill_grace=10.0)
@@ -374,6 +375,29 @@ class Starting(ChildrenTestCase):
         for _ in range(5):
             await self.why_not(["uvx"])
         self.assertEqual(open_files(), before)
+
+
+class LauncherContract(ConnectorContract, SynchronousTestCase):
+    def setUp(self) -> None:
+        self.reactor = PipeReactor()
+
+    def make_connector(self) -> Launcher:
+        return Launcher(["/bin/cat"], {}, reactor=self.reactor)
+
+    def make_failing_connector(self) -> Launcher:
+        return Launcher(["/nowhere/cat"], {}, reactor=self.reactor)
+
+    def turn(self) -> None:
+        self.reactor.turn()
+
+    def finish(self, closed: Any) -> None:
+        ended: list[None] = []
+        closed.addCallback(ended.append)
+        for _ in range(1000):
+            if ended:
+                return
+            self.reactor.turn(wait=0.02)
+        self.fail("it did not end")
 
 
 class Killed(TestCase):
