@@ -23,12 +23,12 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 from msgspec import Raw
-from twisted.internet.defer import Deferred, fail, maybeDeferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -100,9 +100,11 @@ class AnswerRefused(ClientError):
 class Terms(msgspec.Struct, frozen=True):
     """What holds for one request: agreed by handshake, or said in its ``_meta``.
 
+    What the client says of itself is opened only when somebody looks.
+
     :ivar revision: of the protocol.
-    :ivar capabilities: what the client declared.
-    :ivar client: who it says it is; empty when it does not say.
+    :ivar declared: the capabilities that the client declared, as JSON.
+    :ivar described: who it says it is, as JSON.
     :ivar log_level: the least severe log message it wants, ``None`` for none.
     :ivar token: the progress token it gave.
     :ivar meta: the request's ``_meta``.
@@ -110,11 +112,21 @@ class Terms(msgspec.Struct, frozen=True):
 
     revision: str
     modern: bool
-    capabilities: Mapping[str, Any]
-    client: Mapping[str, Any]
+    declared: Json = b"{}"
+    described: Json = b"{}"
     log_level: str | None = None
     token: int | str | None = None
     meta: Mapping[str, Raw] = {}
+
+    @property
+    def capabilities(self) -> dict[str, Any]:
+        """What the client declared it can do."""
+        return _opened(self.declared)
+
+    @property
+    def client(self) -> dict[str, Any]:
+        """Who the client says it is; empty when it does not say."""
+        return _opened(self.described)
 
     def can(self, capability: str, part: str | None = None) -> bool:
         """Whether the client declared a capability, and that part of it.
@@ -260,7 +272,15 @@ class Call:
     def begin(self) -> None:
         """Run the function; its outcome answers the turn it then has."""
         self._take(self.turn)
-        self._running = maybeDeferred(self._work.start, self)
+        try:
+            value = self._work.start(self)
+            if not isinstance(value, Deferred | Coroutine):
+                self._ended(self._work.result(value))
+                return
+        except Exception:
+            self._ended(self._broken(Failure()))  # type: ignore[no-untyped-call]
+            return
+        self._running = Deferred.fromCoroutine(value) if isinstance(value, Coroutine) else value
         self._running.addCallback(self._work.result)
         self._running.addErrback(self._broken)
         self._running.addCallback(self._ended)
@@ -471,9 +491,21 @@ def _purpose(request: Request) -> bytes:
     fields = open_fields(request.params)
     for name in _OWN_TO_A_TURN:
         fields.pop(name, None)
-    opened = msgspec.json.decode(encode_json(fields))
-    text = msgspec.json.encode([request.method, opened], order="sorted")
+    text = encode_json([request.method, fields])
+    try:
+        text = msgspec.json.encode(msgspec.json.decode(text), order="sorted")
+    except RecursionError:
+        pass  # too deep to be put in order; the same text still means the same
     return hashlib.sha256(text).digest()
+
+
+def _opened(json: Json) -> dict[str, Any]:
+    """What a far end says of itself; nothing where that is not an object."""
+    try:
+        opened: dict[str, Any] = msgspec.json.decode(json, type=dict[str, Any])
+    except (msgspec.DecodeError, RecursionError):
+        return {}
+    return opened
 
 
 def _why(answer: Error) -> str:

@@ -39,9 +39,9 @@ from mcptwist.messages import (
     error_answer,
 )
 from mcptwist.negotiation import (
+    VERSION_KEY,
     Envelope,
     agree,
-    looks_modern,
     read_envelope,
     read_hello,
     require_modern,
@@ -57,6 +57,7 @@ RESOURCES = "resources"
 PROMPTS = "prompts"
 
 _QUIET = "info"
+_NOTHING = Raw(b"{}")
 _ASKED_OF_NOBODY = frozenset({"server/discover", "subscriptions/listen"})
 
 
@@ -112,6 +113,17 @@ class Conversation:
         self._listening: dict[Exchange, _Filter] = {}
         self._changed: set[str] = set()
         self._telling: IDelayedCall | None = None
+        self._modern: Mapping[str, Callable[[Turn], None]] = {
+            "server/discover": self._discover,
+            "subscriptions/listen": self._listen,
+        }
+        self._legacy: Mapping[str, Callable[[Turn], None]] = {
+            "initialize": self._initialize,
+            "ping": self._ping,
+            "logging/setLevel": self._set_level,
+            "resources/subscribe": self._subscribe,
+            "resources/unsubscribe": self._unsubscribe,
+        }
 
     # --- told by the wire ---------------------------------------------------------
 
@@ -222,23 +234,11 @@ class Conversation:
             exchange.fail(McpTwistError(f"{request.method} failed; the server's log has more"))
 
     def _answerer(self, method: str, terms: Terms) -> Callable[[Turn], None]:
-        own = self._modern() if terms.modern else self._legacy()
+        own = self._modern if terms.modern else self._legacy
         answerer = own.get(method) or self._server.repertoire.answers.get(method)
         if answerer is None:
             raise MethodNotFound(f"{method} is no method of revision {terms.revision}")
         return answerer
-
-    def _modern(self) -> Mapping[str, Callable[[Turn], None]]:
-        return {"server/discover": self._discover, "subscriptions/listen": self._listen}
-
-    def _legacy(self) -> Mapping[str, Callable[[Turn], None]]:
-        return {
-            "initialize": self._initialize,
-            "ping": self._ping,
-            "logging/setLevel": self._set_level,
-            "resources/subscribe": self._subscribe,
-            "resources/unsubscribe": self._unsubscribe,
-        }
 
     def _terms(self, request: Request) -> Terms:
         """What holds for *request*.
@@ -246,7 +246,7 @@ class Conversation:
         :raises McpTwistError: nothing does, for it says neither enough nor belongs anywhere.
         """
         meta = read_params(request.params, _AnyParams).meta
-        if looks_modern(request.params):
+        if VERSION_KEY in meta:
             envelope = read_envelope(request.params)
             require_modern(envelope.version)
             return _modern_terms(envelope, meta)
@@ -254,7 +254,7 @@ class Conversation:
             read_envelope(request.params)
         if self._agreed is None:
             if request.method in ("initialize", "ping"):
-                return Terms(LATEST_LEGACY, False, {}, {})
+                return Terms(LATEST_LEGACY, False)
             raise NotInitialized(
                 f"{request.method} came before initialize and does not carry the _meta that "
                 f"revision {LATEST} asks for"
@@ -264,8 +264,7 @@ class Conversation:
     def _initialize(self, turn: Turn) -> None:
         hello = read_hello(turn.params)
         revision = agree(hello.protocolVersion)
-        capabilities, client = _object(hello.capabilities), _object(hello.clientInfo)
-        self._agreed = Terms(revision, False, capabilities, client, _QUIET)
+        self._agreed = Terms(revision, False, hello.capabilities, hello.clientInfo, _QUIET)
         self._ready = False
         turn.answer({"protocolVersion": revision, **self._server.introduction()})
 
@@ -350,9 +349,8 @@ class Conversation:
 
 def _modern_terms(envelope: Envelope, meta: dict[str, Raw]) -> Terms:
     level = None if envelope.log_level is None else _level(envelope.log_level)
-    client = {} if envelope.client is None else _object(envelope.client)
-    capabilities = _object(envelope.capabilities)
-    return Terms(envelope.version, True, capabilities, client, level, _token(meta), meta)
+    client = envelope.client or _NOTHING
+    return Terms(envelope.version, True, envelope.capabilities, client, level, _token(meta), meta)
 
 
 def _token(meta: Mapping[str, Raw]) -> int | str | None:
@@ -370,15 +368,6 @@ def _level(name: str) -> str:
     if name not in LEVELS:
         raise InvalidParams(f"{name!r} is no log level; there are {', '.join(LEVELS)}")
     return name
-
-
-def _object(json: Raw) -> dict[str, Any]:
-    """What the far end says of itself, opened; nothing where it is not an object."""
-    try:
-        opened: dict[str, Any] = msgspec.json.decode(json, type=dict[str, Any])
-    except (msgspec.DecodeError, RecursionError):
-        return {}
-    return opened
 
 
 def _tell(exchange: Exchange, method: str, **params: Any) -> None:

@@ -93,14 +93,15 @@ _CACHEABLE = frozenset(
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """What a server takes upon itself at once.
 
-    :ivar in_flight: requests open per wire, and questions of ours likewise.
+    :ivar in_flight: requests open per wire, streams included, and questions of ours
+        likewise; a daemon's clients may all share one wire.
     :ivar held: calls waiting for their (modern) clients to come back.
     :ivar patience: seconds that a client has to answer a question.
     :ivar watched: resources watched per wire (legacy) or stream (modern).
     :ivar page_size: members of a list told at once.
     """
 
-    in_flight: int = 1024
+    in_flight: int = 8192
     held: int = 256
     patience: float = 600.0
     watched: int = 1000

@@ -573,6 +573,35 @@ class ModernAskingTests(Stories):
         done = client.ask("tools/call", name="greet", arguments={"greeting": "Hi"}, **answers)
         self.assertEqual("Hi, Ann", self.text(done))
 
+    def test_order_of_members(self) -> None:
+        """The same request is the same whatever the order of its members."""
+        client = self.modern(elicitation={})
+
+        @self.server.tool
+        async def sum_up(ctx: Context, a: int, b: Any) -> str:
+            await ctx.elicit("Really?", Person)
+            return "summed up"
+
+        asked = self.ask_back(client, name="sum_up", arguments={"a": 1, "b": {"c": 1, "d": 2}})
+        done = client.ask(
+            "tools/call",
+            arguments={"b": {"d": 2, "c": 1}, "a": 1},
+            name="sum_up",
+            **self.answers(asked, ACCEPTED),
+        )
+        self.assertEqual("summed up", self.text(done))
+
+    def test_hostile_nesting(self) -> None:
+        """Params too deep to be opened change nothing about what is held."""
+        client = self.modern(elicitation={})
+        asked = self.ask_back(client, name="greet")
+        deep = msgspec.Raw(b"[" * 5000 + b"]" * 5000)
+        answers = self.answers(asked, ACCEPTED)
+        refused = client.ask("tools/call", name="greet", deep=deep, **answers)
+        self.assertEqual(-32602, refused["code"])
+        done = client.ask("tools/call", name="greet", **answers)
+        self.assertEqual("Hello, Ann", self.text(done))
+
     def test_expired(self) -> None:
         """A call is not held for ever."""
         client = self.modern(elicitation={})
