@@ -6,6 +6,7 @@ a grace period, subscriptions are ended in good order, children are stopped.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import MultiService
@@ -34,6 +35,7 @@ class Daemon(MultiService):
     :param clock: of the sweeps and the grace period.
     :param grace: seconds that calls in flight may take when it stops.
     :ivar listeners: the endpoints it answers on.
+    :ivar closing: called when it stops, to close wires that outlive a request.
     """
 
     log = Logger()
@@ -45,6 +47,7 @@ class Daemon(MultiService):
         self.gateway = gateway
         self.concourse = concourse
         self.listeners: list[Listener] = []
+        self.closing: list[Callable[[], list[Deferred[None]]]] = []
         self._clock = clock
         self._grace = grace
         self._expiry = LoopingCall(concourse.sessions.expire)
@@ -109,7 +112,8 @@ class Daemon(MultiService):
         self.gateway.end_listening()
         await self._quiet()
         self.concourse.sessions.end_all(ClientGone("the daemon stops"))
-        closed = [listener.drain() for listener in self.listeners]
+        closed = [waiting for close in self.closing for waiting in close()]
+        closed += [listener.drain() for listener in self.listeners]
         await self.gateway.stop(reason)
         self.concourse.pulse.stop()
         await DeferredList([c.addTimeout(_LINGER, self._clock) for c in closed], consumeErrors=True)

@@ -20,22 +20,25 @@ from zope.interface import implementer
 import mcptwist
 from mcptwist import config as configuration
 from mcptwist.backend import Backend, BackendSettings
+from mcptwist.caller import Caller
 from mcptwist.catalog import Catalog
 from mcptwist.daemon import Daemon
 from mcptwist.errors import ServerStartFailed
 from mcptwist.gateway import Gateway, whole_view
-from mcptwist.interfaces import IConnector
+from mcptwist.interfaces import IConnector, IView
 from mcptwist.link import Deadlines
 from mcptwist.patience import Patience, jitter_from
 from mcptwist.protocols.child import ChildLimits, Launcher
 from mcptwist.protocols.http1 import HTTP1Factory
+from mcptwist.protocols.httpsse import HttpSse, HttpSseSettings
 from mcptwist.protocols.inprocess import PythonConnector
 from mcptwist.protocols.limits import Limits
 from mcptwist.protocols.listener import Listener
-from mcptwist.protocols.pages import site_tree
+from mcptwist.protocols.pages import Places, site_tree
 from mcptwist.protocols.site import HostGuard, Site
-from mcptwist.protocols.streamable import Concourse, StreamableSettings
+from mcptwist.protocols.streamable import Concourse, StreamableHttp, StreamableSettings
 from mcptwist.protocols.streams import StreamLimits
+from mcptwist.protocols.websocket import WebSocketLimits, WebSocketPlace
 from mcptwist.serverconfig import PythonServer, RemoteServer, ServerConfig, StdioServer
 from mcptwist.session import SessionTable
 from mcptwist.supervisor import SupervisorSettings
@@ -67,12 +70,40 @@ def make_daemon(
     daemon = Daemon(gateway, concourse, reactor, config.limits.drain)
     limits = _http_limits(config)
     guard = HostGuard(config.allowed_hosts, config.allowed_origins)
-    tree = site_tree(gateway, concourse, daemon.health, daemon.ready)
+    tree = site_tree(gateway, _places(daemon, config, reactor), daemon.health, daemon.ready)
     site = Site(tree, guard, limits, clock=reactor)
     for endpoint in config.listen:
         factory = HTTP1Factory(site, reactor, limits)
         daemon.listen(Listener(endpoint, factory, reactor))
     return daemon
+
+
+def _places(daemon: Daemon, config: configuration.Config, reactor: Any) -> Places:
+    """What clients of a view come to: one place for each wire."""
+    concourse, limits = daemon.concourse, config.limits
+    bounds = WebSocketLimits(message=limits.body_bytes)
+    sse = HttpSseSettings(limits.body_bytes, limits.sessions)
+
+    def caller(view: IView) -> Callable[[Any], Caller]:
+        return lambda request: Caller(
+            view,
+            concourse.sessions.begin,
+            in_flight=limits.in_flight_per_session,
+            draining=lambda: concourse.draining,
+        )
+
+    def places(view: IView) -> dict[bytes, Any]:
+        websockets = WebSocketPlace(caller(view), reactor, bounds)
+        events = HttpSse(caller(view), make_key, concourse.pulse, sse)
+        daemon.closing += (websockets.close, events.close)
+        return {
+            b"mcp": StreamableHttp(concourse, view),
+            b"ws": websockets,
+            b"sse": events.listening,
+            b"messages": events.speaking,
+        }
+
+    return places
 
 
 def make_backend(
@@ -125,11 +156,16 @@ def make_connector(
     return _Unreachable(server)
 
 
+def make_key() -> str:
+    """A new unguessable key, fit for a URL."""
+    return secrets.token_urlsafe(_KEY_BYTES)
+
+
 def make_sessions(limits: configuration.Limits, reactor: Any) -> SessionTable:
     """The table of legacy sessions."""
     return SessionTable(
         reactor,
-        lambda: secrets.token_urlsafe(_KEY_BYTES),
+        make_key,
         limits.sessions,
         limits.session_idle,
         limits.in_flight_per_session,

@@ -1,24 +1,25 @@
 """The URLs of the daemon: which resource stands where.
 
-``/mcp`` for all servers as one, ``/servers/NAME/mcp`` for each, ``/health`` and
-``/ready`` for those who watch over the daemon.
+``/mcp`` and ``/ws`` for all servers as one, the same below ``/servers/NAME`` for each,
+``/health`` and ``/ready`` for those who watch over the daemon.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 from twisted.web.resource import Resource
 
 from mcptwist.errors import McpTwistError, UnknownServer
 from mcptwist.protocols.request import Request
-from mcptwist.protocols.streamable import Concourse, StreamableHttp
 
 if TYPE_CHECKING:
     from mcptwist.gateway import Gateway
+    from mcptwist.interfaces import IView
 
+Places: TypeAlias = "Callable[[IView], Mapping[bytes, Any]]"
 _JSON = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
 
 
@@ -55,7 +56,7 @@ class Tree(Resource):
     :param hint: what to tell who asks for what is not there.
     """
 
-    def __init__(self, children: Mapping[bytes, Resource], hint: str) -> None:
+    def __init__(self, children: Mapping[bytes, Any], hint: str) -> None:
         super().__init__()
         for name, child in children.items():
             self.putChild(name, child)
@@ -81,36 +82,42 @@ class NothingHere(McpTwistError):
 
 
 class Servers(Resource):
-    """``/servers``: one place for each server, by name."""
+    """``/servers``: one place for each server, by name.
 
-    def __init__(self, gateway: Gateway, concourse: Concourse) -> None:
+    :param places: makes what stands below a server's name.
+    """
+
+    def __init__(self, gateway: Gateway, places: Places) -> None:
         super().__init__()
         self._gateway = gateway
-        self._concourse = concourse
-        self._places: dict[str, Resource] = {}
+        self._make_places = places
+        self._made: dict[str, Resource] = {}
 
     def getChild(self, path: bytes, request: Request) -> Resource:
         """The place of that server, or the reason why there is none."""
         name = path.decode("utf-8", "replace")
-        if name not in self._places:
+        if name not in self._made:
             try:
-                endpoint = StreamableHttp(self._concourse, self._gateway.view(name))
+                places = self._make_places(self._gateway.view(name))
             except UnknownServer as problem:
                 return absent(problem)
-            self._places[name] = Tree({b"mcp": endpoint}, f"try /servers/{name}/mcp")  # type: ignore[dict-item]
-        return self._places[name]
+            self._made[name] = Tree(places, f"try /servers/{name}/mcp")
+        return self._made[name]
 
 
 def site_tree(
     gateway: Gateway,
-    concourse: Concourse,
+    places: Places,
     health: Callable[[], tuple[int, Any]],
     ready: Callable[[], tuple[int, Any]],
 ) -> Resource:
-    """All URLs of the daemon."""
-    pages: dict[bytes, Any] = {
-        b"mcp": StreamableHttp(concourse, gateway.whole),
-        b"servers": Servers(gateway, concourse),
+    """All URLs of the daemon.
+
+    :param places: makes what clients of a view come to, by the last part of its URL.
+    """
+    pages = {
+        **places(gateway.whole),
+        b"servers": Servers(gateway, places),
         b"health": Answering(health),
         b"ready": Answering(ready),
     }

@@ -11,7 +11,7 @@ MCP 2025-11-25 and 2026-07-28, *Streamable HTTP*.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet.interfaces import IReactorTime
@@ -26,7 +26,6 @@ from mcptwist.errors import (
     NotAcceptable,
     SessionRequired,
     UnknownSession,
-    UnsupportedContent,
 )
 from mcptwist.exchange import Exchange
 from mcptwist.messages import (
@@ -43,6 +42,7 @@ from mcptwist.messages import (
 )
 from mcptwist.negotiation import looks_modern, read_envelope, require_modern
 from mcptwist.protocols import mcphttp
+from mcptwist.protocols.media import accepts, check_accept, check_content_type
 from mcptwist.protocols.replies import (
     BatchReply,
     LegacyReply,
@@ -151,8 +151,8 @@ class StreamableHttp:
     def _post(self, request: HttpRequest) -> None:
         if self._concourse.draining is not None:
             raise self._concourse.draining
-        _check_content_type(request.header(b"content-type"))
-        _check_accept(request.header(b"accept"))
+        check_content_type(request.header(b"content-type"))
+        check_accept(request.header(b"accept"))
         request.receive_body(self._concourse.settings.body, partial(self._posted, request))
 
     def _posted(self, request: HttpRequest, body: bytes) -> None:
@@ -300,7 +300,7 @@ class StreamableHttp:
             _method_not_allowed(request, _ALLOW)
 
     def _get(self, request: HttpRequest) -> None:
-        if not _accepts(request.header(b"accept"))[1]:
+        if not accepts(request.header(b"accept"))[1]:
             raise NotAcceptable("GET opens an event stream; accept text/event-stream")
         session = self._session(request)
         desk = _desk(session)
@@ -369,39 +369,3 @@ def _check_mirrored(values: mcphttp.HeaderValues, schema: Any, params: Json) -> 
 
 def _method_not_allowed(request: HttpRequest, allow: tuple[bytes, bytes]) -> None:
     request.respond(405, [allow, (b"content-type", b"text/plain")], b"Method Not Allowed\n")
-
-
-def _check_content_type(value: bytes | None) -> None:
-    if not _is_json(value):
-        raise UnsupportedContent("the body must be declared as Content-Type: application/json")
-
-
-def _check_accept(value: bytes | None) -> None:
-    if _accepts(value) != (True, True):
-        raise NotAcceptable("accept both application/json and text/event-stream")
-
-
-@lru_cache(maxsize=64)
-def _is_json(value: bytes | None) -> bool:
-    if value is None:
-        return False
-    return value.partition(b";")[0].strip().lower() == b"application/json"
-
-
-@lru_cache(maxsize=64)
-def _accepts(value: bytes | None) -> tuple[bool, bool]:
-    """Whether JSON and event streams are accepted (RFC 9110, 12.5.1; absent is anything)."""
-    if value is None:
-        return True, True
-    ranges = {_range(part) for part in value.lower().split(b",")}
-    return (
-        bool(ranges & {b"application/json", b"application/*", b"*/*"}),
-        bool(ranges & {b"text/event-stream", b"text/*", b"*/*"}),
-    )
-
-
-def _range(part: bytes) -> bytes:
-    """A media range, empty where its weight is nought."""
-    kind, *parameters = (piece.strip() for piece in part.split(b";"))
-    refused = {b"q=0", b"q=0.0", b"q=0.00", b"q=0.000"}
-    return b"" if refused & set(parameters) else kind

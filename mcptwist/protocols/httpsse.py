@@ -1,0 +1,224 @@
+"""HTTP+SSE of revision 2024-11-05, the answering end.
+
+A client opens an event stream with GET; its first event tells the URL to POST
+messages to. Everything the server says comes on the stream; POSTs are answered
+202. The stream is the session: it ends with it.
+
+MCP 2024-11-05, *Transports, HTTP with SSE*. Deprecated since 2025-03-26.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
+
+import msgspec
+from twisted.internet.defer import Deferred, succeed
+from twisted.python.failure import Failure
+from twisted.web.server import NOT_DONE_YET
+from zope.interface import implementer
+
+from mcptwist.caller import Caller
+from mcptwist.errors import (
+    ClientError,
+    ClientGone,
+    McpTwistError,
+    NotAcceptable,
+    Overloaded,
+    SessionRequired,
+    UnknownSession,
+)
+from mcptwist.interfaces import IWire
+from mcptwist.messages import Message, decode, pieces
+from mcptwist.protocols.eventstream import HEADERS, KEEP_ALIVE, event
+from mcptwist.protocols.media import accepts, check_content_type
+from mcptwist.protocols.replies import refuse
+from mcptwist.protocols.request import IAsksEarly
+from mcptwist.protocols.streams import Pulse
+
+if TYPE_CHECKING:
+    from mcptwist.protocols.request import Request
+
+
+class HttpSseSettings(msgspec.Struct, frozen=True):
+    """Bounds of the wire.
+
+    :ivar body: bytes that a POST may have.
+    :ivar streams: clients that one URL may have at a time.
+    """
+
+    body: int = 16 << 20
+    streams: int = 10_000
+
+
+@implementer(IWire)
+class HttpSseWire:
+    """One client: what it is told goes to its stream.
+
+    :param told_gone: told when the stream is gone.
+    """
+
+    def __init__(
+        self, request: Request, caller: Caller, pulse: Pulse, told_gone: Callable[[], None]
+    ) -> None:
+        self.description = "HTTP+SSE"
+        self.caller = caller
+        self._request: Request | None = request
+        self._pulse = pulse
+        self._told_gone = told_gone
+        caller.wire = self
+        request.on_lost = self._lost
+
+    @property
+    def backlog(self) -> int:
+        """Bytes that wait for the client."""
+        return 0 if self._request is None else self._request.backlog
+
+    def begin(self, endpoint: bytes) -> None:
+        """Open the stream and tell where to POST."""
+        assert self._request is not None
+        self._request.start(200, HEADERS)
+        self._request.write(b"event: endpoint\ndata: %b\n\n" % endpoint)
+        self._pulse.heard(self)
+
+    def send(self, message: Message) -> None:
+        """Say *message* on the stream."""
+        if self._request is not None:
+            self._request.write(event(pieces(message)))
+            self._pulse.heard(self)
+
+    def keep_alive(self) -> None:
+        """Give a sign of life."""
+        if self._request is not None:
+            self._request.write(KEEP_ALIVE)
+            self._pulse.heard(self)
+
+    def pause(self) -> None:
+        """Each POST is a request of its own; there is nothing to stop reading."""
+
+    def resume(self) -> None:
+        """See :meth:`pause`."""
+
+    def close(self) -> Deferred[None]:
+        """End the stream."""
+        request = self._request
+        if request is not None:
+            request.on_lost = None
+            self._end(ClientGone("the stream was ended"))
+            request.finish()
+        return succeed(None)
+
+    def _lost(self, _: Failure) -> None:
+        self._end(ClientGone("the client closed its stream"))
+
+    def _end(self, reason: ClientGone) -> None:
+        self._request = None
+        self._pulse.closed(self)
+        self._told_gone()
+        self.caller.lost(reason)
+
+
+class HttpSse:
+    """Both URLs of one view: ``sse`` to listen at, ``messages`` to speak to.
+
+    :param make_caller: makes the client of a new stream, from its request.
+    :param make_key: returns a new unguessable key each time.
+    """
+
+    def __init__(
+        self,
+        make_caller: Callable[[Request], Caller],
+        make_key: Callable[[], str],
+        pulse: Pulse,
+        settings: HttpSseSettings | None = None,
+    ) -> None:
+        self.listening = _Place(self._listen)
+        self.speaking = _Place(self._speak)
+        self._make_caller = make_caller
+        self._make_key = make_key
+        self._pulse = pulse
+        self._settings = settings or HttpSseSettings()
+        self._wires: dict[str, HttpSseWire] = {}
+
+    def __len__(self) -> int:
+        return len(self._wires)
+
+    def close(self) -> list[Deferred[None]]:
+        """The daemon stops: end all streams."""
+        return [wire.close() for wire in list(self._wires.values())]
+
+    def _listen(self, request: Request) -> None:
+        if request.method != b"GET":
+            _not_allowed(request, b"GET")
+            return
+        if not accepts(request.header(b"accept"))[1]:
+            raise NotAcceptable("accept text/event-stream")
+        if len(self._wires) >= self._settings.streams:
+            raise Overloaded(
+                f"{self._settings.streams} clients listen here already", limit="streams"
+            )
+        key = self._make_key()
+        caller = self._make_caller(request)
+        wire = HttpSseWire(request, caller, self._pulse, partial(self._wires.pop, key, None))
+        self._wires[key] = wire
+        place = request.path.rpartition(b"/")[0] + b"/messages"
+        wire.begin(b"%b?session_id=%b" % (place, key.encode()))
+
+    def _speak(self, request: Request) -> None:
+        if request.method != b"POST":
+            _not_allowed(request, b"POST")
+            return
+        wire = self._wire_of(request)
+        check_content_type(request.header(b"content-type"))
+        request.receive_body(self._settings.body, partial(self._spoken, request, wire))
+
+    def _wire_of(self, request: Request) -> HttpSseWire:
+        keys = parse_qs(request.uri.partition(b"?")[2]).get(b"session_id", [])
+        if len(keys) != 1:
+            raise SessionRequired("the URL lacks session_id; POST to the URL the stream told")
+        wire = self._wires.get(keys[0].decode("latin-1"))
+        if wire is None:
+            raise UnknownSession("that stream has ended or never was; open it again")
+        return wire
+
+    def _spoken(self, request: Request, wire: HttpSseWire, body: bytes) -> None:
+        try:
+            message = decode(body)
+        except ClientError as problem:
+            refuse(request, problem)
+            return
+        request.respond(202, [(b"content-type", b"text/plain")], b"Accepted\n")
+        wire.caller.received(message)
+
+
+@implementer(IAsksEarly)
+class _Place:
+    """A URL that one method of :class:`HttpSse` answers."""
+
+    isLeaf = True
+
+    def __init__(self, answer: Callable[[Request], None]) -> None:
+        self._answer = answer
+
+    def getChildWithDefault(self, name: bytes, request: Request) -> Any:
+        """There is nothing below."""
+        raise AssertionError("isLeaf")
+
+    def putChild(self, name: bytes, child: Any) -> None:
+        """There is nothing below."""
+        raise AssertionError("isLeaf")
+
+    def render(self, request: Request) -> int:
+        """Answer, now or later."""
+        try:
+            self._answer(request)
+        except McpTwistError as problem:
+            refuse(request, problem)
+        return NOT_DONE_YET
+
+
+def _not_allowed(request: Request, allow: bytes) -> None:
+    headers = [(b"allow", allow), (b"content-type", b"text/plain")]
+    request.respond(405, headers, b"Method Not Allowed\n")
