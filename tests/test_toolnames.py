@@ -1,6 +1,7 @@
 """What tools and prompts are called where servers are seen as one."""
 
 import re
+from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -8,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from mcptwist.toolnames import LIMIT, is_cut, may_be_of, prefix_of, public_name, split
 
+CHECKOUT = Path(__file__).resolve().parent.parent
 STABLE_LONG = "files__xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx__7218acb2af"
 STABLE_ILLEGAL = "files__read_file__e8c588a7f0"
 LEGAL = re.compile(r"[A-Za-z0-9_-]{1,60}\Z")
@@ -48,6 +50,10 @@ class PublicNameTests(SynchronousTestCase):
         """Cut names are part of what clients store, so they may not change between releases."""
         self.assertEqual(public_name("files", "x" * 80), STABLE_LONG)
         self.assertEqual(public_name("files", "read file"), STABLE_ILLEGAL)
+        page = CHECKOUT / "docs" / "catalog.rst"
+        shown = [line.strip() for line in page.read_text("utf-8").splitlines()]
+        name = "create_pull_request_review_comment_with_suggestion_and_thread"
+        self.assertIn(public_name("github", name), shown)
 
     def test_looks_cut(self) -> None:
         """A tool that looks as if it had been cut cannot be taken for one that was."""
