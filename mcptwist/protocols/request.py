@@ -169,8 +169,7 @@ class Request(StockRequest):
     _log = Logger()
 
     answer_headers: list[tuple[bytes, bytes]] | None = None
-    on_lost: Callable[[Failure], None] | None = None
-    sitepath: Sequence[bytes] = ()
+    on_lost: Callable[[Failure], object] | None = None
 
     _open = True
     _producer: Any = None
@@ -575,6 +574,10 @@ class Request(StockRequest):
         @cached_property
         def responseHeaders(self) -> Headers:
             return Headers()
+
+        @cached_property
+        def sitepath(self) -> list[bytes]:
+            return []
 
         @cached_property
         def cookies(self) -> list[bytes]:
