@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from typing import Any
 
@@ -53,6 +55,7 @@ class _Foreground:
     def __init__(self, loaded: Loaded, reactor: Any) -> None:
         assert loaded.config is not None
         self.status = 0
+        self._stopping = False
         self._loaded = loaded
         self._reactor = reactor
         self._daemon: Daemon = make_daemon(loaded.config, reactor)
@@ -63,9 +66,21 @@ class _Foreground:
         self._reactor.callWhenRunning(self._started)
 
     def _started(self) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._signalled)
         self._daemon.privilegedStartService()
         self._daemon.startService()
         self._daemon.when_bound().addCallbacks(self._bound, self._not_bound)
+
+    def _signalled(self, number: int, _: Any) -> None:
+        """Called on a signal: the first drains, the second does not wait."""
+        if self._stopping:
+            # What is left of the children, the warden ends.
+            os._exit(128 + number)
+        self._stopping = True
+        if number == signal.SIGINT:
+            print("\nStopping; press Ctrl-C again not to wait.", file=sys.stderr)
+        self._reactor.callFromThread(self._reactor.stop)
 
     def _bound(self, _: Any) -> None:
         config = self._loaded.config
@@ -78,4 +93,6 @@ class _Foreground:
         reason = getattr(failure.value, "subFailure", failure).getErrorMessage()
         print(f"mcptwist: {reason}", file=sys.stderr)
         self.status = 1
-        self._reactor.stop()
+        if not self._stopping:
+            self._stopping = True
+            self._reactor.stop()

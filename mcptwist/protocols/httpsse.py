@@ -161,10 +161,13 @@ class HttpSse:
             )
         key = self._make_key()
         caller = self._make_caller(request)
-        wire = HttpSseWire(request, caller, self._pulse, partial(self._wires.pop, key, None))
+        wire = HttpSseWire(request, caller, self._pulse, partial(self._gone, key))
         self._wires[key] = wire
         place = request.path.rpartition(b"/")[0] + b"/messages"
         wire.begin(b"%b?session_id=%b" % (place, key.encode()))
+
+    def _gone(self, key: str) -> None:
+        self._wires.pop(key, None)
 
     def _speak(self, request: Request) -> None:
         if request.method != b"POST":
