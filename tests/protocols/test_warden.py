@@ -103,7 +103,10 @@ class Marks(SynchronousTestCase):
 
     def test_they_are_inherited(self) -> None:
         """Also by a grandchild in a session of its own."""
-        code = "import os; input(); os.fork() or (os.setsid(), print(os.getpid())); input()"
+        code = (
+            "import os, sys; sys.stdin.readline(); "
+            "os.fork() or (os.setsid(), print(os.getpid())); sys.stdin.read()"
+        )
         parent = subprocess.Popen(
             [sys.executable, "-S", "-u", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
