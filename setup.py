@@ -1,10 +1,14 @@
 """Packaging of mcptwist: the library, its commands and the ``twistd mcpd`` plugin."""
 
+import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
+# Read, not imported: what the package imports need not be there yet.
+PACKAGE = (HERE / "mcptwist" / "__init__.py").read_text(encoding="utf-8")
+VERSION = re.search(r'^__version__ = "(.+)"$', PACKAGE, re.MULTILINE)[1]
 
 # The packaging tests build wheels without isolation, so that nothing is downloaded.
 TESTS = ["hypothesis>=6.100", "klein>=24.8", "prometheus_client>=0.20", "setuptools>=77"]
@@ -13,7 +17,7 @@ DOCS = ["sphinx>=9,<10", "towncrier>=24"]
 
 setup(
     name="mcptwist",
-    version="0.1.0.dev0",
+    version=VERSION,
     description="A Model Context Protocol daemon on Twisted: many servers, every wire, both eras",
     long_description=(HERE / "README.rst").read_text(encoding="utf-8"),
     long_description_content_type="text/x-rst",
