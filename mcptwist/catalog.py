@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     from mcptwist.session import Session
 
 _Work: TypeAlias = Coroutine[Deferred[Any], Any, None]
+_SUBSCRIPTIONS = 10_000
 _MESSAGE = "notifications/message"
 _LISTED = {shelf.method: shelf for shelf in SHELVES}
 _NAMED = {"tools/call": TOOLS, "prompts/get": PROMPTS}
@@ -135,6 +136,11 @@ class Guest:
         self.level: str | None = None
         self.subscribed: dict[str, str] = {}
         self.late: dict[tuple[str, Shelf], Deferred[Any]] = {}
+
+    def remember(self, uri: str, server: str) -> None:
+        """It subscribed there; so much is remembered and no more, the rest can be looked up."""
+        if len(self.subscribed) < _SUBSCRIPTIONS:
+            self.subscribed[uri] = server
 
 
 @implementer(IView)
@@ -277,19 +283,22 @@ class Catalog:
         """*reading*, which goes on when its time is up. Once it is there the session is told that
         the list has changed, and so asks again: a server that is slow to start needs that.
         """
-        late = self._guest(session).late
+        late, key = self._guest(session).late, (server, shelf)
         waiting: Deferred[Listing] = Deferred(lambda _: reading.cancel())
 
         def too_late() -> None:
-            late[server, shelf] = reading
             waiting.errback(_late(server, self._settings.deadline))
+            if late.setdefault(key, reading) is not reading:
+                reading.cancel()
 
         def arrived(result: Listing | Failure) -> None:
-            if late.pop((server, shelf), None) is None:
+            if not waiting.called:
                 timer.cancel()
                 waiting.callback(result)
-            elif isinstance(result, Listing) and session.ended is None:
-                session.tell(server, Notification(shelf.changed))
+            elif late.get(key) is reading:
+                del late[key]
+                if isinstance(result, Listing) and session.ended is None:
+                    session.tell(server, Notification(shelf.changed))
 
         timer = self._clock.callLater(self._settings.deadline, too_late)
         reading.addBoth(arrived)
@@ -371,7 +380,7 @@ class Catalog:
         uri = _text(open_fields(params), "uri")
         server = await self._owner(exchange, uri)
         if exchange.request.method == "resources/subscribe":
-            self._guest(exchange.stay).subscribed[uri] = server
+            self._guest(exchange.stay).remember(uri, server)
         self._pass(exchange, server, params)
 
     async def _unsubscribe(self, exchange: Exchange) -> None:
@@ -507,7 +516,12 @@ class Catalog:
         self._backends[server].begin(exchange)
 
     def _guest(self, session: Session) -> Guest:
-        return self._guests.setdefault(session, Guest())
+        guest = self._guests.get(session)
+        if guest is None:
+            guest = Guest()
+            if session.ended is None:
+                self._guests[session] = guest
+        return guest
 
     def _directory(self, stay: Any) -> Directory:
         return self._directories.of(stay.principal)

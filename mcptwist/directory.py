@@ -6,8 +6,10 @@ Only what was listed is in here. That a name is missing does not say that nobody
 from __future__ import annotations
 
 import difflib
+import re
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
+from heapq import nlargest
 from itertools import islice
 from typing import NamedTuple
 
@@ -15,8 +17,10 @@ from mcptwist.toolnames import LIMIT, is_cut, may_be_of, prefix_of, public_name,
 from mcptwist.uritemplates import UriTemplate
 
 _SUGGESTIONS = 3
-_COMPARED = 2000
-"""Names looked at for a suggestion; comparing them takes its time."""
+_COMPARED = 50
+"""Names looked at closely for a suggestion, which takes its time."""
+
+_WORD = re.compile(r"[A-Za-z0-9]+")
 
 _MENTIONED = 10_000
 _LENGTH = 2048
@@ -136,7 +140,9 @@ class Directory:
             name for (_, held), names in self._names.items() if held is shelf for name in names
         ]
         ends = [name for name in known if name.endswith(f"__{public}")]
-        close = difflib.get_close_matches(public[:LIMIT], known[:_COMPARED], _SUGGESTIONS)
+        words = set(_WORD.findall(public[:LIMIT]))
+        likely = nlargest(_COMPARED, known, key=lambda name: len(words & set(_WORD.findall(name))))
+        close = difflib.get_close_matches(public[:LIMIT], likely, _SUGGESTIONS)
         return list(dict.fromkeys((*ends, *close)))[:_SUGGESTIONS]
 
     # --- resources --------------------------------------------------------------------

@@ -12,6 +12,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyClass, verifyObject
 
+from mcptwist import catalog
 from mcptwist.backend import Backend
 from mcptwist.catalog import Catalog, CatalogSettings, ICatalogued
 from mcptwist.errors import EraMismatch, MethodNotFound, ServerStartFailed
@@ -240,6 +241,31 @@ class ListTests(SynchronousTestCase):
         for _ in range(3):
             self.session_lists(desk, ["b__y"], late=True)
         self.assertEqual([e.over for e in desk.servers["a"].asked], [False, True, True])
+
+    def test_late_and_in_time(self) -> None:
+        """Of two requests for a list one may be late and the other not, whichever is answered."""
+        for order in ((0, 1), (1, 0)):
+            desk = two(a={"tools/list": None}, b={"tools/list": tools("y")})
+            first = desk.legacy("tools/list")
+            desk.clock.advance(10)
+            second = desk.legacy("tools/list")
+            desk.clock.advance(5)
+            self.assertEqual((names(first), second.answer), (["b__y"], None))
+            for place in order:
+                desk.servers["a"].asked[place].succeed(tools("x"))
+            self.assertEqual(names(second), ["a__x", "b__y"])
+            self.assertEqual(len(desk.back.said), 1)
+            self.assertEqual(desk.clock.getDelayedCalls(), [])
+
+    def test_two_late_lists(self) -> None:
+        """Of two requests that are late together one is waited for."""
+        desk = two(a={"tools/list": None}, b={"tools/list": tools("y")})
+        heard = [desk.legacy("tools/list"), desk.legacy("tools/list")]
+        desk.clock.advance(15)
+        self.assertEqual([names(each) for each in heard], [["b__y"], ["b__y"]])
+        self.assertEqual([e.over for e in desk.servers["a"].asked], [False, True])
+        desk.servers["a"].asked[0].succeed(tools("x"))
+        self.assertEqual(len(desk.back.said), 1)
 
     def test_late_failure(self) -> None:
         """A late answer that is no list is no news."""
@@ -615,6 +641,16 @@ class ResourceTests(SynchronousTestCase):
     def test_no_uri(self) -> None:
         """A request that names nothing is the client's mistake."""
         self.assertEqual(self.desk.legacy("resources/read", {}).error["code"], -32602)
+
+    def test_many_subscriptions(self) -> None:
+        """What is remembered of a client's subscriptions has a bound; none is refused for it."""
+        self.patch(catalog, "_SUBSCRIPTIONS", 1)
+        for uri in ("x:1", "x:2"):
+            self.assertEqual(self.desk.legacy("resources/subscribe", {"uri": uri}).answer, {})
+        for uri in ("x:1", "x:2"):
+            self.assertEqual(self.desk.legacy("resources/unsubscribe", {"uri": uri}).answer, {})
+        b = self.desk.servers["b"]
+        self.assertEqual(b.asked_for("resources/unsubscribe"), [{"uri": "x:2"}])
 
     def test_subscribe(self) -> None:
         """A subscription reaches the owner; so does its end, listed or not."""
