@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 from typing import Any
@@ -20,6 +19,7 @@ from mcptwist.config import Loaded, report
 from mcptwist.daemon import Daemon
 from mcptwist.receipt import receipt
 from mcptwist.services import make_daemon
+from mcptwist.stopping import Stopping
 
 
 def run(loaded: Loaded, log_level: str = "warn") -> int:
@@ -55,7 +55,7 @@ class _Foreground:
     def __init__(self, loaded: Loaded, reactor: Any) -> None:
         assert loaded.config is not None
         self.status = 0
-        self._stopping = False
+        self._stopping = Stopping(reactor, _say_stopping)
         self._loaded = loaded
         self._reactor = reactor
         self._daemon: Daemon = make_daemon(loaded.config, reactor)
@@ -66,21 +66,10 @@ class _Foreground:
         self._reactor.callWhenRunning(self._started)
 
     def _started(self) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._signalled)
+        self._stopping.heed()
         self._daemon.privilegedStartService()
         self._daemon.startService()
         self._daemon.when_bound().addCallbacks(self._bound, self._not_bound)
-
-    def _signalled(self, number: int, _: Any) -> None:
-        """Called on a signal: the first drains, the second does not wait."""
-        if self._stopping:
-            # What is left of the children, the warden ends.
-            os._exit(128 + number)
-        self._stopping = True
-        if number == signal.SIGINT:
-            print("\nStopping; press Ctrl-C again not to wait.", file=sys.stderr)
-        self._reactor.callFromThread(self._reactor.stop)
 
     def _bound(self, _: Any) -> None:
         config = self._loaded.config
@@ -93,6 +82,9 @@ class _Foreground:
         reason = getattr(failure.value, "subFailure", failure).getErrorMessage()
         print(f"mcptwist: {reason}", file=sys.stderr)
         self.status = 1
-        if not self._stopping:
-            self._stopping = True
-            self._reactor.stop()
+        self._stopping.stop()
+
+
+def _say_stopping(number: int) -> None:
+    if number == signal.SIGINT:
+        print("\nStopping; press Ctrl-C again not to wait.", file=sys.stderr)

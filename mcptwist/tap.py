@@ -10,6 +10,7 @@ from twisted.python import usage
 
 from mcptwist import config as configuration
 from mcptwist.services import make_daemon
+from mcptwist.stopping import Stopping
 
 
 class Options(usage.Options):
@@ -57,7 +58,9 @@ def makeService(options: Options) -> IService:
     assert options.loaded is not None
     assert options.loaded.config is not None
     _say_mistakes(options.loaded)
-    service: Any = make_daemon(options.loaded.config, reactor)
+    running: Any = reactor
+    running.callWhenRunning(Stopping(running).heed)
+    service: Any = make_daemon(options.loaded.config, running)
     return service  # type: ignore[no-any-return]
 
 

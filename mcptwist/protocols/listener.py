@@ -89,6 +89,7 @@ class Listener(Service):
     def _bound(self, port: IListeningPort) -> None:
         self.port = port
         self._outcome = port
+        self.log.info("answering at {url}", url=self.url())
         self._tell()
 
     def _not_bound(self, failure: Failure) -> None:
