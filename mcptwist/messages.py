@@ -13,6 +13,7 @@ Messages*).
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Iterable
 from typing import Any, TypeAlias
 
@@ -27,6 +28,11 @@ Json: TypeAlias = bytes | Raw
 
 _SLICE = 1 << 16
 _ID_LIMIT = 1024
+_ESCAPE = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    rb"|u(?P<half>[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
+    re.DOTALL,
+)
 
 
 class Request(msgspec.Struct, frozen=True, gc=False):
@@ -107,6 +113,16 @@ def decode(data: bytes) -> Message:
         the request's id where that could be read.
     """
     check_utf8(data)
+    try:
+        return _decode(data)
+    except UnparsableMessage:
+        mended = _mend_surrogates(data)
+        if mended == data:
+            raise
+        return _decode(mended)
+
+
+def _decode(data: bytes) -> Message:
     if b"\n" in data or b"\r" in data:
         data = one_line(data)
     try:
@@ -118,14 +134,15 @@ def decode(data: bytes) -> Message:
     return _classify(envelope)
 
 
-def decode_many(data: bytes) -> Message | list[Message | InvalidMessage]:
+def decode_many(data: bytes, limit: int | None = None) -> Message | list[Message | InvalidMessage]:
     """Read one message, or a batch of them (a JSON array; only 2025-03-26 has it).
 
     A member of a batch that is no message stands in the list as the error it
     caused, so that its neighbours are served.
 
+    :param limit: how many messages a batch may have, ``None`` for any number.
     :raises UnparsableMessage: the whole is not JSON.
-    :raises InvalidMessage: a lone message is invalid, or the batch is empty.
+    :raises InvalidMessage: a lone message is invalid, or the batch is empty or too long.
     """
     if not is_batch(data):
         return decode(data)
@@ -136,6 +153,8 @@ def decode_many(data: bytes) -> Message | list[Message | InvalidMessage]:
         raise UnparsableMessage(f"the text is not JSON: {problem}") from None
     if not members:
         raise InvalidMessage("a batch may not be empty")
+    if limit is not None and len(members) > limit:
+        raise InvalidMessage(f"a batch may have {limit} messages, not {len(members)}")
     return [_member(bytes(member)) for member in members]
 
 
@@ -210,6 +229,17 @@ def one_line(json: bytes) -> bytes:
         return msgspec.json.format(json, indent=-1)
     except (msgspec.DecodeError, RecursionError) as problem:
         raise UnparsableMessage(f"the text is not JSON: {problem}") from None
+
+
+def _mend_surrogates(data: bytes) -> bytes:
+    """The text with U+FFFD for each escape that is half a character.
+
+    JavaScript writes such halves where a string was cut by UTF-16 units. JSON's
+    grammar has them (RFC 8259, section 8.2), so the message is one all the same.
+    """
+    if b"\\u" not in data:
+        return data
+    return _ESCAPE.sub(lambda found: b"\\ufffd" if found["half"] else found[0], data)
 
 
 def check_utf8(data: bytes) -> None:

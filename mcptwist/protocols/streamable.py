@@ -266,10 +266,8 @@ class StreamableHttp:
         name = session.revision if version is None else version.decode("latin-1")
         if not REVISIONS[name if is_legacy(name) else UNNAMED].batches:
             raise InvalidMessage(f"revision {name} has no batches; send one message at a time")
-        members = decode_many(body)
+        members = decode_many(body, self._concourse.settings.batch)
         assert isinstance(members, list)
-        if len(members) > self._concourse.settings.batch:
-            raise InvalidMessage(f"a batch may have {self._concourse.settings.batch} messages")
         self._answer_batch(request, session, members)
 
     def _answer_batch(
