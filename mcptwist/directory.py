@@ -173,7 +173,7 @@ class Directory:
 class Directories:
     """A directory for each principal, for what one is shown another need not be.
 
-    :param limit: how many principals are remembered; whoever came first is forgotten first.
+    :param limit: how many principals are remembered; whoever was longest away is forgotten first.
     """
 
     def __init__(self, servers: Sequence[str], limit: int = 64) -> None:

@@ -197,8 +197,6 @@ class Subscription:
     def ended(self, server: str, answer: Answer) -> None:
         """*server* says no more on its stream."""
         self._open.pop(server, None)
-        if self._exchange.over:
-            return
         reason = _ENDED if isinstance(answer, Result) else trouble(Refused(answer))
         self._failed[server] = Listing(server, trouble=reason)
         if reason.code in _FINAL:

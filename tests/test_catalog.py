@@ -351,6 +351,19 @@ class ListTests(SynchronousTestCase):
             )
             self.assertEqual(desk.modern("tools/list").answer["cacheScope"], "private")
 
+    def test_modern_pages(self) -> None:
+        """Every page of a server counts for that."""
+
+        def page(exchange: Exchange) -> Any:
+            last = "cursor" in json.loads(bytes(exchange.request.params))
+            if last:
+                return tools("two", ttlMs=90, cacheScope="public")
+            return tools("one", ttlMs=50, cacheScope="private", nextCursor="2")
+
+        desk = two(a={"tools/list": page}, b={})
+        answer = desk.modern("tools/list").answer
+        self.assertEqual((answer["ttlMs"], answer["cacheScope"]), (50, "private"))
+
     def test_modern_gap(self) -> None:
         """A list with a gap is stale at once."""
         desk = two(
@@ -548,6 +561,26 @@ class CallTests(SynchronousTestCase):
         listing.succeed(tools(long))
         self.assertTrue(listing.over)
         self.assertEqual(desk.servers["a"].asked_for("tools/call"), [])
+
+    def test_cut_name_of_one_of_two(self) -> None:
+        """A call cancelled while one of two lists is there and the other not is not made."""
+        long = "t" * 80
+        first, second = "s" * 50 + "a", "s" * 50 + "b"
+        desk = Desk({name: ScriptedServer({"tools/list": None}) for name in (first, second)})
+        desk.legacy("tools/call", {"name": public_name(first, long)})
+        desk.servers[first].open("tools/list").succeed(tools(long))
+        desk.session.notification(
+            Notification("notifications/cancelled", encode_json({"requestId": desk.ids}))
+        )
+        self.assertEqual(desk.servers[first].asked_for("tools/call"), [])
+        self.assertTrue(all(e.over for s in desk.servers.values() for e in s.asked))
+
+    def test_look_up_on_behalf(self) -> None:
+        """A look-up carries the client's envelope, but does not pass for the call."""
+        desk = two(a={"tools/list": tools("t")}, b={})
+        params = {"name": public_name("a", "t" * 80), "_meta": {"progressToken": 3, "x/y": 1}}
+        desk.legacy("tools/call", params)
+        self.assertEqual(desk.servers["a"].asked_for("tools/list"), [{"_meta": {"x/y": 1}}])
 
     def test_prompts(self) -> None:
         """Prompts are called as they are listed."""

@@ -152,6 +152,10 @@ class SubscriptionTests(SynchronousTestCase):
             waits.append(timer.getTime() - self.clock.seconds())
             self.clock.advance(waits[-1])
         self.assertEqual(waits, [2, 4, 6, 6])
+        self.acknowledge("b")
+        self.end("b", ServerExited("crashed"))
+        (timer,) = self.clock.getDelayedCalls()
+        self.assertEqual(timer.getTime() - self.clock.seconds(), 2)
 
     def test_ended_in_good_order(self) -> None:
         """A server that ends its part of itself is asked again like any other."""
