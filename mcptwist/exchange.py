@@ -191,7 +191,7 @@ class Opened:
         """
         try:
             params = _cancelled_params.decode(notification.params)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
             return False
         exchange = self._open.pop(params.requestId, None)
         if exchange is None:
@@ -255,7 +255,6 @@ class Asked:
         :param total: seconds until it is late whatever happens.
         :return: the request to send.
         :raises Overloaded: too many are waiting.
-        :raises InvalidMessage: ``_meta`` is no object.
         """
         if len(self._waiting) >= self._limit:
             raise Overloaded(
@@ -319,8 +318,13 @@ class Asked:
         return True
 
     def cancelled(self, id: MessageId, reason: str) -> Notification | None:
-        """What to tell the far end when the exchange it knows as *id* is not wanted any more."""
-        if self._waiting.pop(id, None) is None:
+        """What to tell the far end when the exchange it knows as *id* is not wanted any more.
+
+        Nothing where it was not waiting, nor for ``initialize``, which may not be
+        cancelled (MCP 2025-11-25, *Cancellation*).
+        """
+        question = self._waiting.pop(id, None)
+        if question is None or question.exchange.request.method == "initialize":
             return None
         return cancelled_notification(id, reason)
 
@@ -376,18 +380,24 @@ def _token_id(token: Json | None) -> int | None:
 def _own_token(params: Json, id: int) -> tuple[Json, Json]:
     """The asker's progress token, and *params* with ours in its place.
 
-    Looking for the word first keeps requests without a token unopened.
+    Looking for the word first keeps requests without a token unopened. Where
+    ASCII is escaped the word may be spelt so, and an asker that got its own
+    token past us could name another's.
     """
-    if not params or b'"progressToken"' not in bytes(params):
+    text = bytes(params)
+    if b'"progressToken"' not in text and b"\\u00" not in text:
         return b"", params
     fields = open_fields(params)
-    meta = open_fields(fields.get("_meta", b""))
-    token = meta.get("progressToken")
-    if token is None:
+    try:
+        meta = open_fields(fields.get("_meta", b""))
+    except InvalidMessage:
+        return b"", params
+    token = bytes(meta.get("progressToken", b"null"))
+    if token == b"null":
         return b"", params
     meta["progressToken"] = Raw(b"%d" % id)
     fields["_meta"] = Raw(encode_json(meta))
-    return bytes(token), encode_json(fields)
+    return token, encode_json(fields)
 
 
 def _with_subscription(result: Json, id: MessageId) -> Json:
