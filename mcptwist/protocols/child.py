@@ -43,9 +43,11 @@ from mcptwist.moment import Moment
 from mcptwist.protocols.family import Exit, Family, household
 from mcptwist.protocols.lines import LINE_LIMIT, LineSplitter, LineTooLong
 from mcptwist.protocols.pipes import IPipeReactor, PipeReader, PipeWriter
+from mcptwist.protocols.processes import bearing, new_mark
 from mcptwist.protocols.tail import STDERR_BYTES, STDERR_LINES, WIDEST, Blotter, Tail
 
 if TYPE_CHECKING:
+    from twisted.internet.interfaces import IDelayedCall
     from twisted.python.failure import Failure
 
 DRAIN = 1.0
@@ -112,12 +114,14 @@ class Launcher:
     def connect(self, reader: IWireReader) -> Deferred[IWire]:
         """Start a child; see :class:`~mcptwist.interfaces.IConnector`."""
         household.prepare()
+        mark = new_mark()
         try:
-            process = self._start()
+            with bearing(mark):
+                process = self._start()
         except (OSError, ValueError) as problem:
             return fail(self._start_failed(problem))
         self.log.debug("{server} started as pid {pid}", server=self._name, pid=process.pid)
-        family = Family(process)
+        family = Family(process, mark)
         wire = ChildWire(
             process,
             family,
@@ -226,6 +230,7 @@ class ChildWire:
         self._paused = False
         self._deaf = False
         self._asked = False
+        self._forced = False
         self._cause = ""
         self._next_complaint = 0.0
         self._resumed = Moment(reactor)
@@ -299,10 +304,14 @@ class ChildWire:
                 self.malformed += 1
                 self._complain(problem, line)
             return
+        self._tell(self._reader.received, message)
+
+    def _tell(self, told: Callable[..., None], *what: object) -> None:
+        """Tell somebody, whose mistakes must not keep the pipes from being read."""
         try:
-            self._reader.received(message)
+            told(*what)
         except Exception:
-            self.log.failure("a message of {child} was not taken", child=self.description)
+            self.log.failure("what {child} said was not taken", child=self.description)
 
     def _too_long(self, problem: LineTooLong) -> None:
         self.dropped += 1
@@ -320,13 +329,12 @@ class ChildWire:
                 excerpt=self._blotter.clean(line, _EXCERPT),
             )
         if not self._deaf:
-            self._reader.malformed(problem)
+            self._tell(self._reader.malformed, problem)
 
     def _watch(self, watcher: Callable[[int, str], None] | None) -> Callable[[str], None] | None:
         if watcher is None:
             return None
-        pid = self.pid
-        return lambda line: watcher(pid, line)
+        return lambda line: self._tell(watcher, self.pid, line)
 
     def _stdout_ended(self) -> None:
         self._splitter.end()
@@ -359,15 +367,18 @@ class ChildWire:
         if self._family.exit() is None:
             await self._stop()
         await self._drain()
-        self._reader.lost(self._reason(self._family.exit()))
+        self._tell(self._reader.lost, self._reason(self._family.exit()))
         await self._sweep()
         self._family.reap()
+        if self._family.exit() is not None:
+            self._exit_watch.stop()
         self._gone.happen()
 
     async def _stop(self) -> None:
         self._stdin.finish()
         if await self._exited.within(self._limits.stop_grace):
             return
+        self._forced = True
         self._stdin.close()
         self._family.signal(signal.SIGTERM)
         if await self._exited.within(self._limits.kill_grace):
@@ -405,8 +416,10 @@ class ChildWire:
         told = "does not end" if exit is None else str(exit)
         if self._asked:
             told = f"was stopped and {told}"
-        elif self._cause and killed_by is not None:
+        elif self._forced:
             told = f"{self._cause} and {told}"
+        elif killed_by == "SIGKILL":
+            told += ", perhaps by the system for want of memory"
         last = self._tail.last()
         return ServerExited(
             f"{self.description} {told}" + (f"; it last said: {last[:200]}" if last else ""),
@@ -435,13 +448,14 @@ class ExitWatch:
         self._family = family
         self._told = told
         self._fd = -1
+        self._next: IDelayedCall | None = None
 
     def start(self) -> None:
         """Begin to watch."""
         try:
             self._fd = os.pidfd_open(self._family.pid)
         except (AttributeError, OSError):  # not Linux, or no file descriptor to be had
-            self._ask()
+            self._next = self._reactor.callLater(_POLL_EVERY, self._ask)
         else:
             self._reactor.addReader(self)
 
@@ -456,22 +470,28 @@ class ExitWatch:
     def doRead(self) -> None:
         """The child may have exited."""
         if self._family.exit() is not None:
-            self._close()
+            self.stop()
             self._told()
 
     def connectionLost(self, reason: Failure) -> None:
-        """The reactor has done with it, or the kernel calls an ended process hung up."""
+        """The reactor has done with it."""
         if self._fd >= 0:
-            self._close()
+            self.stop()
             self._ask()
 
-    def _close(self) -> None:
-        self._reactor.removeReader(self)
-        os.close(self._fd)
-        self._fd = -1
+    def stop(self) -> None:
+        """Watch no more."""
+        if self._fd >= 0:
+            self._reactor.removeReader(self)
+            os.close(self._fd)
+            self._fd = -1
+        if self._next is not None:
+            self._next.cancel()
+            self._next = None
 
     def _ask(self) -> None:
-        if self._family.exit() is not None:
-            self._reactor.callLater(0, self._told)
+        self._next = None
+        if self._family.exit() is None:
+            self._next = self._reactor.callLater(_POLL_EVERY, self._ask)
         else:
-            self._reactor.callLater(_POLL_EVERY, self._ask)
+            self._told()

@@ -8,10 +8,13 @@ becomes our child instead of init's, and can be found, ended and reaped.
 Which orphan belongs to which child? Only positive evidence counts, because
 others in this process (Twisted's ``spawnProcess``, a plug-in's ``Popen``)
 have children too, whose end is theirs to collect: it is in the child's
-session, it bears the child's mark (:mod:`~mcptwist.protocols.processes`), or it
-descends from one that does. The evidence names a process by pid *and* start
-time. For the same reason the child itself stays a zombie until its family is
-gone: that keeps its group's number from meaning somebody else.
+session, it bears the child's mark (:mod:`~mcptwist.protocols.processes`) and is
+not in our own session, or it descends from one of these. Known limit: what
+*their* children orphan comes to us as well, and stays a zombie when it ends.
+
+The evidence names a process by pid *and* start time. For the same reason the
+child itself stays a zombie until its family is gone: that keeps its group's
+number from meaning somebody else.
 
 Where there is no ``/proc`` (macOS, BSD) the group is all that is known.
 """
@@ -32,9 +35,7 @@ from mcptwist.protocols.processes import (
     Stat,
     children,
     descendants,
-    mark_for,
     mark_of,
-    set_mark,
     signal_process,
     stat,
 )
@@ -85,10 +86,10 @@ class Household:
         if prctl is not None:
             prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
-    def watch(self, pid: int, start: int) -> None:
+    def watch(self, pid: int, start: int, mark: int) -> None:
         """Have the warden watch a process."""
         try:
-            self.warden.watch(pid, start)
+            self.warden.watch(pid, start, mark)
         except OSError as problem:
             self.log.warn(
                 "there is no warden ({problem}): children stay behind should the daemon be killed",
@@ -110,22 +111,23 @@ class Family:
     """One child, which leads its own session and group, and its descendants.
 
     :param process: the child, just started.
+    :param mark: the one it bears, 0 for none.
     :param household: what it shares with the others.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes], household: Household = household) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], mark: int = 0, household: Household = household
+    ) -> None:
         self.pid = process.pid
         self._process = process
         self._household = household
         self._known: dict[int, int] = {}
         self._exit: Exit | None = None
         self._reaped = False
-        self._mark = 0
+        self._mark = mark
         household.leaders.add(self.pid)
         if (found := stat(self.pid)) is not None:
-            set_mark(self.pid, found.start)
-            self._mark = mark_for(self.pid, found.start)
-            household.watch(self.pid, found.start)
+            household.watch(self.pid, found.start, mark)
 
     def exit(self) -> Exit | None:
         """How the child ended, ``None`` while it lives. It is left unreaped where possible."""
@@ -151,10 +153,14 @@ class Family:
                 signal_process(pid, start, number)
 
     def reap(self) -> None:
-        """Collect the child, which has exited; its group's number is free from now on."""
+        """Collect the child; its group's number is free from now on.
+
+        One that does not end is left as it is, to be reaped when it does.
+        """
+        if self.exit() is None:
+            return
         if not self._reaped:
-            if self._exit is not None and HAS_PROC:
-                _signal_group(self.pid, signal.SIGKILL)  # whoever was overlooked
+            _signal_group(self.pid, signal.SIGKILL)  # whoever was overlooked
             self._reaped = True
             self._process.poll()
         self._household.leaders.discard(self.pid)
@@ -199,9 +205,11 @@ class Family:
                 del self._known[pid]
 
     def _is_ours(self, orphan: Stat) -> bool:
-        return self.pid in (orphan.session, orphan.group) or (
-            self._mark != 0 and mark_of(orphan.pid) == self._mark
-        )
+        if self.pid in (orphan.session, orphan.group):
+            return True
+        if not self._mark or orphan.session == os.getsid(0):
+            return False
+        return mark_of(orphan.pid) == self._mark
 
 
 def _finished(found: Stat, family: set[int]) -> bool:

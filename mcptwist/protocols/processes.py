@@ -4,11 +4,12 @@ A pid alone names nobody for long, for pids are used again. A pid and the time
 its process started do.
 
 Who descends from whom is told by parents and sessions only while nobody leaves
-them, as browsers and whatever turns itself into a daemon do. So a child gets a
-*mark* that all its descendants inherit and no change of parent, group, session
-or program takes away: the soft limit of real-time CPU time, set to a number
-that means nobody else. Only processes that were given real-time scheduling are
-subject to that limit, and to them it allows 146,000 years.
+them, as browsers and whatever turns itself into a daemon do. So a child bears a
+*mark* from its first moment, which all its descendants inherit and no change of
+parent, group, session or program takes away: the soft limit of real-time CPU
+time, set to a number that means nobody else. Only processes that were given
+real-time scheduling are subject to that limit, and to them it allows 146,000
+years.
 
 Needs nothing but the small parts of the standard library, for the
 :mod:`~mcptwist.protocols.warden` lives on it. Where there is no ``/proc``
@@ -20,6 +21,8 @@ from __future__ import annotations
 import os
 import resource
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 HAS_PROC = os.path.exists(f"/proc/self/task/{os.getpid()}/children")
 _LIMIT = b"Max realtime timeout"
@@ -89,22 +92,30 @@ def descendants(roots: list[int]) -> set[int]:
     return seen - set(roots)
 
 
-def mark_for(pid: int, start: int) -> int:
-    """The mark of that process and of all that descend from it; unlike any other since boot."""
-    return (1 << 62) | (start & ((1 << 40) - 1)) << 22 | pid
+def new_mark() -> int:
+    """A mark unlike any other."""
+    return 1 << 62 | int.from_bytes(os.urandom(7), "big")
 
 
-def set_mark(pid: int, start: int) -> None:
-    """Give a process its mark, where the system allows it.
+@contextmanager
+def bearing(mark: int) -> Iterator[None]:
+    """What this process starts meanwhile bears the mark, where the system allows it.
 
-    What it has started before goes without.
+    So does what another thread starts in the same half millisecond, which is why
+    a mark counts only for who is not in this process's own session.
     """
     try:
-        _soft, hard = resource.prlimit(pid, resource.RLIMIT_RTTIME)
-        if hard == resource.RLIM_INFINITY:
-            resource.prlimit(pid, resource.RLIMIT_RTTIME, (mark_for(pid, start), hard))
+        soft, hard = resource.getrlimit(resource.RLIMIT_RTTIME)
+        if hard != resource.RLIM_INFINITY:
+            raise ValueError("it could not be given back")
+        resource.setrlimit(resource.RLIMIT_RTTIME, (mark, hard))
     except (AttributeError, OSError, ValueError):
-        pass
+        yield
+        return
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_RTTIME, (soft, hard))
 
 
 def mark_of(pid: int) -> int:

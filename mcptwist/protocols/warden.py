@@ -30,7 +30,7 @@ import signal
 import sys
 import time
 
-from mcptwist.protocols.processes import Stat, everybody, mark_for, mark_of, signal_process, stat
+from mcptwist.protocols.processes import Stat, everybody, mark_of, signal_process, stat
 
 TYPE_CHECKING = False  # as in typing, which the warden itself has no need of
 if TYPE_CHECKING:
@@ -51,37 +51,38 @@ class Warden:
 
     def __init__(self) -> None:
         self.pid = 0
-        self._wards: dict[int, int] = {}
+        self._wards: dict[int, tuple[int, int]] = {}
         self._fd = -1
         self._process: subprocess.Popen[bytes] | None = None
 
-    def watch(self, pid: int, start: int) -> None:
+    def watch(self, pid: int, start: int, mark: int = 0) -> None:
         """End this process, its session and its descendants when the daemon is gone.
 
+        :param start: of the process, in ticks since boot.
+        :param mark: that all its descendants bear, 0 for none.
         :raises OSError: there is no warden, and none can be started.
         """
-        if self._wards.get(pid) != start:
-            self._wards[pid] = start
-            self._say(b"+%d %d\n" % (pid, start))
+        self._wards[pid] = (start, mark)
+        try:
+            if self._fd < 0:
+                raise BrokenPipeError
+            os.write(self._fd, b"+%d %d %d\n" % (pid, start, mark))
+        except OSError:  # it was killed, or is stopped and its pipe is full
+            self._fire()
+            self._hire()
 
     def dismiss(self, pid: int) -> None:
         """Watch this process no more."""
         if self._wards.pop(pid, None) is not None and self._fd >= 0:
-            self._say(b"-%d\n" % pid)
+            try:
+                os.write(self._fd, b"-%d\n" % pid)
+            except OSError:
+                self._fire()  # the next is told only of who is left
 
     def leave(self) -> None:
         """Send the warden away; it ends whoever is still watched."""
         self._wards.clear()
         self._close()
-
-    def _say(self, line: bytes) -> None:
-        try:
-            if self._fd < 0:
-                raise BrokenPipeError
-            os.write(self._fd, line)
-        except OSError:  # it was killed, or is stopped and its pipe is full
-            self._close()
-            self._hire()
 
     def _hire(self) -> None:
         import subprocess  # here, for the warden itself has no need of it
@@ -106,8 +107,15 @@ class Warden:
         self._process = process
         self.pid = process.pid
         self._fd = process.stdin.fileno()
+        wards = [b"+%d %d %d\n" % (pid, *ward) for pid, ward in self._wards.items()]
+        os.write(self._fd, b"".join(wards))
         os.set_blocking(self._fd, False)
-        os.write(self._fd, b"".join(b"+%d %d\n" % ward for ward in self._wards.items()))
+
+    def _fire(self) -> None:
+        # Were it only stopped, it would take the end of its pipe for the daemon's.
+        if self._process is not None:
+            self._process.kill()
+        self._close()
 
     def _close(self) -> None:
         process, self._process = self._process, None
@@ -119,31 +127,31 @@ class Warden:
 
 def main() -> None:
     """The life of the warden."""
-    end(listen(0))
+    end(*listen(0))
 
 
-def listen(fd: int) -> dict[int, int]:
+def listen(fd: int) -> tuple[dict[int, int], set[int]]:
     """Hear whom to watch until the daemon is gone.
 
-    :return: pid → start of those who are left.
+    :return: pid → start of those who are left, and their marks.
     """
-    wards: dict[int, int] = {}
+    wards: dict[int, tuple[int, int]] = {}
     rest = b""
     while data := os.read(fd, 1 << 16):
         *lines, rest = (rest + data).split(b"\n")
         for line in lines:
             if line[:1] == b"+":
-                pid, start = line[1:].split()
-                wards[int(pid)] = int(start)
+                pid, start, mark = map(int, line[1:].split())
+                wards[pid] = (start, mark)
             else:
                 wards.pop(int(line[1:]), None)
-    return wards
+    starts = {pid: start for pid, (start, _) in wards.items()}
+    return starts, {mark for _, mark in wards.values() if mark}
 
 
-def end(wards: dict[int, int]) -> None:
+def end(wards: dict[int, int], marks: set[int]) -> None:
     """End *wards* and all that belong to them: wait, SIGTERM, SIGKILL."""
     stages = ((0, LEAVE), (signal.SIGTERM, TERM_GRACE), (signal.SIGKILL, KILL_GRACE))
-    marks = {mark_for(pid, start) for pid, start in wards.items()}
     family: dict[int, int] = {}
     for number, grace in stages:
         # Some may have come since.

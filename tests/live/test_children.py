@@ -17,6 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from mcptwist.errors import ServerExited, ServerStartFailed
 from mcptwist.messages import Request, Result
+from mcptwist.protocols import family
 from mcptwist.protocols.child import ChildLimits, ChildWire, Launcher
 from mcptwist.protocols.family import household
 from mcptwist.protocols.lines import LineTooLong
@@ -321,11 +322,13 @@ class Families(ChildrenTestCase):
                 time.sleep(1000)
             os._exit(7)
         """
+        household.prepare()
+        before = {household.warden.pid, *children(os.getpid())}
         wire = await self.launch(code, PATIENT)
         reason = await self.reader.when_lost()
         self.assertEqual(reason.data["exitStatus"], 7)
         await wire.close()
-        self.assertEqual(set(children(os.getpid())) - {household.warden.pid}, set())
+        self.assertEqual({household.warden.pid, *children(os.getpid())} - before, set())
 
     @in_reactor
     async def test_the_children_of_others_are_left_alone(self) -> None:
@@ -341,6 +344,43 @@ class Families(ChildrenTestCase):
         finally:
             os.kill(foreign, signal.SIGKILL)
             os.waitpid(foreign, 0)
+
+
+class WithoutLinux(ChildrenTestCase):
+    """No ``/proc``, no pidfd and no ``waitid``, as on macOS: the group is all there is."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.patch(family, "HAS_PROC", False)
+        self.patch(family, "stat", lambda pid: None)
+        self.patch(os, "pidfd_open", None)
+        self.patch(os, "waitid", None)
+        del os.pidfd_open
+
+    @in_reactor
+    async def test_exit_status(self) -> None:
+        await self.launch(SAY + "sys.exit(3)")
+        reason = await self.reader.when_lost()
+        self.assertEqual(reason.data["exitStatus"], 3)
+        self.assertEqual(len(self.reader.messages), 1)
+
+    @in_reactor
+    async def test_whoever_ignores_term_gets_kill(self) -> None:
+        code = "import signal, time; signal.signal(15, signal.SIG_IGN)\n"
+        wire = await self.launch(code + SAY + "time.sleep(1000)", QUICK)
+        await self.reader.when_told(1)
+        await wire.close()
+        self.assertEqual(self.reader.reasons[0].data["signal"], "SIGKILL")
+
+    @in_reactor
+    async def test_the_group_is_ended_with_it(self) -> None:
+        code = "import os, time; (os.fork() or time.sleep(1000))\n"
+        wire = await self.launch(code + SAY + "sys.stdin.read()", QUICK)
+        await self.reader.when_told(1)
+        (relative,) = children(wire.pid)
+        await wire.close()
+        found = stat(relative)
+        self.assertTrue(found is None or found.dead)
 
 
 class Starting(ChildrenTestCase):
@@ -438,6 +478,7 @@ class Killed(TestCase):
             pids = [int(word) for _ in range(4) for word in told.readline().split()]
         self.addCleanup(daemon.wait)
         self.addCleanup(daemon.kill)
+        self.assertEqual(len(pids), 5)
         return daemon, pids
 
     @in_reactor

@@ -201,13 +201,28 @@ class Framing(ChildTestCase):
     def test_a_reader_that_fails_does_not_stop_the_rest(self) -> None:
         rig = self.make_rig()
 
-        def failing(message: Message) -> None:
+        def failing(told: Any) -> None:
             raise RuntimeError("a bug")
 
         rig.reader.received = failing  # type: ignore[method-assign]
+        rig.reader.malformed = failing  # type: ignore[method-assign,assignment]
+        rig.reader.lost = failing  # type: ignore[method-assign,assignment]
         rig.say(*WORDS)
+        rig.stdout.write(b"noise\n")
+        rig.leave()
         rig.turn()
-        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), len(WORDS))
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), len(WORDS) + 2)
+        self.assertTrue(rig.family.reaped)
+
+    def test_a_watcher_that_fails_does_not_stop_the_rest(self) -> None:
+        def failing(pid: int, line: str) -> None:
+            raise RuntimeError("a bug")
+
+        rig = self.make_rig(watcher=failing)
+        rig.stderr.write(b"one\ntwo\n")
+        rig.turn()
+        self.assertEqual(rig.wire.stderr_tail(), ["one", "two"])
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 2)
 
     def test_what_the_pipe_does_not_take_waits(self) -> None:
         rig = self.make_rig()
@@ -382,6 +397,18 @@ class Exiting(ChildTestCase):
         rig.stderr.close()
         rig.turn()
         self.assertIn("closed its stdin and was killed by SIGTERM", rig.reader.reasons[0].message)
+
+    def test_a_crash_that_nobody_asked_for(self) -> None:
+        rig = self.make_rig()
+        rig.stdout.close()
+        rig.stderr.close()
+        rig.reactor.turn(2)  # its pipes end first
+        rig.family.ended = Exit(None, "SIGKILL")
+        rig.turn()
+        self.assertEqual(
+            rig.reader.reasons[0].message,
+            "it (pid 4711) was killed by SIGKILL, perhaps by the system for want of memory",
+        )
 
     def test_nothing_is_left_on_the_reactor(self) -> None:
         rig = self.make_rig()

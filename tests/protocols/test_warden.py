@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import resource
+import signal
 import subprocess
 import sys
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from mcptwist.protocols.processes import HAS_PROC, Stat, mark_for, mark_of, set_mark, stat
+from mcptwist.protocols.processes import HAS_PROC, Stat, bearing, mark_of, new_mark, stat
 from mcptwist.protocols.warden import Warden, belonging, listen
 
 
@@ -58,9 +61,9 @@ class Listening(SynchronousTestCase):
     def test_who_is_left(self) -> None:
         near, far = os.pipe()
         self.addCleanup(os.close, near)
-        os.write(far, b"+10 100\n+11 100\n-10\n+12 100\n-99\n+1")
+        os.write(far, b"+10 100 7\n+11 100 8\n-10\n+12 100 0\n-99\n+1")
         os.close(far)
-        self.assertEqual(listen(near), {11: 100, 12: 100})
+        self.assertEqual(listen(near), ({11: 100, 12: 100}, {8}))
 
 
 class Hired(SynchronousTestCase):
@@ -96,6 +99,22 @@ class Hired(SynchronousTestCase):
         self.warden.watch((1 << 22) + 1, 1)
         self.assertNotIn(self.warden.pid, (0, killed.pid))
 
+    def test_one_that_was_stopped_is_replaced_and_harms_nobody(self) -> None:
+        ward = subprocess.Popen(["/bin/cat"], stdin=subprocess.PIPE)
+        found = stat(ward.pid)
+        assert found is not None
+        self.warden.watch(ward.pid, found.start)
+        stopped: Any = self.warden._process
+        stopped.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, stopped.pid, os.WSTOPPED)
+        for other in range(10_000):  # until its pipe is full
+            self.warden.watch((1 << 22) + other, 1)
+            if self.warden.pid != stopped.pid:
+                break
+        self.assertEqual(stopped.wait(), -signal.SIGKILL)
+        self.assertIsNone(ward.poll())
+        ward.communicate()
+
 
 class Marks(SynchronousTestCase):
     if not HAS_PROC:
@@ -107,28 +126,34 @@ class Marks(SynchronousTestCase):
             "import os, sys; sys.stdin.readline(); "
             "os.fork() or (os.setsid(), print(os.getpid())); sys.stdin.read()"
         )
-        parent = subprocess.Popen(
-            [sys.executable, "-S", "-u", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
+        mark, ours = new_mark(), mark_of(os.getpid())
+        with bearing(mark):
+            parent = subprocess.Popen(
+                [sys.executable, "-S", "-u", "-c", code],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+            )
         assert parent.stdin is not None
         assert parent.stdout is not None
-        found = stat(parent.pid)
-        assert found is not None
-        self.assertEqual(mark_of(parent.pid), mark_of(os.getpid()))
-        set_mark(parent.pid, found.start)
-        mark = mark_for(parent.pid, found.start)
-        self.assertEqual(mark_of(parent.pid), mark)
+        self.assertEqual((mark_of(parent.pid), mark_of(os.getpid())), (mark, ours))
         parent.stdin.write(b"\n")
         parent.stdin.flush()
         grandchild = int(parent.stdout.readline())
         self.assertEqual(mark_of(grandchild), mark)
         parent.communicate()  # both end with their stdin
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(grandchild, 0)  # ours, if other tests made this process a subreaper
 
     def test_whoever_is_gone_has_none(self) -> None:
         self.assertEqual(mark_of(1 << 22), 0)
-        set_mark(1 << 22, 1)
 
     def test_no_two_are_alike(self) -> None:
-        marks = {mark_for(pid, start) for pid in (1, 2, 1 << 21) for start in (0, 1, 1 << 39)}
-        self.assertEqual(len(marks), 9)
-        self.assertTrue(all(0 < mark < 1 << 63 for mark in marks))
+        marks = {new_mark() for _ in range(100)}
+        self.assertEqual(len(marks), 100)
+        self.assertTrue(all(1 << 62 <= mark < 1 << 63 for mark in marks))
+
+    def test_nothing_is_marked_where_the_limit_could_not_be_given_back(self) -> None:
+        self.patch(resource, "getrlimit", lambda which: (5, 5))
+        self.patch(resource, "setrlimit", None)
+        with bearing(new_mark()):
+            pass
