@@ -1,9 +1,11 @@
 """What one small request costs: CPU of the server process per request, ours beside stock.
 
-    python benchmarks/http_front.py [--requests N] [--connections C] [--rounds R] [--profile]
+    python benchmarks/http_front.py [--requests N] [--connections C] [--rounds R] [--varied]
+        [--profile]
 
 Each server runs in a process of its own, echoing a 212-byte JSON-RPC call, and is asked by C
-keep-alive connections with one request in flight each. The figure is the server's CPU time
+keep-alive connections with one request in flight each; with ``--varied`` every request of a connection
+has another length than the one before, so that no head is like the last. The figure is the server's CPU time
 (user and system, from ``/proc/PID/schedstat``) divided by the requests it answered; the load
 driver's own speed does not enter it. Rounds alternate, so that a slow minute falls on all.
 """
@@ -18,19 +20,22 @@ import subprocess
 import sys
 import time
 
-BODY = (
+CALL = (
     b'{"jsonrpc":"2.0","id":12345,"method":"tools/call","params":{"name":"echo","arguments":'
     b'{"text":"0123456789012345678901234567890123456789"},"_meta":{"progressToken":"abcdef"}}'
 )
-BODY += b" " * (211 - len(BODY)) + b"}"
 
 
-def request_bytes(port: int) -> bytes:
+def body_of(size: int) -> bytes:
+    return CALL + b" " * (size - 1 - len(CALL)) + b"}"
+
+
+def request_bytes(port: int, body: bytes) -> bytes:
     return (
         b"POST /echo HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Type: application/json\r\n"
         b"Accept: application/json, text/event-stream\r\nMCP-Protocol-Version: 2025-11-25\r\n"
         b"Mcp-Session-Id: 0123456789abcdef0123456789abcdef\r\nUser-Agent: bench/1\r\n"
-        b"Content-Length: %d\r\n\r\n" % (port, len(BODY)) + BODY
+        b"Content-Length: %d\r\n\r\n" % (port, len(body)) + body
     )
 
 
@@ -65,8 +70,9 @@ def serve(kind: str, profile: bool) -> None:
         """The floor: what the reactor alone costs."""
 
         def dataReceived(self, data):
+            body = data[data.index(b"\r\n\r\n") + 4 :]
             self.transport.write(
-                b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(BODY) + BODY
+                b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
             )
 
     root = Resource()
@@ -113,20 +119,19 @@ def cpu(pid: int) -> float:
         return int(file.read().split()[0]) / 1e9
 
 
-def load(port: int, connections: int, requests: int) -> None:
+def load(port: int, connections: int, requests: int, varied: bool) -> None:
     """Ask `requests` times over `connections`, one in flight on each; check each answer."""
-    request = request_bytes(port)
+    bodies = [body_of(212 + extra) for extra in range(7 if varied else 1)]
+    texts = [request_bytes(port, body) for body in bodies]
     selector = selectors.DefaultSelector()
-    sockets = []
+    turn: dict[socket.socket, int] = {}
     for _ in range(connections):
         sock = socket.create_connection(("127.0.0.1", port))
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         selector.register(sock, selectors.EVENT_READ)
-        sockets.append(sock)
-    sent = done = 0
-    for sock in sockets:
-        sock.sendall(request)
-        sent += 1
+        sock.sendall(texts[0])
+        turn[sock] = 0
+    sent, done = connections, 0
     held: dict[socket.socket, bytes] = {}
     while done < requests:
         for key, _ in selector.select():
@@ -134,14 +139,15 @@ def load(port: int, connections: int, requests: int) -> None:
             data = held.pop(sock, b"") + sock.recv(65536)
             if not data.startswith(b"HTTP/1.1 200 OK\r\n"):
                 raise SystemExit(f"unexpected answer: {data[:200]!r}")
-            if not data.endswith(BODY):
+            if not data.endswith(bodies[turn[sock]]):
                 held[sock] = data
                 continue
             done += 1
+            turn[sock] = (turn[sock] + 1) % len(texts)
             if sent < requests:
-                sock.sendall(request)
+                sock.sendall(texts[turn[sock]])
                 sent += 1
-    for sock in sockets:
+    for sock in turn:
         sock.close()
 
 
@@ -155,9 +161,9 @@ def measure(kind: str, options: argparse.Namespace) -> tuple[float, float]:
         port = int(server.stdout.readline())
         if len(os.sched_getaffinity(0)) > 1:
             os.sched_setaffinity(server.pid, {min(os.sched_getaffinity(0))})
-        load(port, options.connections, options.requests // 10)
+        load(port, options.connections, options.requests // 10, options.varied)
         before, started = cpu(server.pid), time.monotonic()
-        load(port, options.connections, options.requests)
+        load(port, options.connections, options.requests, options.varied)
         took = time.monotonic() - started
         return (cpu(server.pid) - before) / options.requests * 1e6, options.requests / took
     finally:
@@ -171,6 +177,7 @@ def main() -> None:
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--kinds", default="bare,ours,ours-stock-resource,stock-tuned,stock")
+    parser.add_argument("--varied", action="store_true")
     parser.add_argument("--profile", action="store_true")
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     options = parser.parse_args()

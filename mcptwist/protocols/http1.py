@@ -46,6 +46,8 @@ SWEEP = 1.0
 SLICE = 128 * 1024
 #: Answers up to this size, bytes, are joined and written at once.
 SMALL = 64 * 1024
+#: Heads up to this size, bytes, are remembered by their connection.
+MEMORABLE = 2048
 #: How many connections beyond the limit get an answer instead of a closed door.
 COURTESY = 64
 
@@ -96,6 +98,9 @@ class HTTP1Connection(Protocol):
         self._head: Head | None = None  # of that request
         self._left = 0  # of the request body: bytes, CHUNKED, or 0 when it has ended
         self._chunks: ChunkedBody | None = None
+        self._expected = False  # the client waits for 100 Continue
+        self._known: Head | None = None  # the last head that was read
+        self._spoken: tuple[int, list[tuple[bytes, bytes]], bytes] = (0, [], b"")
         self._body_wanted = False
         self._body_until = NEVER
         self._queue: deque[memoryview] = deque()  # of the answer, not yet in the transport
@@ -230,13 +235,17 @@ class HTTP1Connection(Protocol):
         """Read a head and let the site answer; False when that needs more, or is over."""
         if self.phase in (CLOSING, UPGRADED):
             return False
-        try:
-            head = read_head(self._buffer, self.limits)
-        except Refused as refused:
-            self.refuse(refused.refusal)
-            return False
-        if head is None:
-            return False
+        head = self._known
+        # Clients say the same again and again: the same bytes are the same head.
+        if head is None or not self._buffer.startswith(head.raw):
+            try:
+                head = read_head(self._buffer, self.limits)
+            except Refused as refused:
+                self.refuse(refused.refusal)
+                return False
+            if head is None:
+                return False
+            self._known = head if len(head.raw) <= MEMORABLE else None
         self._begin(head)
         return True
 
@@ -261,10 +270,12 @@ class HTTP1Connection(Protocol):
 
     def _begin(self, head: Head) -> None:
         buffer = self._buffer
-        self._buffer = buffer[head.size :] if len(buffer) > head.size else b""
+        size = len(head.raw)
+        self._buffer = buffer[size:] if len(buffer) > size else b""
         self._head = head
         self._left = head.length
         self._last = not head.keep_alive
+        self._expected = head.expects_continue
         if head.length == CHUNKED:
             self._chunks = ChunkedBody()
         self.phase = ANSWER
@@ -316,10 +327,20 @@ class HTTP1Connection(Protocol):
         if request is not None:
             request.body_received(data, last)
 
+    def whole_body(self) -> bytes | None:
+        left, buffer = self._left, self._buffer
+        if not 0 < left <= len(buffer) or self._expected:
+            return None
+        self._left = 0
+        if left == len(buffer):
+            self._buffer = b""
+            return buffer
+        self._buffer = buffer[left:]
+        return buffer[:left]
+
     def resume_body(self) -> None:
-        head = self._head
-        if head is not None and head.expects_continue:
-            head.expects_continue = False
+        if self._expected:
+            self._expected = False
             self._transport_write(_CONTINUE)
         self._want_body()
         while self._buffer and self._left and self._body_wanted and self._read_body():
@@ -419,28 +440,42 @@ class HTTP1Connection(Protocol):
             self._last = True
         elif self._left and head is not None:
             spare = 0 < head.length <= self.limits.spare_body
-            if head.expects_continue or not spare or self._body_wanted:
+            if self._expected or not spare or self._body_wanted:
                 self._last = True
 
     def _answer_head(
         self, status: int, headers: HeaderList, length: int | None, chunked: bool = False
     ) -> bytes:
-        lines = [_STATUS_LINES.get(status) or b"HTTP/1.1 %d Unknown\r\n" % status]
-        lines.append(self.factory.date_line)
-        lines += [b"%b: %b\r\n" % header for header in headers]
+        said, spoken, block = self._spoken
+        if said != status or spoken != headers:
+            block = self._header_block(status, headers)
+            self._spoken = (status, list(headers), block)
+        tail = b""
         if self._last:
-            lines.append(b"Connection: close\r\n")
+            tail = b"Connection: close\r\n"
         elif self._head is not None and self._head.minor == 0:
-            lines.append(b"Connection: keep-alive\r\n")
+            tail = b"Connection: keep-alive\r\n"
         if chunked:
-            lines.append(b"Transfer-Encoding: chunked\r\n")
-        elif length is not None and status >= 200 and status not in NO_BODY_CODES:
-            lines.append(b"Content-Length: %d\r\n" % length)
-        head = b"".join(lines)
+            tail += b"Transfer-Encoding: chunked\r\n"
+        elif length is not None and status not in NO_BODY_CODES:
+            return b"%b%b%bContent-Length: %d\r\n\r\n" % (
+                block,
+                self.factory.date_line,
+                tail,
+                length,
+            )
+        return b"%b%b%b\r\n" % (block, self.factory.date_line, tail)
+
+    @staticmethod
+    def _header_block(status: int, headers: HeaderList) -> bytes:
+        lines = [_STATUS_LINES.get(status) or b"HTTP/1.1 %d Unknown\r\n" % status]
+        lines += [b"%b: %b\r\n" % header for header in headers]
+        block = b"".join(lines)
         # One line each, or somebody's value would become a header, or an answer, of its own.
-        if head.count(b"\n") != len(lines) or head.count(b"\r") != len(lines) or b"\0" in head:
+        count = len(lines)
+        if block.count(b"\n") != count or block.count(b"\r") != count or b"\0" in block:
             raise ValueError("a response header contains a line break or NUL")
-        return head + b"\r\n"
+        return block
 
     def _answered(self) -> None:
         self._request = self._head = None

@@ -40,7 +40,7 @@ _LINE_SLACK = 64
 
 
 class Head:
-    """The head of one request.
+    """The head of one request. Not changed once it was read, so it may be read again.
 
     :ivar method: as sent.
     :ivar uri: the target in origin form (path and query).
@@ -51,7 +51,7 @@ class Head:
     :ivar length: of the body in bytes; `CHUNKED` when it will be told.
     :ivar keep_alive: whether the client wants the connection kept.
     :ivar expects_continue: whether it waits for ``100 Continue``.
-    :ivar size: bytes of the head itself, blank line included.
+    :ivar raw: the head itself, blank line included.
     """
 
     __slots__ = (
@@ -62,18 +62,18 @@ class Head:
         "method",
         "minor",
         "path",
+        "raw",
         "repeated",
-        "size",
         "uri",
     )
 
-    def __init__(self, method: bytes, uri: bytes, minor: int, size: int) -> None:
+    def __init__(self, method: bytes, uri: bytes, minor: int, raw: bytes) -> None:
         self.method = method
         self.uri = uri
         query = uri.find(b"?")
         self.path = uri if query < 0 else uri[:query]
         self.minor = minor
-        self.size = size
+        self.raw = raw
         self.headers: dict[bytes, bytes] = {}
         self.repeated: list[tuple[bytes, bytes]] | None = None
         self.length = 0
@@ -101,16 +101,17 @@ def read_head(buffer: bytes, limits: Limits) -> Head | None:
     if end < 0:
         _judge_without_end(buffer, limits)
         return None
-    size = end + 4
-    head = Head(line[1], line[2], 0 if line[0].endswith(b"0\r\n") else 1, size)
-    _read_headers(head, buffer if size == len(buffer) else buffer[:size], limits)
+    raw = buffer[: end + 4]
+    head = Head(line[1], line[2], 0 if line[0].endswith(b"0\r\n") else 1, raw)
+    _read_headers(head, limits)
     _frame(head)
     if line.re is not _PLAIN_LINE:
         _settle_target(head)
     return head
 
 
-def _read_headers(head: Head, raw: bytes, limits: Limits) -> None:
+def _read_headers(head: Head, limits: Limits) -> None:
+    raw = head.raw
     fields: dict[bytes, bytes] = {}
     _read_fields(raw, fields.setdefault)
     if b" \r\n" in raw or b"\t\r\n" in raw:
@@ -131,7 +132,7 @@ def _read_after_empty_line(buffer: bytes, limits: Limits) -> Head | None:
         raise Refused(refusals.BAD_REQUEST_LINE)
     head = read_head(rest, limits) if rest else None
     if head is not None:
-        head.size += 2
+        head.raw = b"\r\n" + head.raw
     return head
 
 

@@ -100,6 +100,9 @@ class IHTTPStream(Interface):
     def abort() -> None:
         """Give the answer up so that the far end notices that it is not whole."""
 
+    def whole_body() -> bytes | None:
+        """The whole body, if all of it is here and none was delivered; it is delivered then."""
+
     def resume_body() -> None:
         """Deliver the request's body (and ask for it, where it waits to be asked)."""
 
@@ -241,12 +244,20 @@ class Request(StockRequest):
         length = self.content_length
         if length > limit:
             self.refuse(refusals.BODY_TOO_LARGE, close=True)
-        elif length == 0:
-            done(b"")
-        else:
+            return
+        body = self.stream.whole_body() if length else b""
+        if body is None:
             self._body_limit = limit
             self._body_done = done
             self.stream.resume_body()
+        else:
+            self._deliver(done, body)
+
+    def _deliver(self, done: Callable[[bytes], None], body: bytes) -> None:
+        try:
+            done(body)
+        except Exception:
+            self.processingFailed(Failure())
 
     def body_received(self, data: bytes, last: bool) -> None:
         """Called by the stream with each piece of the body; `last` ends it."""
@@ -265,11 +276,8 @@ class Request(StockRequest):
             body.write(data)
         if last:
             self._body_done = self._body = None
-            try:
-                # getvalue() of a BytesIO written in order shares its bytes: no second copy.
-                done(data if body is None else body.getvalue())
-            except Exception:
-                self.processingFailed(Failure())
+            # getvalue() of a BytesIO written in order shares its bytes: no second copy.
+            self._deliver(done, data if body is None else body.getvalue())
 
     # -- the answer, the short way -------------------------------------------------------
 

@@ -261,8 +261,8 @@ class AnswerTests(SynchronousTestCase):
         wire = self.front.talk(post(b"abc"))
         self.assertEqual(
             wire.value(),
-            b"HTTP/1.1 200 OK\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\n"
-            b"Content-Type: text/plain\r\nContent-Length: 3\r\n\r\nabc",
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
+            b"Date: Thu, 01 Jan 1970 00:00:00 GMT\r\nContent-Length: 3\r\n\r\nabc",
         )
         self.assertFalse(wire.is_closed)
 
@@ -380,6 +380,21 @@ class AnswerTests(SynchronousTestCase):
             request.respond(200, [], b"still possible")
             self.assertEqual(statuses(wire), [200])
 
+    def test_what_was_said_before_is_not_said_again(self) -> None:
+        """The last head of an answer is remembered; the list it came from may be reused."""
+        headers = [(b"X-A", b"1")]
+        got = []
+        wire = self.front.connect()
+        for change in (lambda: None, lambda: headers.append((b"X-B", b"2")), headers.clear):
+            change()
+            wire.protocol.dataReceived(b"GET /held HTTP/1.1\r\n" + HOST + b"\r\n")
+            self.front.held.requests[-1].respond(200, headers, b"")
+            got.append(answers(wire.value())[-1][1])
+        self.assertEqual(
+            [sorted(name for name in headers if name[:2] == b"x-") for headers in got],
+            [[b"x-a"], [b"x-a", b"x-b"], []],
+        )
+
     def test_unknown_status(self) -> None:
         wire, request = self.held()
         request.respond(599, [], b"")
@@ -409,6 +424,23 @@ class OrderTests(SynchronousTestCase):
         self.assertEqual(
             [body for _, _, body in answers(wire.value())], [b"hello", b"", b"a", b"", b"b"]
         )
+
+    def test_equal_heads_are_requests_of_their_own(self) -> None:
+        """The last head is remembered; what became of its request is not."""
+        head = b"POST /held HTTP/1.1\r\n" + HOST + b"Expect: 100-continue\r\n"
+        wire = self.front.talk((head + b"Content-Length: 1\r\n\r\na") * 2)
+        bodies: list[bytes] = []
+        for at in (0, 1):
+            request = self.front.held.requests[at]
+            request.receive_body(10, bodies.append)
+            request.respond(204, [], b"")
+        self.assertEqual(wire.value().count(b"100 Continue"), 2)
+        self.assertEqual(bodies, [b"a", b"a"])
+        self.assertIsNot(*self.front.held.requests)
+
+    def test_a_head_that_only_begins_like_the_last(self) -> None:
+        wire = self.front.talk(SENTINEL, SENTINEL[:-2] + b"Host: evil\r\n\r\n")
+        self.assertEqual(statuses(wire), [200, 400])
 
     def test_answers_to_a_finished_request_do_not_reach_the_next(self) -> None:
         held = b"GET /held HTTP/1.1\r\n" + HOST + b"\r\n"

@@ -45,11 +45,11 @@ class HeadTests(SynchronousTestCase):
         self.assertIsNone(head.repeated)
         self.assertEqual((head.length, head.keep_alive, head.expects_continue), (0, True, False))
 
-    def test_size_is_that_of_the_head(self) -> None:
+    def test_keeps_its_bytes_and_no_more(self) -> None:
         raw = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
         head = read_head(raw + b"more", LIMITS)
         assert head is not None
-        self.assertEqual(head.size, len(raw))
+        self.assertEqual(head.raw, raw)
 
     def test_white_space_around_values_is_no_part_of_them(self) -> None:
         self.assertEqual(head_of(b"X-A: \t 1 2 \t ").headers[b"x-a"], b"1 2")
@@ -67,7 +67,7 @@ class HeadTests(SynchronousTestCase):
         raw = b"\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n"
         head = read_head(raw + b"x", LIMITS)
         assert head is not None
-        self.assertEqual(head.size, len(raw))
+        self.assertEqual(head.raw, raw)
 
     def test_connection_wishes(self) -> None:
         """RFC 9112 section 9.3."""
