@@ -157,7 +157,13 @@ class Talking(ChildrenTestCase):
         """
         wire = await self.launch(flood)
         wire.pause()
-        await until(lambda: (found := stat(wire.pid)) and found.state == "S" and wire.stderr_tail())
+        seen: list[list[str]] = [[]]
+
+        def stuck() -> bool:
+            seen.append(wire.stderr_tail())
+            return bool(seen[-1]) and seen[-10:] == [seen[-1]] * 10
+
+        await until(stuck)
         self.assertLess(int(wire.stderr_tail()[-1]), 19_000)
         self.assertEqual(self.reader.messages, [])
         wire.resume()
