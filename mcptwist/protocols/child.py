@@ -150,10 +150,7 @@ class Launcher:
     def _start_failed(self, problem: OSError | ValueError) -> ServerStartFailed:
         command = self._command[0]
         why = why_not_started(problem, command, self._cwd, self._env.get("PATH", os.defpath))
-        return ServerStartFailed(
-            self._shown(f"{self._name} could not be started: {why}"),
-            command=self._shown(command),
-        )
+        return ServerStartFailed(self._shown(why), command=self._shown(command))
 
     def _shown(self, text: str, width: int = WIDEST) -> str:
         return self._blotter.clean(text.encode(errors="replace"), width)

@@ -158,9 +158,7 @@ class MemoryConnector:
             far.reader = self._welcome(far)
         except Exception:
             self.log.failure("{server} could not be started", server=self.description)
-            return fail(
-                ServerStartFailed(f"{self.description} could not be started; see the log for why")
-            )
+            return fail(ServerStartFailed("it raised an error; see the daemon's log"))
         return succeed(near)
 
 

@@ -432,7 +432,7 @@ class LauncherTests(SynchronousTestCase):
         problem: Any = self.failureResultOf(failing, ServerStartFailed).value
         self.assertEqual(
             problem.message,
-            "time could not be started: the command 'uvx' was not found in PATH=/nowhere; "
+            "the command 'uvx' was not found in PATH=/nowhere; "
             "install it, give its full path, or set PATH in env",
         )
         self.assertEqual(problem.data, {"command": "uvx"})
