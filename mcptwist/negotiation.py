@@ -150,6 +150,9 @@ def read_hello(params: Json) -> Hello:
         hello: Hello = _hello.decode(params or b"{}")
     except (msgspec.DecodeError, RecursionError) as problem:
         raise InvalidParams(f"initialize: {problem}") from None
+    for name in ("capabilities", "clientInfo"):
+        if memoryview(getattr(hello, name))[0] != 0x7B:
+            raise InvalidParams(f"initialize: params.{name} must be an object")
     return hello
 
 

@@ -29,6 +29,7 @@ from mcptwist.interfaces import IConnector, IView
 from mcptwist.link import Deadlines
 from mcptwist.patience import Patience, jitter_from
 from mcptwist.protocols.child import ChildLimits, Launcher
+from mcptwist.protocols.cors import CrossOrigin
 from mcptwist.protocols.http1 import HTTP1Factory
 from mcptwist.protocols.httpsse import HttpSse, HttpSseSettings
 from mcptwist.protocols.inprocess import PythonConnector
@@ -71,7 +72,7 @@ def make_daemon(
     limits = _http_limits(config)
     guard = HostGuard(config.allowed_hosts, config.allowed_origins)
     tree = site_tree(gateway, _places(daemon, config, reactor), daemon.health, daemon.ready)
-    site = Site(tree, guard, limits, clock=reactor)
+    site = Site(tree, guard, limits, clock=reactor, cors=_cross_origin(config.cors))
     for endpoint in config.listen:
         factory = HTTP1Factory(site, reactor, limits)
         daemon.listen(Listener(endpoint, factory, reactor))
@@ -169,6 +170,7 @@ def make_sessions(limits: configuration.Limits, reactor: Any) -> SessionTable:
         limits.sessions,
         limits.session_idle,
         limits.in_flight_per_session,
+        limits.session_age,
     )
 
 
@@ -195,6 +197,10 @@ def _streamable(limits: configuration.Limits) -> StreamableSettings:
         streams=limits.streams_per_session,
     )
     return StreamableSettings(limits.body_bytes, limits.batch, streams)
+
+
+def _cross_origin(cors: configuration.Cors) -> CrossOrigin:
+    return CrossOrigin(cors.methods, cors.headers, cors.exposed_headers, cors.max_age)
 
 
 def _http_limits(config: configuration.Config) -> Limits:

@@ -34,7 +34,7 @@ from mcptwist.messages import (
     Result,
     encode,
 )
-from mcptwist.negotiation import Envelope, Hello, read_hello
+from mcptwist.negotiation import Envelope, Hello, agree, read_hello
 from mcptwist.versions import LATEST_LEGACY, LEGACY, MODERN
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from mcptwist.interfaces import IBackChannel, IView
 
 _HELD = 64
+_UNASKABLE = frozenset({"initialize", "ping"})
 ANYONE = ""
 
 
@@ -121,6 +122,7 @@ class Session:
         self.unheard = 0
         self._clock = clock
         self._held: dict[bytes, Notification] = {}
+        self._unasked: list[Exchange] = []
         self._when_ended: list[Callable[[Session], None]] = []
 
     # --- what the client says ---------------------------------------------------------
@@ -131,6 +133,8 @@ class Session:
         :raises McpTwistError: the request was refused at once; *reply* is not told.
         """
         self.last_used = self._clock.seconds()
+        if self.ended is not None:
+            raise self.ended
         exchange = Exchange(request, _Closing(reply, self.opened), self)
         if request.method == "initialize":
             self._greet(request)
@@ -141,6 +145,8 @@ class Session:
             exchange.answer(Result(request.id, b"{}"))
         else:
             self.view.begin(exchange)
+            if self._unasked:
+                self._ask_postponed()
         return exchange
 
     def _greet(self, request: Request) -> None:
@@ -148,6 +154,7 @@ class Session:
             raise InvalidParams("this session is initialized already")
         hello: Hello = read_hello(request.params)
         self.hello = bytes(request.params)
+        self.revision = agree(hello.protocolVersion)
         self.client, self.capabilities = bytes(hello.clientInfo), bytes(hello.capabilities)
 
     def notification(self, notification: Notification) -> None:
@@ -171,15 +178,41 @@ class Session:
     # --- what it is told --------------------------------------------------------------
 
     def begin(self, exchange: Exchange) -> None:
-        """Put a server's question to the client, where it can hear it."""
-        near = self._only_open()
-        if near is not None:
-            near.ask(exchange)
+        """Put a server's question to the client, where it can hear it.
+
+        That is the call in whose course it was asked, where only one is open; else
+        where the client listens, or the newest call. A question that comes while the
+        client can hear nothing (servers ask for roots as soon as they were greeted)
+        waits until it can.
+        """
+        calls = [e for e in self.opened if e.request.method not in _UNASKABLE]
+        if len(calls) == 1:
+            calls[0].ask(exchange)
             return
         request = self.put(exchange)
-        if request is not None and not self._say(request):
-            self.asked.take(request.id)
-            exchange.fail(ClientGone("the client keeps no stream open to be asked on"))
+        if request is None or (self.back is not None and self.back.say(request)):
+            return
+        self.asked.take(request.id)
+        if calls:
+            calls[-1].ask(exchange)
+        else:
+            self._postpone(exchange)
+
+    def _postpone(self, question: Exchange) -> None:
+        self._unasked = [waiting for waiting in self._unasked if not waiting.over]
+        if self.ended is not None:
+            question.fail(ClientGone("the client has left"))
+        elif len(self._unasked) >= _HELD:
+            question.fail(Overloaded(f"{_HELD} questions wait for the client already"))
+        else:
+            question.in_charge(None)
+            self._unasked.append(question)
+
+    def _ask_postponed(self) -> None:
+        waiting, self._unasked = self._unasked, []
+        for question in waiting:
+            if not question.over:
+                self.begin(question)
 
     def put(self, question: Exchange) -> Request | None:
         """Give a server's question an id of this session's, to be sent by the caller.
@@ -210,6 +243,7 @@ class Session:
         held, self._held = self._held, {}
         for notification in held.values():
             self._say(notification)
+        self._ask_postponed()
 
     def _say(self, message: Message) -> bool:
         if self.back is not None and self.back.say(message):
@@ -253,7 +287,11 @@ class Session:
             return
         self.ended = reason
         self.opened.cancel_all(reason.message)
-        self.asked.fail_all(ClientGone("the client left before it answered"))
+        gone = ClientGone("the client left before it answered")
+        self.asked.fail_all(gone)
+        unasked, self._unasked = self._unasked, []
+        for question in unasked:
+            question.fail(gone)
         self.view.leave(self)
         listeners, self._when_ended = self._when_ended, []
         for told in listeners:
@@ -292,6 +330,8 @@ class SessionTable:
     :param make_key: returns a new unguessable key (visible ASCII) each time.
     :param limit: how many there may be.
     :param idle: seconds without a word after which a session is forgotten.
+    :param in_flight: how many requests of one session may be open, in each direction.
+    :param age: seconds after which a session ends, used or not; ``None`` for never.
     :ivar expired: how many were forgotten so far.
     :ivar refused: how many clients were turned away for the limit.
     """
@@ -305,11 +345,13 @@ class SessionTable:
         limit: int = 10_000,
         idle: float = 1800.0,
         in_flight: int = 256,
+        age: float | None = None,
     ) -> None:
         self._clock = clock
         self._make_key = make_key
         self._limit = limit
         self._idle = idle
+        self._age = age
         self._in_flight = in_flight
         self._sessions: dict[str, Session] = {}
         self.expired = 0
@@ -342,15 +384,23 @@ class SessionTable:
         session = self._sessions.get(key)
         if session is None or session.view is not view or session.principal != principal:
             return None
+        session.last_used = self._clock.seconds()
         return session
 
     def expire(self) -> None:
-        """Forget those that have been idle for too long; to be called now and then."""
-        before = self._clock.seconds() - self._idle
+        """Forget those that are idle for too long or too old; to be called now and then."""
+        now = self._clock.seconds()
         for session in list(self._sessions.values()):
-            if session.last_used < before and not len(session.opened) and not _listens(session):
-                self.expired += 1
-                session.end(ClientGone("the session was idle for too long"))
+            if self._age is not None and now - session.began > self._age:
+                self._end_expired(session, "the session is too old; send initialize again")
+            elif len(session.opened) or _listens(session):
+                session.last_used = now
+            elif now - session.last_used > self._idle:
+                self._end_expired(session, "the session was idle for too long")
+
+    def _end_expired(self, session: Session, why: str) -> None:
+        self.expired += 1
+        session.end(ClientGone(why))
 
     def end_all(self, reason: McpTwistError) -> None:
         """The daemon stops."""
