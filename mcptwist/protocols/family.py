@@ -176,6 +176,7 @@ class Family:
             found = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:  # somebody waits for whatever child ends
             self._reaped = True
+            self._process.poll()
             return Exit(None, None)
         if found is None:
             return None
