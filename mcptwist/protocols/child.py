@@ -15,8 +15,8 @@ A child that closes its stdin or stdout can never answer again: it is stopped
 as if that had been asked for.
 
 ``Popen`` rather than ``reactor.spawnProcess``, which forks when it is given a
-directory and cannot make a session: 0.2 ms however large the daemon is,
-against 1 to 26 ms.
+directory and cannot make a session: half a millisecond however large the daemon
+is, against 1 to 26.
 
 MCP 2026-07-28, *stdio*: framing, stderr, and *Shutdown*: stdin is closed,
 then SIGTERM, then SIGKILL.
