@@ -3,11 +3,12 @@
     python benchmarks/http_front.py [--requests N] [--connections C] [--rounds R] [--varied]
         [--profile]
 
-Each server runs in a process of its own, echoing a 212-byte JSON-RPC call, and is asked by C
-keep-alive connections with one request in flight each; with ``--varied`` every request of a connection
-has another length than the one before, so that no head is like the last. The figure is the server's CPU time
-(user and system, from ``/proc/PID/schedstat``) divided by the requests it answered; the load
-driver's own speed does not enter it. Rounds alternate, so that a slow minute falls on all.
+Each server runs in a process of its own, echoing a JSON-RPC call of some 212 bytes, and is asked
+by C keep-alive connections with one request in flight each. With ``--varied``, each request of a
+connection has another length than the one before, so that no head is like the last. The figure
+is the server's CPU time (user and system, from ``/proc/PID/schedstat``) divided by the requests
+it answered; the load driver's own speed does not enter it. Rounds alternate, so that a slow
+minute falls on all.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ from twisted.web.http import NO_BODY_CODES, datetimeToString
 from zope.interface import implementer
 
 from mcptwist.protocols import refusals
-from mcptwist.protocols.http1syntax import CHUNKED, ChunkedBody, Head, read_head
+from mcptwist.protocols.http1syntax import CHUNKED, ChunkedBody, Head, KnownHead, read_head
 from mcptwist.protocols.limits import Counters, Limits
 from mcptwist.protocols.refusals import Refusal, Refused
 from mcptwist.protocols.request import HeaderList, IHTTPStream, Request
@@ -99,7 +99,7 @@ class HTTP1Connection(Protocol):
         self._left = 0  # of the request body: bytes, CHUNKED, or 0 when it has ended
         self._chunks: ChunkedBody | None = None
         self._expected = False  # the client waits for 100 Continue
-        self._known: Head | None = None  # the last head that was read
+        self._known: KnownHead | None = None  # the last head that was read
         self._spoken: tuple[int, list[tuple[bytes, bytes]], bytes] = (0, [], b"")
         self._body_wanted = False
         self._body_until = NEVER
@@ -235,9 +235,9 @@ class HTTP1Connection(Protocol):
         """Read a head and let the site answer; False when that needs more, or is over."""
         if self.phase in (CLOSING, UPGRADED):
             return False
-        head = self._known
-        # Clients say the same again and again: the same bytes are the same head.
-        if head is None or not self._buffer.startswith(head.raw):
+        known = self._known
+        head = known.again(self._buffer) if known is not None else None
+        if head is None:
             try:
                 head = read_head(self._buffer, self.limits)
             except Refused as refused:
@@ -245,7 +245,7 @@ class HTTP1Connection(Protocol):
                 return False
             if head is None:
                 return False
-            self._known = head if len(head.raw) <= MEMORABLE else None
+            self._known = KnownHead(head) if len(head.raw) <= self.factory.memorable else None
         self._begin(head)
         return True
 
@@ -611,6 +611,7 @@ class HTTP1Factory(Factory):
         self.clock = clock
         self.limits = limits or Limits()
         self.counters: Counters = site.counters
+        self.memorable = min(MEMORABLE, self.limits.head - 16)
         self.connections: set[HTTP1Connection] = set()
         self.draining = False
         self.date_line = b""

@@ -19,7 +19,7 @@ from mcptwist.protocols import refusals
 from mcptwist.protocols.limits import Limits
 from mcptwist.protocols.refusals import Refusal, Refused
 
-__all__ = ["CHUNKED", "ChunkedBody", "Head", "read_head"]
+__all__ = ["CHUNKED", "ChunkedBody", "Head", "KnownHead", "read_head"]
 
 #: `Head.length` of a body whose length is told by its chunks.
 CHUNKED = -1
@@ -268,6 +268,46 @@ def _settle_target(head: Head) -> None:
     rest = absolute[2]
     head.uri = rest if rest[:1] == b"/" else b"/" + rest
     head.path = head.uri.partition(b"?")[0]
+
+
+class KnownHead:
+    """A head that was read, to recognize by its bytes when it comes again.
+
+    Clients repeat themselves: on one connection the next head is the last one, perhaps with
+    another Content-Length. Then there is nothing to read that has not been read before.
+    """
+
+    __slots__ = ("_after", "_before", "_raw", "head")
+
+    _LENGTH = re.compile(rb"\r\ncontent-length: ?([0-9]+)\r\n", re.IGNORECASE)
+
+    def __init__(self, head: Head) -> None:
+        self.head = head
+        self._raw = head.raw
+        self._before = self._after = b""
+        length = self._LENGTH.search(head.raw)
+        if length is not None and head.repeated is None and b"expect" not in head.headers:
+            self._before, self._after = head.raw[: length.start(1)], head.raw[length.end(1) :]
+
+    def again(self, buffer: bytes) -> Head | None:
+        """The head at the start of `buffer`, if it is this one but for the body's length."""
+        if buffer.startswith(self._raw):
+            return self.head
+        before, after = self._before, self._after
+        if not before or not buffer.startswith(before):
+            return None
+        at = len(before)
+        end = buffer.find(b"\r", at, at + 16)
+        digits = buffer[at:end]
+        if end < 0 or not digits.isdigit() or not buffer.startswith(after, end):
+            return None
+        known = self.head
+        raw = buffer[: end + len(after)]
+        head = Head(known.method, known.uri, known.minor, raw)
+        head.headers = {**known.headers, b"content-length": digits}
+        head.length = int(digits)
+        head.keep_alive = known.keep_alive
+        return head
 
 
 class ChunkedBody:

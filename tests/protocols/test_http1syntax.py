@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from mcptwist.protocols.http1syntax import CHUNKED, ChunkedBody, Head, read_head
+from mcptwist.protocols.http1syntax import CHUNKED, ChunkedBody, Head, KnownHead, read_head
 from mcptwist.protocols.limits import Limits
 from mcptwist.protocols.refusals import Refused
 
@@ -130,6 +130,56 @@ class HeadTests(SynchronousTestCase):
 
 
 _HONEST = [{b"host": b"a", b"x-a": b"one two", b"x-b": b"three"}]
+
+
+class KnownHeadTests(SynchronousTestCase):
+    """Recognizing a head is reading it, only faster."""
+
+    RAW = b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 12\r\nX-A: 1\r\n\r\n"
+
+    @staticmethod
+    def facts(head: Head | None) -> object:
+        if head is None:
+            return None
+        return [getattr(head, name) for name in Head.__slots__]
+
+    def test_the_same(self) -> None:
+        head = read_head(self.RAW, LIMITS)
+        assert head is not None
+        self.assertIs(KnownHead(head).again(self.RAW + b"body"), head)
+
+    def test_another_length(self) -> None:
+        head = read_head(self.RAW, LIMITS)
+        assert head is not None
+        for digits in (b"0", b"7", b"99", b"123456789012345"):
+            raw = self.RAW.replace(b"12", digits)
+            again = KnownHead(head).again(raw + b"GET / HTTP/1.1")
+            self.assertEqual(self.facts(again), self.facts(read_head(raw, LIMITS)))
+        self.assertEqual((head.length, head.headers[b"content-length"]), (12, b"12"))
+
+    def test_anything_else_is_not_recognized(self) -> None:
+        head = read_head(self.RAW, LIMITS)
+        assert head is not None
+        for raw in (
+            self.RAW[:-1],
+            self.RAW.replace(b"12", b""),
+            self.RAW.replace(b"12", b"+1"),
+            self.RAW.replace(b"12", b"1 "),
+            self.RAW.replace(b"12", b"1" * 16),
+            self.RAW.replace(b"12\r\n", b"12\n"),
+            self.RAW.replace(b"X-A: 1", b"X-A: 2"),
+            self.RAW.replace(b"X-A: 1", b"Content-Length: 3\r\nX-A: 1"),
+            self.RAW.replace(b"/a", b"/b"),
+        ):
+            self.assertIsNone(KnownHead(head).again(raw), raw)
+
+    def test_heads_whose_meaning_depends_on_the_length(self) -> None:
+        for extra in (b"Expect: 100-continue\r\n", b"X-A: 2\r\n"):
+            raw = self.RAW.replace(b"X-A", extra + b"X-A")
+            head = read_head(raw, LIMITS)
+            assert head is not None
+            self.assertIs(KnownHead(head).again(raw), head)
+            self.assertIsNone(KnownHead(head).again(raw.replace(b"12", b"0")))
 
 
 class ChunkedBodyTests(SynchronousTestCase):
