@@ -21,7 +21,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from mcptwist.configtext import SyntaxMistake, parse
-from mcptwist.listening import DEFAULT_ENDPOINT, endpoints, host, origin
+from mcptwist.listening import DEFAULT_ENDPOINT, endpoints, header_name, host, origin
 from mcptwist.redaction import secret_values
 from mcptwist.serverconfig import (
     NOT_USED,
@@ -59,6 +59,7 @@ from mcptwist.settings import (
 __all__ = [
     "BrokenServer",
     "Config",
+    "Cors",
     "Http",
     "Limits",
     "Loaded",
@@ -157,6 +158,32 @@ class Http(msgspec.Struct, frozen=True, kw_only=True):
     ] = 60.0
 
 
+class Cors(msgspec.Struct, frozen=True, kw_only=True):
+    """The ``[cors]`` section: what web pages of other origins may send and read.
+
+    Which pages these are is said by ``allowed_origins``.
+    """
+
+    methods: Annotated[
+        tuple[str, ...],
+        Key(
+            many(choice("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")),
+            "what pages may do, beside GET, HEAD and POST that browsers let them do anyway",
+        ),
+    ] = ("GET", "POST", "DELETE")
+    headers: Annotated[
+        tuple[str, ...],
+        Key(many(header_name), "headers pages may send, beside those of MCP"),
+    ] = ()
+    exposed_headers: Annotated[
+        tuple[str, ...],
+        Key(many(header_name), "headers pages may read in answers, beside those of MCP"),
+    ] = ()
+    max_age: Annotated[
+        float, Key(seconds, "browsers may remember for so long what pages may do", "seconds")
+    ] = 600.0
+
+
 class Log(msgspec.Struct, frozen=True, kw_only=True):
     """The ``[log]`` section."""
 
@@ -201,6 +228,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     ] = ()
     limits: Annotated[Limits, Key(table_of(Limits), "a table as below")] = Limits()
     http: Annotated[Http, Key(table_of(Http), "a table as below")] = Http()
+    cors: Annotated[Cors, Key(table_of(Cors), "a table as below")] = Cors()
     log: Annotated[Log, Key(table_of(Log), "a table as below")] = Log()
     servers: tuple[ServerConfig, ...] = ()
     broken: tuple[BrokenServer, ...] = ()

@@ -1,4 +1,4 @@
-"""Where the daemon listens, and under which names it answers: endpoints, hosts and origins.
+"""Where the daemon listens, under which names it answers, and whom: endpoints, hosts and origins.
 
 Readers of settings (see :mod:`mcptwist.settings`). Nothing is opened and no name is looked up: an
 endpoint whose kind cannot be checked without that is taken as it is.
@@ -115,3 +115,18 @@ def _matching(
         place.mistake(problem, expected)
         return None
     return found.lower()
+
+
+_HEADER = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,100}\Z", re.ASCII)
+
+
+def header_name(place: Place, value: Any) -> str | None:
+    """The name of a header that pages may send or read."""
+    found = text(place, value)
+    if found is None:
+        return None
+    if not _HEADER.match(found) or found == "*":
+        # For requests with an Authorization header a wildcard would not mean what it says.
+        place.mistake("is no name of a header", 'one such as "X-Api-Version"; no wildcards')
+        return None
+    return found

@@ -19,6 +19,7 @@ from mcptwist.config import (
     FILE_BYTES,
     SERVER_SECTIONS,
     Config,
+    Cors,
     Http,
     Limits,
     Loaded,
@@ -79,6 +80,9 @@ class LoadTests(Good):
             session_idle = "5m"
             [http]
             idle_timeout = 9
+            [cors]
+            methods = "POST"
+            headers = ["X-Trace"]
             [log]
             format = "json"
             [servers.time]
@@ -91,6 +95,7 @@ class LoadTests(Good):
             "allowed_hosts": ["example.com"],
             "limits": {"sessions": 5, "session_idle": 300},
             "http": {"idle_timeout": 9},
+            "cors": {"methods": ["POST"], "headers": "X-Trace"},
             "log": {"format": "json"},
             "mcpServers": {"time": TIME | {"restart": "never"}},
         }
@@ -98,6 +103,7 @@ class LoadTests(Good):
         self.assertEqual(config, self.config(loaded(same)))
         self.assertEqual(config.limits, Limits(sessions=5, session_idle=300))
         self.assertEqual(config.http, Http(idle_timeout=9))
+        self.assertEqual(config.cors, Cors(methods=("POST",), headers=("X-Trace",)))
         self.assertEqual(config.log, Log(format="json"))
 
     def test_order_and_both_sections(self) -> None:
@@ -455,7 +461,8 @@ class AnyFileTests(SynchronousTestCase):
 
 
 TABLES: tuple[type[msgspec.Struct], ...] = (
-    Server, Restart, Breaker, StdioServer, RemoteServer, PythonServer, Config, Limits, Http, Log,
+    Server, Restart, Breaker, StdioServer, RemoteServer, PythonServer, Config, Limits, Http,
+    Cors, Log,
 )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 from twisted.trial.unittest import SynchronousTestCase
 
-from mcptwist.listening import DEFAULT_ENDPOINT, endpoints, host, origin
+from mcptwist.listening import DEFAULT_ENDPOINT, endpoints, header_name, host, origin
 from mcptwist.protocols.site import HostGuard
 from mcptwist.settings import Ledger, Reader
 
@@ -144,6 +144,22 @@ class OriginTests(SynchronousTestCase):
             None,
         ):
             found, mistakes, _ = reading(origin, value)
+            self.assertIsNone(found)
+            self.assertEqual(len(mistakes), 1, value)
+
+
+class HeaderNameTests(SynchronousTestCase):
+    """What pages may send and read."""
+
+    def test_good(self) -> None:
+        """Any token."""
+        for value in ("X-Trace", "x_y", "traceparent"):
+            self.assertEqual(reading(header_name, value), (value, [], []))
+
+    def test_bad(self) -> None:
+        """No list in one string, nothing that would end a header, no wildcard."""
+        for value in ("", "*", "A, B", "A:", "A\r\nB", "A\n", "é", "x" * 101, 5):
+            found, mistakes, _ = reading(header_name, value)
             self.assertIsNone(found)
             self.assertEqual(len(mistakes), 1, value)
 

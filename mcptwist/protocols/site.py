@@ -1,9 +1,10 @@
 """The root of the resource tree, and the guard at its gate.
 
 Everything HTTP goes through :meth:`Site.received`: first the guard looks at Host and Origin,
-then the tree is walked, then the resource answers. The guard is what stands between a web page
-and a daemon on the same machine: DNS rebinding arrives with a foreign Host, a request forged by
-a page with a foreign Origin (MCP 2026-07-28, *Streamable HTTP*, Security Warning).
+then browsers are told what pages may do, then the tree is walked, then the resource answers.
+The guard is what stands between a web page and a daemon on the same machine: DNS rebinding
+arrives with a foreign Host, a request forged by a page with a foreign Origin (MCP 2026-07-28,
+*Streamable HTTP*, Security Warning).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from twisted.web.resource import IResource
 from twisted.web.server import Session
 
 from mcptwist.protocols import refusals
+from mcptwist.protocols.cors import CrossOrigin
 from mcptwist.protocols.limits import Counters, Limits
 from mcptwist.protocols.refusals import Refusal
 from mcptwist.protocols.request import IAsksEarly, Request
@@ -68,9 +70,11 @@ class HostGuard:
 
     @staticmethod
     def _origin_entry(entry: str) -> str:
-        if _ORIGIN.fullmatch(entry.removesuffix(":*")) is None:
+        parts = _ORIGIN.fullmatch(entry.removesuffix(":*"))
+        if parts is None:
             raise ValueError(f"{entry!r} is not scheme://host[:port] in lower case")
-        return entry
+        # Browsers leave the default port out.
+        return entry.removesuffix(f":{_DEFAULT_PORTS[parts[1]]}")
 
     def objection(self, request: Request) -> Refusal | None:
         """What is wrong with where a request says it comes from and goes to, or None."""
@@ -140,6 +144,7 @@ class Site:
     :param limits: of bodies that resources do not ask for themselves.
     :param counters: shared with the listeners.
     :param clock: of the web sessions that stock resources may ask for.
+    :param cors: what pages that the guard lets in may send and read.
     """
 
     _log = Logger()
@@ -155,11 +160,13 @@ class Site:
         limits: Limits | None = None,
         counters: Counters | None = None,
         clock: IReactorTime | None = None,
+        cors: CrossOrigin | None = None,
     ) -> None:
         self.resource = root
         self.guard = guard
         self.limits = limits or Limits()
         self.counters = counters or Counters()
+        self.cors = cors or CrossOrigin()
         self.sessions: dict[bytes, Session] = {}
         self._clock = clock
 
@@ -169,13 +176,29 @@ class Site:
             objection = self.guard.objection(request)
             if objection is not None:
                 request.refuse(objection, close=True)
-            # Cross-origin preflights are answered here, before anyone asks who is calling.
-            elif request.path == b"*":
+                return
+            origin = request.header(b"origin")
+            if origin is not None and self._answered_preflight(request, origin):
+                return
+            if request.path == b"*":
                 request.respond(204, [(b"Allow", _ALLOW)], b"")
             else:
                 self._ask(self._find(request), request)
         except Exception:
             request.processingFailed(Failure())
+
+    def _answered_preflight(self, request: Request, origin: bytes) -> bool:
+        """Answer a preflight; to anything else, whatever will be answered can be read.
+
+        Before anyone asks who is calling: browsers send preflights without credentials.
+        """
+        wanted = request.header(b"access-control-request-method")
+        if request.method != b"OPTIONS" or wanted is None:
+            request.answer_headers = self.cors.readable(origin)
+            return False
+        headers = request.header_values(b"access-control-request-headers")
+        request.respond(204, self.cors.preflight(origin, headers), b"")
+        return True
 
     def _find(self, request: Request) -> Any:
         """Walk the tree, as ``twisted.web.resource.getChildForRequest`` does."""
