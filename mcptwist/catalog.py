@@ -24,7 +24,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mcptwist.backend import LEVELS
+from mcptwist.company import LEVELS
 from mcptwist.directory import (
     CHANGES,
     PROMPTS,

@@ -13,7 +13,7 @@ from zope.interface import Attribute, Interface
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
-    from mcptwist.errors import ClientError, McpTwistError
+    from mcptwist.errors import ClientError, EraMismatch, McpTwistError
     from mcptwist.exchange import Exchange
     from mcptwist.messages import Answer, Message, Notification
     from mcptwist.session import Session
@@ -57,6 +57,18 @@ class IWireReader(Interface):
 
     def lost(reason: McpTwistError) -> None:
         """The wire is gone, once and for good; never told from inside ``send``."""
+
+
+class IReminder(Interface):
+    """A reader that can be told that the far end forgot.
+
+    Wires whose far end keeps a session that may expire (Streamable HTTP) ask the
+    reader for this; most readers and most wires have no use for it.
+    """
+
+    def renewed() -> None:
+        """The far end had forgotten us and was greeted again: it knows nothing of
+        what it was told since the handshake."""
 
 
 class IConnector(Interface):
@@ -145,6 +157,9 @@ class ICompany(Interface):
 
         :raises McpTwistError: the reason why not.
         """
+
+    def refused(exchange: Exchange, problem: EraMismatch) -> None:
+        """The server does not speak this era; *exchange* must be answered all the same."""
 
     def up(link: object) -> None:
         """*link* is open, for the first time or again; tell the server what it should know."""

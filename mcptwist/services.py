@@ -25,6 +25,7 @@ from mcptwist.catalog import Catalog
 from mcptwist.daemon import Daemon
 from mcptwist.errors import ServerStartFailed
 from mcptwist.gateway import Gateway, whole_view
+from mcptwist.held import Held
 from mcptwist.interfaces import IConnector, IView
 from mcptwist.link import Deadlines
 from mcptwist.patience import Patience, jitter_from
@@ -57,8 +58,9 @@ def make_daemon(
     :param reactor: everything that waits, listens or launches goes by it.
     :param environ: from which children inherit what their configuration names.
     """
+    held = Held(reactor, secrets.token_bytes)
     backends = {
-        server.name: make_backend(server, config.limits, reactor, environ)
+        server.name: make_backend(server, config.limits, reactor, environ, held)
         for server in config.servers
     }
     gateway = Gateway(
@@ -112,6 +114,7 @@ def make_backend(
     limits: configuration.Limits,
     reactor: Any,
     environ: Mapping[str, str],
+    held: Held,
 ) -> Backend:
     """One server behind the daemon."""
     deadlines = Deadlines(
@@ -125,7 +128,7 @@ def make_backend(
         SupervisorSettings(server.start_timeout, deadlines=deadlines),
     )
     connector = make_connector(server, limits, reactor, environ)
-    return Backend(server.name, connector, reactor, _patience(server), IDENTITY, settings)
+    return Backend(server.name, connector, reactor, _patience(server), IDENTITY, held, settings)
 
 
 def make_connector(

@@ -51,7 +51,7 @@ ANYONE = ""
 class Visit(msgspec.Struct, frozen=True, gc=False):
     """The stay of a modern client: as long as its request.
 
-    :ivar wants_log: whether the request asked for log messages.
+    :ivar log_level: the least severe log message the request asked for, if for any.
     :ivar mirror: holds a tool's input schema and a call's params against what
         the client's wire mirrors of them; raises
         :class:`~mcptwist.errors.HeaderMismatch`. ``None`` where the wire mirrors nothing.
@@ -61,10 +61,15 @@ class Visit(msgspec.Struct, frozen=True, gc=False):
     client: Json
     capabilities: Json
     principal: str = ANYONE
-    wants_log: bool = False
+    log_level: str | None = None
     mirror: Callable[[Any, Json], None] | None = None
 
     era = MODERN
+
+    @property
+    def wants_log(self) -> bool:
+        """Whether the request asked for log messages."""
+        return self.log_level is not None
 
 
 def visit(
@@ -78,7 +83,7 @@ def visit(
         envelope.client or b"",
         envelope.capabilities,
         principal,
-        envelope.log_level is not None,
+        envelope.log_level,
         mirror,
     )
 
@@ -93,6 +98,7 @@ class Session:
     :param clock: for its idle time.
     :param in_flight: how many requests may be open, in each direction.
     :ivar hello: the params of its ``initialize`` as they came.
+    :ivar wants_log: whether log messages of calls in translation are for it.
     :ivar back: where it hears what belongs to no open exchange.
     """
 
@@ -114,6 +120,7 @@ class Session:
         self.client: Json = b""
         self.capabilities: Json = b"{}"
         self.initialized = False
+        self.wants_log = False
         self.ended: McpTwistError | None = None
         self.back: IBackChannel | None = None
         self.opened = Opened(in_flight)

@@ -25,6 +25,7 @@ from mcptwist.errors import (
     Overloaded,
     ServerStartFailed,
     ServerUnavailable,
+    ServerUnreachable,
 )
 from mcptwist.exchange import Exchange
 from mcptwist.interfaces import IAnswerer
@@ -105,6 +106,13 @@ class Supervisor:
         self._timer: IDelayedCall | None = None
         self._closing: list[Deferred[None]] = []
         self._refused: tuple[EraMismatch, float] | None = None
+        self._agreed = False
+        self._wanted = False
+
+    def __len__(self) -> int:
+        """How many exchanges wait for the server, or for it to start."""
+        waiting = sum(not exchange.over for exchange in self._waiting)
+        return waiting + (0 if self.link is None else len(self.link))
 
     # --- asking -----------------------------------------------------------------------
 
@@ -113,17 +121,18 @@ class Supervisor:
         if self.link is not None:
             self._pass(self.link, exchange)
             return
-        problem = self._no_hope()
-        if problem is None and len(self._waiting) >= self._settings.queue:
-            problem = Overloaded(
-                f"{self._settings.queue} requests wait for {self.server} to start already",
-                limit="queue",
-            )
+        problem = self._no_hope() or self._no_room()
         if problem is not None:
-            exchange.fail(problem)
+            self._refuse(exchange, problem)
             return
         self._waiting.append(exchange)
         self._start_soon()
+
+    def keep_up(self) -> None:
+        """Open a link before anybody asks, and try again when that fails."""
+        self._wanted = True
+        if self.link is None and self._no_hope() is None:
+            self._start_soon()
 
     def when_up(self) -> Deferred[Link]:
         """The link, opened if it was not.
@@ -147,6 +156,18 @@ class Supervisor:
             exchange.fail(problem)
             return
         link.begin(exchange)
+
+    def _no_room(self) -> McpTwistError | None:
+        """Why an exchange cannot wait for the link, if so."""
+        if len(self._waiting) < self._settings.queue:
+            return None
+        self._waiting = deque(exchange for exchange in self._waiting if not exchange.over)
+        if len(self._waiting) < self._settings.queue:
+            return None
+        return Overloaded(
+            f"{self._settings.queue} requests wait for {self.server} to start already",
+            limit="queue",
+        )
 
     def _no_hope(self) -> McpTwistError | None:
         """Why asking now is no use, if so."""
@@ -211,6 +232,7 @@ class Supervisor:
             self._failed(Failure(link.gone), link)
             return
         self._turn(UP)
+        self._agreed = True
         self.link = link
         self.reason = None
         self._refused = None
@@ -236,6 +258,14 @@ class Supervisor:
             self._patience.ended(self._clock.seconds(), False)
         self._turn(IDLE)
         self._disappoint(problem)
+        if not isinstance(problem, EraMismatch):
+            self.log.warn("{reason}", reason=problem.message, server=self.server)
+            self._try_again(clean=False)
+
+    def _try_again(self, clean: bool) -> None:
+        """Open another link unasked, if the server is wanted and its policy says so."""
+        if self._wanted and self._settings.restart and self._patience.restarts(clean):
+            self._schedule(self._patience.may_start(self._clock.seconds()))
 
     def _explain(self, failure: Failure, link: Link) -> McpTwistError:
         """What to tell those who waited."""
@@ -253,15 +283,23 @@ class Supervisor:
         return self._start_failed(problem, link)
 
     def _start_failed(self, problem: McpTwistError, link: Link) -> McpTwistError:
-        """A failed start, or the sign that the server does not know this era."""
-        if self._opening.era == "modern" and link.wire is not None:
+        """A failed start, or the sign that the server does not know this era.
+
+        A server may exit or stay silent when it is asked in an era it does not know,
+        so such a failure tells of its era; but not once it has agreed.
+        """
+        data = {**problem.data, "server": self.server, "attempt": self._patience.attempt}
+        if isinstance(problem, ServerUnreachable):
+            return ServerUnreachable(problem.message, **data)
+        if self._opening.era == "modern" and link.wire is not None and not self._agreed:
             return EraMismatch(
                 f"{self.server} did not answer server/discover: {problem.message}",
                 server=self.server,
                 era="modern",
                 **{k: v for k, v in problem.data.items() if k != "server"},
             )
-        data = {**problem.data, "server": self.server, "attempt": self._patience.attempt}
+        if isinstance(problem, ServerStartFailed):
+            return ServerStartFailed(problem.message, **data)
         return ServerStartFailed(f"{self.server} could not be started: {problem.message}", **data)
 
     def _disappoint(self, problem: McpTwistError) -> None:
@@ -269,10 +307,16 @@ class Supervisor:
         self.reason = problem
         waiting, self._waiting = self._waiting, deque()
         for exchange in waiting:
-            exchange.fail(problem)
+            self._refuse(exchange, problem)
         watchers, self._watchers = self._watchers, []
         for watcher in watchers:
             watcher.errback(problem)
+
+    def _refuse(self, exchange: Exchange, problem: McpTwistError) -> None:
+        if isinstance(problem, EraMismatch):
+            self._company.refused(exchange, problem)
+        else:
+            exchange.fail(problem)
 
     # --- losing and stopping ----------------------------------------------------------
 
@@ -288,8 +332,8 @@ class Supervisor:
         self._patience.ended(self._clock.seconds(), clean)
         self._turn(IDLE)
         self.log.warn("{server} is gone: {reason}", server=self.server, reason=reason.message)
-        if self._settings.restart and self._patience.restarts(clean):
-            self._start_soon()
+        self._wanted = self._wanted or not clean
+        self._try_again(clean)
 
     def stop(self, reason: McpTwistError | None = None) -> Deferred[None]:
         """End the link in good order and open no other.
@@ -309,7 +353,12 @@ class Supervisor:
         return DeferredList(self._closing).addCallback(lambda _: None)
 
     def restart(self) -> None:
-        """Stop the link and open another at once, whatever the back-off says."""
+        """Stop the link and open another at once, whatever the back-off says.
+
+        Nothing where one is being opened already, nor when it was stopped for good.
+        """
+        if self.state in (STARTING, STOPPED):
+            return
         self._patience.forgive()
         link, self.link = self.link, None
         self._refused = None
