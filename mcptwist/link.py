@@ -18,9 +18,9 @@ import msgspec
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from mcptwist.errors import ClientError, McpTwistError, ServerTimeout
+from mcptwist.errors import ClientError, McpTwistError, Overloaded, ServerTimeout
 from mcptwist.exchange import LISTEN, PROGRESS, SUBSCRIPTION_ID, Asked, Exchange, Opened
-from mcptwist.interfaces import IAnswerer, IReply, ISource, IWireReader
+from mcptwist.interfaces import IAnswerer, IReminder, IReply, ISource, IWireReader
 from mcptwist.messages import (
     Answer,
     Error,
@@ -49,14 +49,16 @@ class Deadlines(msgspec.Struct, frozen=True):
     :ivar idle: seconds without an answer or a word of progress, ``None`` for ever.
     :ivar total: seconds whatever is reported, ``None`` for ever.
     :ivar in_flight: how many requests may wait on one link.
+    :ivar backlog: bytes that a server which does not read may leave waiting.
     """
 
     idle: float | None = 300.0
     total: float | None = 3600.0
     in_flight: int = 1024
+    backlog: int = 64 << 20
 
 
-@implementer(IWireReader, IAnswerer, IReply, ISource)
+@implementer(IWireReader, IReminder, IAnswerer, IReply, ISource)
 class Link:
     """One conversation with a server.
 
@@ -116,6 +118,9 @@ class Link:
             return
         listens = exchange.request.method == LISTEN
         idle, total = (None, None) if listens else (self._deadlines.idle, self._deadlines.total)
+        if self.wire.backlog > self._deadlines.backlog:
+            exchange.fail(_does_not_read(self.server))
+            return
         try:
             request = self._asked.put(exchange, self._clock.seconds(), idle, total)
         except McpTwistError as problem:
@@ -173,7 +178,8 @@ class Link:
 
     def _watch(self) -> None:
         """See to it that late answers are noticed, with one timer for all of them."""
-        if self._sweep is None and self._deadlines.idle is not None:
+        wanted = self._deadlines.idle is not None or self._deadlines.total is not None
+        if self._sweep is None and wanted:
             self._sweep = self._clock.callLater(_SWEEP, self._give_up_late)
 
     def _give_up_late(self) -> None:
@@ -203,6 +209,10 @@ class Link:
     def malformed(self, problem: ClientError) -> None:
         """The server sent something that is no message."""
         self.malformations += 1
+
+    def renewed(self) -> None:
+        """The server had forgotten us: have it told again what it should know."""
+        self.company.up(self)
 
     def lost(self, reason: McpTwistError) -> None:
         """The wire is gone: tell everybody who waits."""
@@ -275,3 +285,9 @@ class Link:
     def _send(self, message: Message) -> None:
         if self.wire is not None and self.gone is None:
             self.wire.send(message)
+
+
+def _does_not_read(server: str) -> Overloaded:
+    return Overloaded(
+        f"{server} does not read what it is sent; try again later", limit="backlog", server=server
+    )
