@@ -32,6 +32,7 @@ from twisted.web.http import NO_BODY_CODES, datetimeToString
 from zope.interface import implementer
 
 from mcptwist.protocols import refusals
+from mcptwist.protocols.cors import STANDING
 from mcptwist.protocols.http1syntax import CHUNKED, ChunkedBody, Head, KnownHead, read_head
 from mcptwist.protocols.limits import Counters, Limits
 from mcptwist.protocols.refusals import Refusal, Refused
@@ -62,6 +63,7 @@ CLOSING = "closing"
 UPGRADED = "upgraded"
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_STANDING = b"".join(b"%b: %b\r\n" % header for header in STANDING)
 _STATUS_LINES = {
     status.value: b"HTTP/1.1 %d %b\r\n" % (status.value, status.phrase.encode("ascii"))
     for status in HTTPStatus
@@ -475,7 +477,7 @@ class HTTP1Connection(Protocol):
         count = len(lines)
         if block.count(b"\n") != count or block.count(b"\r") != count or b"\0" in block:
             raise ValueError("a response header contains a line break or NUL")
-        return block
+        return block + _STANDING
 
     def _answered(self) -> None:
         self._request = self._head = None

@@ -86,7 +86,6 @@ FOREIGN_ORIGIN = _refusal(
     403,
     "foreign-origin",
     "Requests from that origin are not allowed. Add it to the allowed origins if it is yours.",
-    ((b"Vary", b"Origin"),),
 )
 URI_TOO_LONG = _refusal(414, "uri-too-long", "The request target is longer than allowed.")
 HEADERS_TOO_LARGE = _refusal(

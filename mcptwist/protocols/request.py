@@ -63,6 +63,9 @@ class RequestHead(Protocol):
 class IHTTPStream(Interface):
     """The way back for one request: what a wire offers to the request it carries.
 
+    Every answer it sends has the headers of :data:`mcptwist.protocols.cors.STANDING` besides those
+    it is given.
+
     The stream calls ``request.body_received(data, last)`` with the body, after
     :meth:`resume_body`, and ``request.lost(reason)`` when the far end goes away before the
     answer is finished.
