@@ -164,11 +164,15 @@ class HTTP1Connection(Protocol):
 
     def drain(self) -> None:
         """Finish the answer being made, if any, and close."""
-        if self.phase in (IDLE, HEAD):
+        if self._request is None and self.phase != UPGRADED:
             self._close()
 
     def abort(self) -> None:
         """Cut the connection, so that the client does not take the answer for whole."""
+        self.phase = CLOSING
+        self.deadline = self.stalled = NEVER
+        self._queue.clear()
+        self._queued = 0
         cast(Any, self.transport).abortConnection()
 
     def _close(self) -> None:
@@ -404,7 +408,7 @@ class HTTP1Connection(Protocol):
 
     def write(self, pieces: Sequence[bytes]) -> None:
         size = sum(map(len, pieces))
-        if self._mute or not size:
+        if self._mute or not size or self.phase == CLOSING:
             return
         if self._queued > self.limits.backlog:
             self.counters.backlogs_exceeded += 1

@@ -34,7 +34,7 @@ from mcptwist.protocols.refusals import Refusal
 __all__ = ["IAsksEarly", "IHTTPStream", "Request", "RequestHead"]
 
 HeaderList = Sequence[tuple[bytes, bytes]]
-Body = bytes | Sequence[bytes]
+Body = bytes | bytearray | memoryview | Sequence[bytes]
 
 
 class IAsksEarly(Interface):
@@ -126,6 +126,12 @@ class IHTTPStream(Interface):
 
         :raises RuntimeError: the stream shares its connection with others.
         """
+
+
+def _pieces(body: Body) -> Sequence[bytes]:
+    if isinstance(body, bytes):
+        return (body,)
+    return (bytes(body),) if isinstance(body, bytearray | memoryview) else body
 
 
 class _Pulled:
@@ -296,13 +302,16 @@ class Request(StockRequest):
         self._respond(status, headers, body, False)
 
     def refuse(self, refusal: Refusal, close: bool = False) -> None:
-        """Say no: JSON with a stable code, counted.
+        """Say no: JSON with a stable code, counted. An answer that has begun is cut instead.
 
         :param close: close the connection as well.
         """
         if not self._open:
             return
         self.stream.counters.count(refusal)
+        if self.startedWriting:
+            self.stream.abort()
+            return
         headers = [(b"Content-Type", b"application/json"), *refusal.headers]
         self._respond(refusal.status, headers, refusal.body(), close)
 
@@ -317,9 +326,7 @@ class Request(StockRequest):
         self.code = status
         self._open = False
         try:
-            self.stream.respond(
-                status, headers, (body,) if isinstance(body, bytes) else body, close
-            )
+            self.stream.respond(status, headers, _pieces(body), close)
         except ValueError:
             self._open = True
             raise
@@ -409,7 +416,7 @@ class Request(StockRequest):
             return
         if not self.startedWriting:
             self._start_stock()
-        self.stream.write((data,) if isinstance(data, bytes) else data)
+        self.stream.write(_pieces(data))
 
     def finish(self) -> None:
         """The answer is complete."""

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from OpenSSL.crypto import X509, PKey
 from twisted.internet.interfaces import IProtocolNegotiationFactory, IPushProducer
-from twisted.internet.protocol import Protocol
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.ssl import CertificateOptions
+from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
+from twisted.test import iosim
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
@@ -31,6 +39,30 @@ def post(body: bytes, path: bytes = b"/echo", extra: bytes = b"") -> bytes:
         len(body),
         body,
     )
+
+
+def statuses_of(data: bytes) -> list[int]:
+    return [status for status, _, _ in answers(data)]
+
+
+def tls_contexts() -> tuple[Any, Any]:
+    """A server's and a client's side of a throw-away certificate."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(datetime(2026, 1, 1, tzinfo=UTC))
+        .not_valid_after(datetime(2099, 1, 1, tzinfo=UTC))
+        .sign(key, hashes.SHA256())
+    )
+    options = CertificateOptions(
+        privateKey=PKey.from_cryptography_key(key), certificate=X509.from_cryptography(certificate)
+    )
+    return options, CertificateOptions()
 
 
 @implementer(IPushProducer)
@@ -501,6 +533,12 @@ class OrderTests(SynchronousTestCase):
         self.assertIsNone(self.successResultOf(drained))
         self.assertEqual(self.front.clock.getDelayedCalls(), [])
 
+    def test_draining_does_not_wait_for_an_unwanted_body(self) -> None:
+        self.front.root.putChild(b"no", Early(lambda request: request.respond(401, [], b"")))
+        wire = self.front.talk(post(b"x" * 10, b"/no")[:-1])
+        self.front.factory.drain()
+        self.assertTrue(wire.is_closed)
+
     def test_draining_when_there_is_nothing(self) -> None:
         self.successResultOf(self.front.factory.drain())
 
@@ -576,6 +614,17 @@ class BodyTests(SynchronousTestCase):
         request.start(200, [])
         wire.protocol.dataReceived(b"nonsense\r\n")
         self.assertTrue(wire.aborted)
+
+    def test_a_too_large_body_after_the_answer_began_cuts_it(self) -> None:
+        wire = self.front.talk(
+            b"POST /held HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n"
+        )
+        request = self.front.held.requests[0]
+        self.ask(request, 3)
+        request.start(200, [])
+        wire.protocol.dataReceived(b"4\r\nabcd\r\n")
+        self.assertTrue(wire.aborted)
+        self.assertEqual(self.front.counters.refused["body-too-large"], 1)
 
     def test_a_bad_rest_of_an_unwanted_body_just_closes(self) -> None:
         self.front.root.putChild(b"no", Early(lambda request: request.respond(401, [], b"")))
@@ -809,11 +858,48 @@ class BackPressureTests(SynchronousTestCase):
         self.request.on_lost = lost.append
         self.wire.full = True
         self.request.start(200, [])
-        for _ in range(20):
+        for _ in range(40):
             self.request.write(bytes(1024 * 1024))
         self.assertTrue(self.wire.aborted)
         self.assertEqual(self.front.counters.backlogs_exceeded, 1)
         self.assertEqual(len(lost), 1)
+
+
+class TLSTests(SynchronousTestCase):
+    """The same over TLS, in memory."""
+
+    def test_conversation(self) -> None:
+        front = Front()
+        got: list[bytes] = []
+
+        class Client(Protocol):
+            def dataReceived(self, data: bytes) -> None:
+                got.append(data)
+
+        server_context, client_context = tls_contexts()
+        secured = TLSMemoryBIOFactory(server_context, False, front.factory, front.clock)
+        connecting = TLSMemoryBIOFactory(
+            client_context, True, Factory.forProtocol(Client), front.clock
+        )
+        client = connecting.buildProtocol(None)
+        server = secured.buildProtocol(None)
+        pump = iosim.connect(
+            server, iosim.FakeTransport(server, True), client, iosim.FakeTransport(client, False)
+        )
+        pump.flush()
+        big = bytes(300000)
+        front.root.putChild(b"big", Early(lambda request: request.respond(200, [], big)))
+        for raw in (b"GET /stock HTTP/1.1", b"GET /big HTTP/1.1", b"GET /#"):
+            client.wrappedProtocol.transport.write(raw + b"\r\n" + HOST + b"\r\n")
+            for _ in range(20):
+                front.clock.advance(0)
+                pump.flush()
+        self.assertEqual(
+            [(status, len(body)) for status, _, body in answers(b"".join(got))[:2]],
+            [(200, 5), (200, len(big))],
+        )
+        self.assertEqual(statuses_of(b"".join(got)), [200, 200, 400])
+        self.assertEqual(front.factory.connections, set())
 
 
 class UpgradeTests(SynchronousTestCase):
