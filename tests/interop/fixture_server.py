@@ -1,8 +1,7 @@
 """The MCP server that interop and conformance runs put behind the daemon.
 
-It speaks both eras, on the official Python SDK (``mcp`` 2.3), and offers every tool, resource and
-prompt the official conformance suite asks for by name, with the texts the suite expects, plus a
-few of its own that the client scripts in ``clients/`` use (``echo``, ``wait``, ``test://journal``).
+It speaks both eras, on the official Python SDK (``mcp`` 2.3), and offers what ``offers.py`` says.
+``legacy_server.py`` and ``modern_server.py`` offer the same in one era only.
 
 Run as ``python fixture_server.py`` it serves stdio, which is how the daemon starts it; with
 ``--http PORT`` it serves the SDK's own Streamable HTTP on ``http://127.0.0.1:PORT/mcp``, so that a
@@ -10,10 +9,6 @@ failing check can be tried without the daemon in between.
 
 Answers are written as the plain objects that go over the wire; the SDK validates them. It runs in
 the interop environment, not in the daemon's: it imports nothing of mcptwist.
-
-``FIXTURE_JOURNAL`` names a file that every copy of this server appends to, one line when a call of
-``wait`` starts and one if it is cancelled; ``test://journal`` reads it back, whichever copy of the
-server a client reaches.
 """
 
 from __future__ import annotations
@@ -23,14 +18,10 @@ import base64
 import hashlib
 import hmac
 import json
-import os
-import struct
 import sys
 import warnings
-import zlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -49,81 +40,43 @@ from mcp.server.subscriptions import (
 )
 from mcp.shared.exceptions import MCPDeprecationWarning, MCPError
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+from offers import (
+    CAPITAL,
+    CONFIRM,
+    CONTEXT,
+    DEFAULTS,
+    ENUMS,
+    GREETING,
+    NAME,
+    PLAIN_PROMPTS,
+    PLAIN_TOOLS,
+    RESOURCES,
+    ROOTS,
+    STEP_1,
+    STEP_2,
+    STRING,
+    TEMPLATE,
+    WATCHED,
+    Json,
+    Plain,
+    completion,
+    contents,
+    elicited,
+    listed_prompt,
+    listed_tool,
+    note,
+    text,
+    who,
+)
 
 # Logging, roots and sampling are deprecated in the modern revision, not gone: they are tested here.
 warnings.simplefilter("ignore", MCPDeprecationWarning)
 
-Json = dict[str, Any]
-
-WATCHED = "test://watched-resource"
-JOURNAL_URI = "test://journal"
 # A retry may reach another copy of this server, so the key is the same in all of them.
 STATE_KEY = b"mcptwist interop fixture: nothing depends on this being secret"
 
 bus = InMemorySubscriptionBus()
 watched: set[str] = set()
-journal = Path(os.environ.get("FIXTURE_JOURNAL", os.devnull))
-
-
-def note(line: str) -> None:
-    with journal.open("a") as lines:
-        lines.write(f"{line}\n")
-
-
-def png() -> str:
-    """One red pixel, as base64."""
-
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-        )
-
-    header = struct.pack(">IIBBBBB", 1, 1, 8, 2, 0, 0, 0)
-    pixels = zlib.compress(b"\0\xff\0\0")
-    image = chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
-    return base64.b64encode(b"\x89PNG\r\n\x1a\n" + image).decode()
-
-
-def wav() -> str:
-    """A WAV file with no samples, as base64."""
-    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, 8000, 8000, 1, 8)
-    body = b"WAVE" + form + struct.pack("<4sI", b"data", 0)
-    return base64.b64encode(b"RIFF" + struct.pack("<I", len(body)) + body).decode()
-
-
-def text(words: str) -> Json:
-    return {"type": "text", "text": words}
-
-
-def image() -> Json:
-    return {"type": "image", "data": png(), "mimeType": "image/png"}
-
-
-def embedded(uri: str, mime: str, words: str) -> Json:
-    return {"type": "resource", "resource": {"uri": uri, "mimeType": mime, "text": words}}
-
-
-def form(words: str, required: list[str], **properties: Json) -> Json:
-    """The parameters of an ``elicitation/create`` request."""
-    schema: Json = {"type": "object", "properties": properties, "required": required}
-    return {"message": words, "requestedSchema": schema}
-
-
-def question(words: str, field: str, kind: str = "string") -> Json:
-    """An input request that asks the user for one field."""
-    return {
-        "method": "elicitation/create",
-        "params": form(words, [field], **{field: {"type": kind}}),
-    }
-
-
-def sampling(words: str, tokens: int = 100) -> Json:
-    """An input request that asks the client's model to complete a message."""
-    params = {"messages": [{"role": "user", "content": text(words)}], "maxTokens": tokens}
-    return {"method": "sampling/createMessage", "params": params}
-
-
-ROOTS: Json = {"method": "roots/list", "params": {}}
 
 
 def sealed(state: Json) -> str:
@@ -173,11 +126,11 @@ class Call:
         result: Json = {"resultType": "input_required", "inputRequests": requests}
         return result | ({} if state is None else {"requestState": state})
 
-    async def elicit(self, words: str, required: list[str], **properties: Json) -> str:
+    async def elicit(self, asked: Json) -> str:
         """The legacy way to ask: a request of our own, on the stream of this call."""
-        schema = form(words, required, **properties)["requestedSchema"]
-        said = await self.ctx.session.elicit_form(words, schema, self.ctx.request_id)
-        return f"action={said.action}, content={json.dumps(said.content)}"
+        message, schema = asked["params"]["message"], asked["params"]["requestedSchema"]
+        said = await self.ctx.session.elicit_form(message, schema, self.ctx.request_id)
+        return elicited({"action": said.action, "content": said.content})
 
     async def log(self, words: str) -> None:
         await self.ctx.session.send_log_message(
@@ -204,14 +157,11 @@ tools: dict[str, Offer] = {}
 prompts: dict[str, Offer] = {}
 
 
-def tool(name: str, description: str, schema: Json | None = None, **properties: Json) -> Any:
+def tool(name: str, description: str, **properties: Json) -> Any:
     """Offer the decorated coroutine as a tool; keyword arguments are its required properties."""
-    if schema is None:
-        schema = {"type": "object", "properties": properties, "required": list(properties)}
 
     def register(body: Body) -> Body:
-        listed = {"name": name, "description": description, "inputSchema": schema}
-        tools[name] = Offer(listed, body)
+        tools[name] = Offer(listed_tool(name, description, properties), body)
         return body
 
     return register
@@ -219,56 +169,26 @@ def tool(name: str, description: str, schema: Json | None = None, **properties: 
 
 def prompt(name: str, description: str, **arguments: str) -> Any:
     """Offer the decorated coroutine as a prompt; keyword arguments describe its arguments."""
-    listed = [{"name": n, "description": d, "required": True} for n, d in arguments.items()]
 
     def register(body: Body) -> Body:
-        offered = {"name": name, "description": description, "arguments": listed}
-        prompts[name] = Offer(offered, body)
+        prompts[name] = Offer(listed_prompt(name, description, arguments), body)
         return body
 
     return register
 
 
-STRING: Json = {"type": "string"}
+def only_answers(plain: Plain) -> Offer:
+    async def body(call: Call) -> Any:
+        return plain.says(call.arguments)
+
+    return Offer(plain.listed, body)
 
 
-# Tools that only answer.
+tools.update({name: only_answers(plain) for name, plain in PLAIN_TOOLS.items()})
+prompts.update({name: only_answers(plain) for name, plain in PLAIN_PROMPTS.items()})
 
 
-@tool("test_simple_text", "Answers with one text")
-async def simple_text(call: Call) -> Any:
-    return text("This is a simple text response for testing.")
-
-
-@tool("test_image_content", "Answers with an image")
-async def image_content(call: Call) -> Any:
-    return image()
-
-
-@tool("test_audio_content", "Answers with audio")
-async def audio_content(call: Call) -> Any:
-    return {"type": "audio", "data": wav(), "mimeType": "audio/wav"}
-
-
-@tool("test_embedded_resource", "Answers with an embedded resource")
-async def embedded_resource(call: Call) -> Any:
-    return embedded(
-        "test://embedded-resource", "text/plain", "This is an embedded resource content."
-    )
-
-
-@tool("test_multiple_content_types", "Answers with text, an image and a resource")
-async def multiple_content_types(call: Call) -> Any:
-    data = embedded(
-        "test://mixed-content-resource", "application/json", '{"test":"data","value":123}'
-    )
-    return [text("Multiple content types test:"), image(), data]
-
-
-@tool("test_error_handling", "Always fails")
-async def error_handling(call: Call) -> Any:
-    failed = [text("This tool intentionally returns an error for testing")]
-    return {"content": failed, "isError": True}
+# Tools that answer according to what the client is.
 
 
 @tool("test_missing_capability", "Refuses a client that has not declared sampling")
@@ -280,49 +200,6 @@ async def missing_capability(call: Call) -> Any:
             {"requiredCapabilities": {"sampling": {}}},
         )
     return text("The client offers sampling.")
-
-
-@tool(
-    "json_schema_2020_12_tool",
-    "Has the whole vocabulary of JSON Schema 2020-12 in its input schema",
-    {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "type": "object",
-        "$defs": {
-            "address": {
-                "$anchor": "addressDef",
-                "type": "object",
-                "properties": {"street": STRING, "city": STRING},
-            }
-        },
-        "properties": {
-            "name": STRING,
-            "address": {"$ref": "#/$defs/address"},
-            "contactMethod": {"type": "string", "enum": ["phone", "email"]},
-            "phone": STRING,
-            "email": STRING,
-        },
-        "allOf": [{"anyOf": [{"required": ["phone"]}, {"required": ["email"]}]}],
-        "if": {
-            "properties": {"contactMethod": {"const": "phone"}},
-            "required": ["contactMethod"],
-        },
-        "then": {"required": ["phone"]},
-        "else": {"required": ["email"]},
-        "additionalProperties": False,
-    },
-)
-async def json_schema(call: Call) -> Any:
-    return text(f"Called with {json.dumps(call.arguments)}")
-
-
-@tool(
-    "test_x_mcp_header",
-    "Has an argument that travels in a header as well",
-    {"type": "object", "properties": {"region": {"type": "string", "x-mcp-header": "Region"}}},
-)
-async def x_mcp_header(call: Call) -> Any:
-    return text(f"region={call.arguments.get('region')}")
 
 
 # Tools that say something before they answer.
@@ -356,11 +233,6 @@ async def reconnection(call: Call) -> Any:
         await call.ctx.close_sse_stream()
     await anyio.sleep(0.1)
     return text("Reconnection test completed")
-
-
-@tool("echo", "Answers with its argument", text=STRING)
-async def echo(call: Call) -> Any:
-    return text(call.arguments["text"])
 
 
 @tool("wait", "Echoes after a while; its start and its cancelling are in the journal",
@@ -417,58 +289,23 @@ async def test_sampling(call: Call) -> Any:
 
 @tool("test_elicitation", "Asks the user", message=STRING)
 async def test_elicitation(call: Call) -> Any:
-    said = await call.elicit(
-        call.arguments["message"],
-        ["username", "email"],
-        username={"type": "string", "description": "User's response"},
-        email={"type": "string", "description": "User's email address"},
-    )
+    said = await call.elicit(who(call.arguments["message"]))
     return text(f"User response: {said}")
 
 
 @tool("test_elicitation_sep1034_defaults", "Asks the user, with a default of every kind")
 async def elicitation_defaults(call: Call) -> Any:
-    said = await call.elicit(
-        "Please check these values",
-        [],
-        name={"type": "string", "default": "John Doe"},
-        age={"type": "integer", "default": 30},
-        score={"type": "number", "default": 95.5},
-        status={"type": "string", "enum": ["active", "inactive", "pending"], "default": "active"},
-        verified={"type": "boolean", "default": True},
-    )
+    said = await call.elicit(DEFAULTS)
     return text(f"Elicitation completed: {said}")
 
 
 @tool("test_elicitation_sep1330_enums", "Asks the user to choose, in every way there is")
 async def elicitation_enums(call: Call) -> Any:
-    plain = ["option1", "option2", "option3"]
-    titled = [
-        {"const": "value1", "title": "First Option"},
-        {"const": "value2", "title": "Second Option"},
-        {"const": "value3", "title": "Third Option"},
-    ]
-    old = {
-        "type": "string",
-        "enum": ["opt1", "opt2", "opt3"],
-        "enumNames": ["Option One", "Option Two", "Option Three"],
-    }
-    said = await call.elicit(
-        "Please choose",
-        [],
-        untitledSingle={"type": "string", "enum": plain},
-        titledSingle={"type": "string", "oneOf": titled},
-        legacyEnum=old,
-        untitledMulti={"type": "array", "items": {"type": "string", "enum": plain}},
-        titledMulti={"type": "array", "items": {"anyOf": titled}},
-    )
+    said = await call.elicit(ENUMS)
     return text(f"Elicitation completed: {said}")
 
 
 # Tools that ask the client by answering input_required: the modern era.
-
-NAME = question("What is your name?", "name")
-CONFIRM = question("Please confirm", "ok", "boolean")
 
 
 @tool("test_input_required_result_elicitation", "Needs the user's name")
@@ -489,7 +326,7 @@ async def streaming_elicitation(call: Call) -> Any:
 async def needs_sampling(call: Call) -> Any:
     said = call.answer("capital_question")
     if said is None:
-        return call.needs(capital_question=sampling("What is the capital of France?"))
+        return call.needs(capital_question=CAPITAL)
     return text(f"LLM response: {getattr(said.content, 'text', said.content)}")
 
 
@@ -522,7 +359,7 @@ async def needs_three(call: Call) -> Any:
         return call.needs(
             sealed({"step": "all"}),
             user_name=NAME,
-            greeting=sampling("Generate a greeting", 50),
+            greeting=GREETING,
             client_roots=ROOTS,
         )
     unsealed(call.params.request_state)
@@ -536,9 +373,8 @@ async def needs_two_rounds(call: Call) -> Any:
         return text(f"{state['name']} likes {(said.content or {}).get('color')}.")
     if state.get("step") == 1 and (said := call.answer("step1")) is not None:
         name = (said.content or {}).get("name")
-        ask = question("Step 2: What is your favorite color?", "color")
-        return call.needs(sealed({"step": 2, "name": name}), step2=ask)
-    return call.needs(sealed({"step": 1}), step1=question("Step 1: What is your name?", "name"))
+        return call.needs(sealed({"step": 2, "name": name}), step2=STEP_2)
+    return call.needs(sealed({"step": 1}), step1=STEP_1)
 
 
 @tool("test_input_required_result_capabilities", "Needs whatever the client says it can give")
@@ -546,7 +382,7 @@ async def needs_what_is_offered(call: Call) -> Any:
     offered = call.capabilities
     wanted = {
         "user_name": NAME if offered.elicitation is not None else None,
-        "greeting": sampling("Generate a greeting") if offered.sampling is not None else None,
+        "greeting": GREETING if offered.sampling is not None else None,
         "client_roots": ROOTS if offered.roots is not None else None,
     }
     missing = {k: v for k, v in wanted.items() if v is not None and call.answer(k) is None}
@@ -556,81 +392,12 @@ async def needs_what_is_offered(call: Call) -> Any:
 # Prompts.
 
 
-@prompt("test_simple_prompt", "One message")
-async def simple_prompt(call: Call) -> Any:
-    return [text("This is a simple prompt for testing.")]
-
-
-@prompt(
-    "test_prompt_with_arguments",
-    "A message with its arguments in it",
-    arg1="First test argument",
-    arg2="Second test argument",
-)
-async def prompt_with_arguments(call: Call) -> Any:
-    arg1, arg2 = call.arguments.get("arg1"), call.arguments.get("arg2")
-    return [text(f"Prompt with arguments: arg1='{arg1}', arg2='{arg2}'")]
-
-
-@prompt(
-    "test_prompt_with_embedded_resource",
-    "A resource and a message",
-    resourceUri="URI of the resource to embed",
-)
-async def prompt_with_embedded_resource(call: Call) -> Any:
-    uri = call.arguments.get("resourceUri", "test://example-resource")
-    resource = embedded(uri, "text/plain", "Embedded resource content for testing.")
-    return [resource, text("Please process the embedded resource above.")]
-
-
-@prompt("test_prompt_with_image", "An image and a message")
-async def prompt_with_image(call: Call) -> Any:
-    return [image(), text("Please analyze the image above.")]
-
-
 @prompt("test_input_required_result_prompt", "Needs to know the context")
 async def needs_context(call: Call) -> Any:
     said = call.answer("user_context")
     if said is None:
-        ask = question("What context should the prompt use?", "context")
-        return call.needs(user_context=ask)
+        return call.needs(user_context=CONTEXT)
     return [text(f"Context: {(said.content or {}).get('context')}")]
-
-
-# Resources.
-
-RESOURCES: list[Json] = [
-    {"uri": "test://static-text", "name": "static-text", "mimeType": "text/plain"},
-    {"uri": "test://static-binary", "name": "static-binary", "mimeType": "image/png"},
-    {"uri": WATCHED, "name": "watched-resource", "mimeType": "text/plain"},
-    {"uri": JOURNAL_URI, "name": "journal", "mimeType": "text/plain"},
-]
-TEMPLATE: Json = {
-    "uriTemplate": "test://template/{id}/data",
-    "name": "template",
-    "mimeType": "application/json",
-}
-
-
-def contents(uri: str) -> Json:
-    """What is at *uri*; ``MCPError`` (-32602 with the URI, SEP-2164) if nothing is."""
-    before, _, after = TEMPLATE["uriTemplate"].partition("{id}")
-    if uri.startswith(before) and uri.endswith(after) and len(uri) > len(before + after):
-        id_ = uri.removeprefix(before).removesuffix(after)
-        data = {"id": id_, "templateTest": True, "data": f"Data for ID: {id_}"}
-        return {"mimeType": "application/json", "text": json.dumps(data)}
-    match uri:
-        case "test://static-text":
-            words = "This is the content of the static text resource."
-        case "test://static-binary":
-            return {"mimeType": "image/png", "blob": png()}
-        case "test://watched-resource":
-            words = "Watched resource content"
-        case "test://journal":
-            words = journal.read_text() if journal.exists() else ""
-        case _:
-            raise MCPError(types.INVALID_PARAMS, "Resource not found", {"uri": uri})
-    return {"mimeType": "text/plain", "text": words}
 
 
 # The methods of the protocol.
@@ -672,7 +439,9 @@ async def list_templates(ctx: Any, params: Any) -> Any:
 
 async def read_resource(ctx: Any, params: Any) -> Any:
     uri = str(params.uri)
-    return {"contents": [{"uri": uri} | contents(uri)]}
+    if (found := contents(uri)) is None:
+        raise MCPError(types.INVALID_PARAMS, "Resource not found", {"uri": uri})
+    return {"contents": [found]}
 
 
 async def subscribe(ctx: Any, params: Any) -> Any:
@@ -686,9 +455,7 @@ async def unsubscribe(ctx: Any, params: Any) -> Any:
 
 
 async def complete(ctx: Any, params: Any) -> Any:
-    typed = params.argument.value
-    values = [word for word in ("paris", "park", "party") if word.startswith(typed)]
-    return {"completion": {"values": values, "total": len(values), "hasMore": False}}
+    return {"completion": completion(params.argument.value)}
 
 
 async def set_level(ctx: Any, params: Any) -> Any:
