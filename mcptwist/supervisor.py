@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mcptwist.errors import (
+    Cancelled,
     Draining,
     EraMismatch,
     McpTwistError,
@@ -270,7 +271,7 @@ class Supervisor:
     def _explain(self, failure: Failure, link: Link) -> McpTwistError:
         """What to tell those who waited."""
         problem = failure.value
-        if isinstance(problem, TwistedTimeout | CancelledError):
+        if isinstance(problem, TwistedTimeout | CancelledError | Cancelled):
             problem = McpTwistError(
                 f"it did not answer within {self._settings.start_timeout:.0f} s.",
                 stderr=_stderr(link),
@@ -332,7 +333,7 @@ class Supervisor:
         self._patience.ended(self._clock.seconds(), clean)
         self._turn(IDLE)
         self.log.warn("{server} is gone: {reason}", server=self.server, reason=reason.message)
-        self._wanted = self._wanted or not clean
+        self._wanted = self._wanted or self._patience.restarts(clean)
         self._try_again(clean)
 
     def stop(self, reason: McpTwistError | None = None) -> Deferred[None]:
