@@ -29,6 +29,10 @@ _LOOK = 0.05
 _LINGER = 1.0
 
 
+class CannotListen(Exception):
+    """An endpoint is taken, or not this machine's."""
+
+
 class Daemon(MultiService):
     """All of it, as one service.
 
@@ -57,6 +61,16 @@ class Daemon(MultiService):
         """Answer on one more endpoint."""
         self.listeners.append(listener)
         listener.setServiceParent(self)
+
+    def privilegedStartService(self) -> None:
+        """Called before privileges are shed, and by twistd before it detaches.
+
+        :raises CannotListen: an endpoint is not to be had; nothing was started.
+        """
+        super().privilegedStartService()
+        for listener in self.listeners:
+            if listener.problem is not None:
+                raise CannotListen(f"cannot listen on {listener.endpoint}: {listener.problem}")
 
     def startService(self) -> None:
         """Called when the daemon starts."""

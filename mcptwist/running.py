@@ -16,7 +16,7 @@ from twisted.logger import (
 from twisted.python.failure import Failure
 
 from mcptwist.config import Loaded, report
-from mcptwist.daemon import Daemon
+from mcptwist.daemon import CannotListen, Daemon
 from mcptwist.receipt import receipt
 from mcptwist.services import make_daemon
 from mcptwist.stopping import Stopping
@@ -67,7 +67,13 @@ class _Foreground:
 
     def _started(self) -> None:
         self._stopping.heed()
-        self._daemon.privilegedStartService()
+        try:
+            self._daemon.privilegedStartService()
+        except CannotListen as problem:
+            print(f"mcptwist: {problem}", file=sys.stderr)
+            self.status = 1
+            self._stopping.stop()
+            return
         self._daemon.startService()
         self._daemon.when_bound().addCallbacks(self._bound, self._not_bound)
 

@@ -26,6 +26,7 @@ from twisted.internet.interfaces import (
     ISSLTransport,
 )
 from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.tcp import Connection
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.http import NO_BODY_CODES, datetimeToString
@@ -506,11 +507,27 @@ class HTTP1Connection(Protocol):
         if self._queued:
             self._enqueue((data,))
         else:
-            self.transport.write(data)  # type: ignore[union-attr]
+            self._put(data)
+
+    def _put(self, data: bytes) -> None:
+        """Give the socket what it takes at once, where nothing waits before it.
+
+        Twisted's ``write`` waits for the reactor to find the socket writable, which costs two
+        calls to epoll and a turn for each answer; a socket whose buffer is empty nearly always
+        takes a small answer whole.
+        """
+        transport: Any = self.transport
+        if isinstance(transport, Connection) and _idle(transport):
+            taken = transport.writeSomeData(data)
+            if isinstance(taken, int):
+                if taken == len(data):
+                    return
+                data = data[taken:]
+        transport.write(data)
 
     def _send(self, pieces: Sequence[bytes], size: int) -> None:
         if not self._queued and not self._paused and size <= SMALL:
-            self.transport.write(b"".join(pieces))  # type: ignore[union-attr]
+            self._put(b"".join(pieces))
             return
         self._enqueue(pieces)
         self._pump()
@@ -592,6 +609,17 @@ class HTTP1Connection(Protocol):
         protocol.makeConnection(transport)
         if read_ahead:
             protocol.dataReceived(read_ahead)
+
+
+def _idle(transport: Any) -> bool:
+    """Whether a TCP or UNIX transport is open and has nothing left to write."""
+    return (
+        transport.connected
+        and not transport.TLS
+        and not transport.disconnecting
+        and not transport.dataBuffer
+        and not transport._tempDataBuffer
+    )
 
 
 @implementer(IProtocolNegotiationFactory)

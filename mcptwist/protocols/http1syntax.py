@@ -307,6 +307,7 @@ class KnownHead:
         head.headers = {**known.headers, b"content-length": digits}
         head.length = int(digits)
         head.keep_alive = known.keep_alive
+        self.head, self._raw = head, raw
         return head
 
 

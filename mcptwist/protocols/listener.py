@@ -66,6 +66,11 @@ class Listener(Service):
         """Finish what is being answered, and close."""
         return self.factory.drain()
 
+    @property
+    def problem(self) -> str | None:
+        """What keeps it from being bound, if anything does."""
+        return self._outcome.getErrorMessage() if isinstance(self._outcome, Failure) else None
+
     def url(self) -> str:
         """Where the daemon is reached through this endpoint; empty while it is not bound."""
         if self.port is None:
@@ -93,11 +98,6 @@ class Listener(Service):
         self._tell()
 
     def _not_bound(self, failure: Failure) -> None:
-        self.log.error(
-            "cannot listen on {endpoint}: {reason}",
-            endpoint=self.endpoint,
-            reason=failure.getErrorMessage(),
-        )
         self._outcome = failure
         self._tell()
 
