@@ -15,6 +15,7 @@ from twisted.logger import (
 )
 from twisted.python.failure import Failure
 
+from mcptwist.collecting import spare_what_stays
 from mcptwist.config import Loaded, report
 from mcptwist.daemon import CannotListen, Daemon
 from mcptwist.receipt import receipt
@@ -75,6 +76,7 @@ class _Foreground:
             self._stopping.stop()
             return
         self._daemon.startService()
+        spare_what_stays()
         self._daemon.when_bound().addCallbacks(self._bound, self._not_bound)
 
     def _bound(self, _: Any) -> None:

@@ -9,6 +9,7 @@ from twisted.application.service import IService
 from twisted.python import usage
 
 from mcptwist import config as configuration
+from mcptwist.collecting import spare_what_stays
 from mcptwist.services import make_daemon
 from mcptwist.stopping import Stopping
 
@@ -60,6 +61,7 @@ def makeService(options: Options) -> IService:
     _say_mistakes(options.loaded)
     running: Any = reactor
     running.callWhenRunning(Stopping(running).heed)
+    running.callWhenRunning(spare_what_stays)
     service: Any = make_daemon(options.loaded.config, running)
     return service  # type: ignore[no-any-return]
 

@@ -78,8 +78,9 @@ class ModernReply:
         pulse.wait(self)
 
     def carry(self, exchange: Exchange) -> None:
-        """The exchange whose way back this is."""
-        self._exchange = exchange
+        """The exchange whose way back this is; forgotten at its end, so that both are freed."""
+        if not exchange.over:
+            self._exchange = exchange
 
     def notified(self, exchange: Exchange, notification: Notification) -> None:
         """Something is said before the answer."""
@@ -91,6 +92,7 @@ class ModernReply:
 
     def answered(self, exchange: Exchange, answer: Answer) -> None:
         """The answer."""
+        self._exchange = None
         self._pulse.done(self)
         if self._stream is not None:
             self._stream.send(answer)
@@ -102,6 +104,7 @@ class ModernReply:
 
     def cancelled(self, exchange: Exchange, reason: str) -> None:
         """The client has gone, or the daemon gives the request up."""
+        self._exchange = None
         self._pulse.done(self)
         if self._stream is not None:
             self._stream.finish()
@@ -165,8 +168,9 @@ class LegacyReply:
         pulse.wait(self)
 
     def carry(self, exchange: Exchange) -> None:
-        """The exchange whose way back this is."""
-        self._exchange = exchange
+        """The exchange whose way back this is; forgotten at its end, so that both are freed."""
+        if not exchange.over:
+            self._exchange = exchange
 
     def notified(self, exchange: Exchange, notification: Notification) -> None:
         """Something is said before the answer."""
@@ -186,6 +190,7 @@ class LegacyReply:
 
     def answered(self, exchange: Exchange, answer: Answer) -> None:
         """The answer."""
+        self._exchange = None
         self._pulse.done(self)
         if self._stream is not None:
             self._stream.send(answer)
@@ -207,6 +212,7 @@ class LegacyReply:
 
     def cancelled(self, exchange: Exchange, reason: str) -> None:
         """The client took its request back; the response it waits on ends with that word."""
+        self._exchange = None
         self._pulse.done(self)
         if self._stream is not None:
             self._close()
