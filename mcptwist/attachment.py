@@ -152,7 +152,7 @@ class OwnProcess(Attachment, Company):
 
     def leave(self) -> None:
         """Nobody needs the process any more."""
-        self.supervisor.stop()
+        self.backend.departing(self.supervisor.stop())
 
 
 class Membership(Attachment, Member):

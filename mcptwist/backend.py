@@ -17,12 +17,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mcptwist.attachment import Attachment, Membership, OwnProcess
 from mcptwist.company import Assembly, Crowd
-from mcptwist.errors import EraMismatch, McpTwistError, MethodNotFound
+from mcptwist.errors import Draining, EraMismatch, McpTwistError, MethodNotFound
 from mcptwist.exchange import Exchange
 from mcptwist.interfaces import IAnswerer, IConnector
 from mcptwist.legacy_as_modern import LegacyAsModern
@@ -95,6 +94,8 @@ class Backend:
         self._make_patience = make_patience
         self._attachments: dict[Session, Attachment] = {}
         self._refusals: dict[str, tuple[EraMismatch, float]] = {}
+        self._leaving: set[Deferred[None]] = set()
+        self._stopped: McpTwistError | None = None
         size = self.settings.pool if self.settings.scope == POOL else 1
         self._modern = [Assembly(self, Discovering(identity)) for _ in range(size)]
         hello = hello_params({}, identity)
@@ -108,7 +109,9 @@ class Backend:
 
     def begin(self, exchange: Exchange) -> None:
         """Put *exchange* to the process that serves its client, in its era or in translation."""
-        if exchange.stay.era == MODERN:
+        if self._stopped is not None:
+            exchange.fail(self._stopped)
+        elif exchange.stay.era == MODERN:
             self._begin_modern(exchange)
         else:
             self.attach(exchange.stay).begin(exchange)
@@ -188,10 +191,7 @@ class Backend:
         if self.settings.lazy or self.settings.scope == SESSION:
             return
         for crowd in self._crowds:
-            crowd.supervisor.when_up().addErrback(self._not_up)
-
-    def _not_up(self, failure: Failure) -> None:
-        self.log.warn("{server}: {reason}", server=self.name, reason=failure.getErrorMessage())
+            crowd.supervisor.keep_up()
 
     def supervise(self, opening: Any, company: Any, restart: bool = True) -> Supervisor:
         """A supervisor for one more process of this server."""
@@ -220,9 +220,15 @@ class Backend:
 
     def stop(self, reason: McpTwistError | None = None) -> Deferred[None]:
         """Stop every process; fires when none is left."""
+        self._stopped = reason or Draining(f"{self.name} is being stopped")
         self._as_modern.leases.stop()
         stopping = [supervisor.stop(reason) for supervisor in self.supervisors()]
-        return DeferredList(stopping).addCallback(lambda _: None)
+        return DeferredList([*stopping, *self._leaving]).addCallback(lambda _: None)
+
+    def departing(self, stopped: Deferred[None]) -> None:
+        """A session's own process is being stopped; so is the server, until *stopped* fires."""
+        self._leaving.add(stopped)
+        stopped.addBoth(lambda _: self._leaving.discard(stopped))
 
     def restart(self) -> None:
         """Replace every process that is up."""
@@ -238,8 +244,8 @@ class Backend:
         self._as_modern.end_listening()
 
     def in_flight(self) -> int:
-        """How many exchanges wait for it."""
-        return sum(len(s.link) for s in self.supervisors() if s.link is not None)
+        """How many exchanges wait for it, or for it to start."""
+        return sum(len(supervisor) for supervisor in self.supervisors())
 
     def trouble(self) -> McpTwistError | None:
         """Why it cannot be asked at present, if so."""
