@@ -40,6 +40,7 @@ setup(
         "urwid>=5",
         "msgspec>=0.22",
         "httptools>=0.9,<0.10",
+        "h2>=4.4,<5",
         "hpack>=4.1,<5",
     ],
     extras_require={

@@ -62,6 +62,15 @@ class Counters:
     :ivar backlogs_exceeded: streamed answers cut because too much waited for the client.
     :ivar connections_refused: turned away without an answer, far beyond the limit.
     :ivar answers_cut: connections closed because an answer did not keep to its own length.
+    :ivar streams_refused: HTTP/2 requests beyond what one connection may have open.
+    :ivar streams_malformed: HTTP/2 streams that broke a rule.
+    :ivar streams_reset: HTTP/2 streams that the client gave up.
+    :ivar connections_failed: HTTP/2 connections ended for a broken rule or a flood.
+    :ivar control_exceeded: HTTP/2 connections cut because they asked and did not read.
+    :ivar floods: what was sent too much of on HTTP/2 connections, how often by its kind.
+    :ivar handshakes_failed: TLS handshakes that came to nothing.
+    :ivar handshakes_late: TLS handshakes that took too long.
+    :ivar handshakes_dropped: TLS handshakes given up in favour of newer ones.
     :ivar refused: how often each refusal was given, by its code.
     """
 
@@ -70,11 +79,20 @@ class Counters:
         "backlogs_exceeded",
         "clients_lost",
         "connections",
+        "connections_failed",
         "connections_refused",
+        "control_exceeded",
         "failures",
+        "floods",
+        "handshakes_dropped",
+        "handshakes_failed",
+        "handshakes_late",
         "idle_closed",
         "refused",
         "requests",
+        "streams_malformed",
+        "streams_refused",
+        "streams_reset",
         "writes_stalled",
     )
 
@@ -88,6 +106,15 @@ class Counters:
         self.backlogs_exceeded = 0
         self.connections_refused = 0
         self.answers_cut = 0
+        self.streams_refused = 0
+        self.streams_malformed = 0
+        self.streams_reset = 0
+        self.connections_failed = 0
+        self.control_exceeded = 0
+        self.handshakes_failed = 0
+        self.handshakes_late = 0
+        self.handshakes_dropped = 0
+        self.floods: dict[str, int] = {}
         self.refused = dict.fromkeys(refusals.ALL, 0)
 
     def count(self, refusal: refusals.Refusal) -> None:
@@ -95,7 +122,12 @@ class Counters:
         self.refused[refusal.code] = self.refused.get(refusal.code, 0) + 1
 
     def snapshot(self) -> dict[str, int]:
-        """All counts by name; refusals as ``refused.CODE``."""
-        counts = {name: getattr(self, name) for name in self.__slots__ if name != "refused"}
-        counts.update((f"refused.{code}", count) for code, count in self.refused.items())
+        """All counts by name; refusals as ``refused.CODE``, floods as ``floods.KIND``."""
+        counts = {name: getattr(self, name) for name in self.__slots__ if name not in _TABLES}
+        for table in _TABLES:
+            named = getattr(self, table).items()
+            counts.update((f"{table}.{name}", count) for name, count in named)
         return counts
+
+
+_TABLES = ("floods", "refused")

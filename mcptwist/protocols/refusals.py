@@ -105,6 +105,14 @@ METHOD_NOT_ALLOWED = _refusal(
 UNKNOWN_METHOD = _refusal(
     501, "unknown-method", "That method is not known here; methods are upper case."
 )
+WRONG_SCHEME = _refusal(
+    400, "wrong-scheme", "The :scheme must be https on an encrypted connection, http on another."
+)
+UNKNOWN_TUNNEL = _refusal(
+    501,
+    "unknown-tunnel",
+    "The only CONNECT served is the one that opens a WebSocket (RFC 8441), at the URL of one.",
+)
 HEAD_TIMEOUT = _refusal(408, "head-timeout", "The request line and headers did not arrive in time.")
 BODY_TIMEOUT = _refusal(408, "body-timeout", "The request body did not arrive in time.")
 TOO_MANY_CONNECTIONS = _refusal(
