@@ -17,6 +17,7 @@ from twisted.internet.defer import Deferred
 from mcptwist.errors import EraMismatch, InvalidMessage, MethodNotFound
 from mcptwist.exchange import Exchange, ask
 from mcptwist.messages import Json, Notification, encode_json, open_fields
+from mcptwist.versions import MODERN
 
 if TYPE_CHECKING:
     from mcptwist.backend import Backend
@@ -171,7 +172,11 @@ class Crowd(Company):
             self._tell(list(self.members), notification)
 
     def questioned(self, link: Link, question: Exchange) -> None:
-        """Nobody can tell whom it is meant for."""
+        """Nobody can tell whom it is meant for, unless only one modern client waits."""
+        waiting = [e for e in link.open_exchanges() if e.stay is not None]
+        if len(waiting) == 1 and waiting[0].stay.era == MODERN:
+            waiting[0].ask(question)
+            return
         question.fail(
             MethodNotFound(
                 f"{self.backend.name} is shared between clients and was offered no capability "

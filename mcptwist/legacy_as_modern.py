@@ -117,6 +117,8 @@ class LegacyAsModern:
             self._with_link(exchange, lambda link: self._listen(exchange, wanted, link))
         elif method in INPUT_METHODS:
             self._call(exchange)
+        elif method.startswith("tasks/"):
+            exchange.fail(MethodNotFound(f"{method} means another thing in the server's era"))
         else:
             Crossing(exchange).begin(self._crowd.supervisor)
 
@@ -218,8 +220,12 @@ class Crossing:
         self._front.notify(notification)
 
     def asked(self, exchange: Exchange, question: Exchange) -> None:
-        """Nobody is here to be asked."""
+        """The client did not say that it can be asked: its call cannot go on."""
         question.fail(MethodNotFound("the client did not declare that it can be asked"))
+        capability = ASKED_BY.get(question.request.method)
+        if capability is not None:
+            self._front.answer(_lacking(self._front, capability))
+            exchange.cancel(f"the client lacks the capability {capability}")
 
     def answered(self, exchange: Exchange, answer: Answer) -> None:
         """Put it into modern words."""
@@ -241,7 +247,7 @@ def _info(supervisor: Supervisor | None) -> Json:
 def _modern(method: str, answer: Answer, server: Json) -> Answer:
     if isinstance(answer, Result):
         return Result(answer.id, modern_result(method, answer.result, server))
-    return modern_error(answer)
+    return modern_error(method, answer)
 
 
 # --- processes for one call at a time -------------------------------------------------------
@@ -510,12 +516,7 @@ class HeldCall:
         if self._front is None:
             return
         front, self._front = self._front, None
-        body = {
-            "code": MISSING_CLIENT_CAPABILITY,
-            "message": f"the server needs the client's capability {capability} for this",
-            "data": {"requiredCapabilities": {capability: {}}},
-        }
-        front.answer(Error(front.request.id, encode_json(body)))
+        front.answer(_lacking(front, capability))
         self._give_up("the client lacks a capability")
 
     def _deliver(self) -> None:
@@ -523,6 +524,16 @@ class HeldCall:
         if front is not None and self._outcome is not None:
             self._front = None
             front.answer(self._outcome)
+
+
+def _lacking(front: Exchange, capability: str) -> Error:
+    """The error of a call that needs what its client did not declare."""
+    body = {
+        "code": MISSING_CLIENT_CAPABILITY,
+        "message": f"the server needs the client's capability {capability} for this",
+        "data": {"requiredCapabilities": {capability: {}}},
+    }
+    return Error(front.request.id, encode_json(body))
 
 
 class _Anew:

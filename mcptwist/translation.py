@@ -20,6 +20,7 @@ from msgspec import Raw
 from mcptwist.errors import (
     INVALID_PARAMS,
     INVALID_REQUEST,
+    METHOD_NOT_FOUND,
     MISSING_CLIENT_CAPABILITY,
     InvalidMessage,
 )
@@ -55,6 +56,23 @@ ASKED_BY: Mapping[str, str] = {
     "roots/list": "roots",
 }
 """A server's question → the capability its client must have declared."""
+
+LEGACY_METHODS = frozenset(
+    {
+        "completion/complete",
+        "logging/setLevel",
+        "prompts/get",
+        "prompts/list",
+        "resources/list",
+        "resources/read",
+        "resources/subscribe",
+        "resources/templates/list",
+        "resources/unsubscribe",
+        "tools/call",
+        "tools/list",
+    }
+)
+"""What a client may ask after the handshake (MCP 2025-11-25)."""
 
 RESOURCE_NOT_FOUND = -32002
 URL_ELICITATION_REQUIRED = -32042
@@ -102,9 +120,15 @@ def modern_result(method: str, result: Json, server: Json) -> Json:
     return encode_json(fields)
 
 
-def modern_error(error: Error) -> Error:
-    """A legacy server's error as a modern client may see it."""
-    return _recoded(error, {RESOURCE_NOT_FOUND: INVALID_PARAMS})
+def modern_error(method: str, error: Error) -> Error:
+    """A legacy server's error as a modern client may see it.
+
+    Servers on the Python SDK 1.x call the params invalid when they do not know the method.
+    """
+    codes = {RESOURCE_NOT_FOUND: INVALID_PARAMS}
+    if method not in LEGACY_METHODS:
+        codes[INVALID_PARAMS] = METHOD_NOT_FOUND
+    return _recoded(error, codes)
 
 
 def discovery(welcome: Json) -> dict[str, Any]:
