@@ -31,7 +31,13 @@ MARK = "MCPTWIST_INTEROP_TEST"
 #: Names a fixture server that runs already, such as ``fixture_server.py --http``, to tell a fault
 #: of the rig from one of the daemon. No daemon is started then.
 ELSEWHERE = "MCPTWIST_INTEROP_URL"
-FIXTURE = Path(__file__).with_name("fixture_server.py")
+
+#: The fixture servers, by the eras they speak: the environment and the script of each.
+FIXTURES = {
+    "dual": ("python2", "fixture_server.py"),
+    "legacy": ("python1", "legacy_server.py"),
+    "modern": ("python2", "modern_server.py"),
+}
 
 Json = dict[str, Any]
 
@@ -262,13 +268,18 @@ class InteropCase(TestCase):
             raise SkipTest(f"needs a daemon, but {ELSEWHERE} names a server to use instead")
         return await Daemon.start(self, servers)
 
-    async def fixture(self, **settings: Any) -> str:
-        """Serve the fixture, and return the base of its URLs."""
+    async def fixture(self, eras: str = "dual", **settings: Any) -> str:
+        """Serve a fixture that speaks those *eras*, and return the base of its URLs."""
         if url := os.environ.get(ELSEWHERE):
             return url.removesuffix("/mcp")
+        return (await self.daemon({"fixture": self.fixture_server(eras) | settings})).base
+
+    def fixture_server(self, eras: str) -> Json:
+        """How the daemon starts the fixture that speaks those *eras*."""
+        environment, name = FIXTURES[eras]
+        script = str(Path(__file__).with_name(name))
         journal = {"FIXTURE_JOURNAL": str(self.place / "journal")}
-        server = {"command": python("python2"), "args": [str(FIXTURE)], "env": journal}
-        return (await self.daemon({"fixture": server | settings})).base
+        return {"command": python(environment), "args": [script], "env": journal}
 
     def path_of(self, server: str) -> str:
         """Where *server* is under the base: always ``/mcp`` when there is no daemon."""

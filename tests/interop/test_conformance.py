@@ -84,7 +84,9 @@ def shortcomings(scenario: str, checks: list[Check]) -> Iterator[str]:
         yield f"{scenario}: no check succeeded"
 
 
-class ConformanceTests(InteropCase):
+class Suite(InteropCase):
+    """Tests that run the suite."""
+
     environments = ("node", "python2")
 
     async def suite(self, url: str, *choice: str) -> tuple[Ending, dict[str, list[Check]]]:
@@ -95,6 +97,8 @@ class ConformanceTests(InteropCase):
         ending = await self.run_program(argv, within=120.0)
         return ending, checks_in(results)
 
+
+class ConformanceTests(Suite):
     async def assert_conforms(self, revision: str, path: str) -> None:
         required = required_scenarios(revision)
         self.assertEqual(len(required), REQUIRED[revision])
