@@ -402,7 +402,12 @@ class HTTP1Connection(Protocol):
         chunked = length is None and head.minor == 1 and status not in NO_BODY_CODES
         if length is None and head.minor == 0 and not mute:
             self._last = True  # the end of the connection is the end of the body
-        self._transport_write(self._answer_head(status, headers, length, chunked))
+        answer_head = self._answer_head(status, headers, length, chunked)
+        if self._queued:
+            self._enqueue((answer_head,))
+        else:
+            # It leaves with the reactor's next turn, together with what is written in this one.
+            self.transport.write(answer_head)  # type: ignore[union-attr]
         self._mute = mute
         self._chunked = chunked and not mute
         self._answer_left = None if mute else length
