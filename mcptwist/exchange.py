@@ -139,8 +139,9 @@ class Exchange:
     def _end(self) -> None:
         self.over = True
         self._canceller = None
-        self.release()
-        self.source = None
+        source, self.source = self.source, None
+        if source is not None:
+            source.release(self)
 
 
 class Opened:

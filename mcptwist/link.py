@@ -199,7 +199,7 @@ class Link:
 
     def received(self, message: Message) -> None:
         """The server said something."""
-        if isinstance(message, Result | Error):
+        if isinstance(message, (Result, Error)):
             self._answered(message)
         elif isinstance(message, Notification):
             self._notified(message)

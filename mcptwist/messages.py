@@ -170,17 +170,18 @@ def encode(message: Message) -> bytes:
 
 def pieces(message: Message) -> list[Json]:
     """Write one message in parts, so that a large payload is not copied again."""
-    if isinstance(message, Result):
-        return [b'{"jsonrpc":"2.0","id":', id_text(message.id), b',"result":', message.result, b"}"]
-    if isinstance(message, Error):
-        return [b'{"jsonrpc":"2.0","id":', id_text(message.id), b',"error":', message.error, b"}"]
-    parts: list[Json] = [b'{"jsonrpc":"2.0","method":', encode_json(message.method)]
-    if isinstance(message, Request):
-        parts = [b'{"jsonrpc":"2.0","id":', id_text(message.id), b',"method":', parts[1]]
-    if message.params:
-        parts += (b',"params":', message.params)
-    parts.append(b"}")
-    return parts
+    # By type and not by isinstance: this is half of what a message costs here.
+    kind = type(message)
+    if kind is Result:
+        return [b'{"jsonrpc":"2.0","id":', id_text(message.id), b',"result":', message.result, b"}"]  # type: ignore[union-attr]
+    if kind is Error:
+        return [b'{"jsonrpc":"2.0","id":', id_text(message.id), b',"error":', message.error, b"}"]  # type: ignore[union-attr]
+    head = b'{"jsonrpc":"2.0","method":'
+    if kind is Request:
+        head = b'{"jsonrpc":"2.0","id":%b,"method":' % id_text(message.id)  # type: ignore[union-attr]
+    if not message.params:  # type: ignore[union-attr]
+        return [head, encode_json(message.method), b"}"]  # type: ignore[union-attr]
+    return [head, encode_json(message.method), b',"params":', message.params, b"}"]  # type: ignore[union-attr]
 
 
 def id_text(id: MessageId | None) -> bytes:

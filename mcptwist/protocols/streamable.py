@@ -19,6 +19,7 @@ from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
 from mcptwist.errors import (
+    ClientGone,
     Draining,
     InvalidMessage,
     InvalidParams,
@@ -40,7 +41,7 @@ from mcptwist.messages import (
     error_answer,
     is_batch,
 )
-from mcptwist.negotiation import looks_modern, read_envelope, require_modern
+from mcptwist.negotiation import ENVELOPE_MARK, looks_modern, read_envelope, require_modern
 from mcptwist.protocols import mcphttp
 from mcptwist.protocols.media import accepts, check_accept, check_content_type
 from mcptwist.protocols.replies import (
@@ -57,6 +58,8 @@ from mcptwist.session import ANYONE, Session, SessionTable, visit
 from mcptwist.versions import REVISIONS, UNNAMED, is_legacy
 
 if TYPE_CHECKING:
+    from twisted.python.failure import Failure
+
     from mcptwist.interfaces import IView
 
 _ALLOW = (b"allow", b"GET, POST, DELETE")
@@ -149,8 +152,6 @@ class StreamableHttp:
     # --- POST -------------------------------------------------------------------------
 
     def _post(self, request: HttpRequest) -> None:
-        if self._concourse.draining is not None:
-            raise self._concourse.draining
         check_content_type(request.header(b"content-type"))
         check_accept(request.header(b"accept"))
         request.receive_body(self._concourse.settings.body, partial(self._posted, request))
@@ -172,7 +173,9 @@ class StreamableHttp:
             self._batch(request, body, version)
             return
         message = decode(body)
-        if isinstance(message, Request) and looks_modern(message.params):
+        if not isinstance(message, Request):
+            self._listen_to(request, message)
+        elif ENVELOPE_MARK in body and looks_modern(message.params):
             self._modern(request, message)
         else:
             self._legacy(request, message)
@@ -187,6 +190,7 @@ class StreamableHttp:
         if not isinstance(message, Request):
             raise InvalidMessage("a client of revision 2026-07-28 sends no answers", message.id)
         try:
+            self._take_no_work_while_draining()
             self._begin_modern(request, message)
         except McpTwistError as problem:
             refuse(request, problem, message.id)
@@ -204,18 +208,23 @@ class StreamableHttp:
 
     # --- legacy -----------------------------------------------------------------------
 
-    def _legacy(self, request: HttpRequest, message: Message) -> None:
-        if isinstance(message, Request):
+    def _legacy(self, request: HttpRequest, message: Request) -> None:
+        try:
+            self._take_no_work_while_draining()
             if message.method == "initialize" and request.header(mcphttp.SESSION) is None:
                 self._initialize(request, message)
             else:
                 self._ask(request, message)
-            return
-        session = self._session(request)
-        if isinstance(message, Notification):
-            session.notification(message)
-        else:
-            session.answer(message)
+        except McpTwistError as problem:
+            refuse(request, problem, message.id)
+
+    def _take_no_work_while_draining(self) -> None:
+        """New work is refused; answers are let in, for what is in flight may need them."""
+        if self._concourse.draining is not None:
+            raise self._concourse.draining
+
+    def _listen_to(self, request: HttpRequest, message: Notification | Result | Error) -> None:
+        _listen_to(self._session(request), message)
         request.respond(202, [], b"")
 
     def _initialize(self, request: HttpRequest, message: Request) -> None:
@@ -226,11 +235,7 @@ class StreamableHttp:
             session.end(UnknownSession("the handshake failed"))
 
     def _ask(self, request: HttpRequest, message: Request) -> None:
-        try:
-            session = self._session(request)
-        except McpTwistError as problem:
-            refuse(request, problem, message.id)
-            return
+        session = self._session(request)
         reply = LegacyReply(request, self._concourse.pulse, session, _desk(session))
         self._put(session, message, reply, request)
 
@@ -262,6 +267,7 @@ class StreamableHttp:
     # --- batches ----------------------------------------------------------------------
 
     def _batch(self, request: HttpRequest, body: bytes, version: bytes | None) -> None:
+        self._take_no_work_while_draining()
         session = self._session(request)
         name = session.revision if version is None else version.decode("latin-1")
         if not REVISIONS[name if is_legacy(name) else UNNAMED].batches:
@@ -322,6 +328,11 @@ class _Greeting(LegacyReply):
             self._session.end(UnknownSession("the handshake failed"))
         else:
             super().answered(exchange, answer)
+
+    def _lost(self, reason: Failure) -> None:
+        """The client left before it was told its session's id, so it cannot come back."""
+        super()._lost(reason)
+        self._session.end(ClientGone("the client left during the handshake"))
 
 
 def _begin_member(session: Session, member: Message | InvalidMessage, reply: BatchReply) -> None:
