@@ -73,11 +73,15 @@ class EventReader:
 
         :raises InvalidMessage: an event is larger than the limit.
         """
-        if self._after_cr and piece[:1] == b"\n":
+        if not piece:
+            return
+        ends_in_cr = piece.endswith(b"\r")
+        if self._after_cr and piece.startswith(b"\n"):
             piece = piece[1:]
-        self._after_cr = piece[-1:] == b"\r" if piece else self._after_cr
+        self._after_cr = ends_in_cr
         *lines, rest = _split(piece)
         for line in lines:
+            self._grow(len(line))
             self._line(b"".join([*self._parts, line]))
             self._parts.clear()
         if rest:
@@ -96,7 +100,9 @@ class EventReader:
         if not raw:
             self._dispatch()
             return
-        self._grow(len(raw))
+        if raw.startswith(b":"):
+            self._size -= len(raw)  # a comment is part of no event, however many come
+            return
         name, _, value = raw.decode("utf-8", "replace").partition(":")
         self._field(name, value.removeprefix(" "))
 
