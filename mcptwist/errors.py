@@ -206,6 +206,15 @@ class ServerStartFailed(ServerError):
     code = "server-start-failed"
 
 
+class ServerUnreachable(ServerError):
+    """There is no way to it, or it turned us away before a word of MCP was said.
+
+    Which tells nothing of the revisions it speaks.
+    """
+
+    code = "server-unreachable"
+
+
 class ServerExited(ServerError):
     """It ended while the request was open."""
 

@@ -15,7 +15,14 @@ import msgspec
 from twisted.internet.defer import Deferred
 from zope.interface import Interface, implementer
 
-from mcptwist.errors import EraMismatch, InvalidParams, McpTwistError, ServerMisbehaved
+from mcptwist.errors import (
+    INTERNAL_ERROR,
+    EraMismatch,
+    InvalidParams,
+    McpTwistError,
+    ServerError,
+    ServerMisbehaved,
+)
 from mcptwist.exchange import Refused, ask
 from mcptwist.link import Link
 from mcptwist.messages import Json, Notification, encode_json
@@ -60,7 +67,7 @@ class Handshake:
             answer = await ask(link, "initialize", self.hello)
             link.revision = read_welcome(answer).protocolVersion
         except Refused as refusal:
-            raise link.gone or _not_of_era(link, LEGACY, refusal) from None
+            raise link.gone or _refused(link, refusal) from None
         except InvalidParams as problem:
             raise ServerMisbehaved(f"{link.server}: {problem.message}") from None
         link.welcome = bytes(answer)
@@ -136,6 +143,13 @@ def _collect(json: Json, found: dict[str, Any]) -> str | None:
             tool: _Tool = _tool.decode(raw)
             found[tool.name] = tool.inputSchema
     return page.nextCursor
+
+
+def _refused(link: Link, refusal: Refused) -> McpTwistError:
+    """Why a handshake failed: a server that fails inside may know the era all the same."""
+    if refusal.body.code == INTERNAL_ERROR:
+        return ServerError(f"it refused the handshake: {refusal.body.message}")
+    return _not_of_era(link, LEGACY, refusal)
 
 
 def _not_of_era(link: Link, era: str, why: object) -> McpTwistError:

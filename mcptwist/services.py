@@ -14,16 +14,12 @@ import secrets
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail
-from zope.interface import implementer
-
 import mcptwist
 from mcptwist import config as configuration
 from mcptwist.backend import Backend, BackendSettings
 from mcptwist.caller import Caller
 from mcptwist.catalog import Catalog
 from mcptwist.daemon import Daemon
-from mcptwist.errors import ServerStartFailed
 from mcptwist.gateway import Gateway, whole_view
 from mcptwist.held import Held
 from mcptwist.interfaces import IConnector, IView
@@ -37,16 +33,20 @@ from mcptwist.protocols.inprocess import PythonConnector
 from mcptwist.protocols.limits import Limits
 from mcptwist.protocols.listener import Listener
 from mcptwist.protocols.pages import Places, site_tree
+from mcptwist.protocols.remote import remote_connector
 from mcptwist.protocols.site import HostGuard, Site
 from mcptwist.protocols.streamable import Concourse, StreamableHttp, StreamableSettings
 from mcptwist.protocols.streams import StreamLimits
+from mcptwist.protocols.upstream import UpstreamLimits
 from mcptwist.protocols.websocket import WebSocketLimits, WebSocketPlace
-from mcptwist.serverconfig import PythonServer, RemoteServer, ServerConfig, StdioServer
+from mcptwist.serverconfig import PythonServer, ServerConfig, StdioServer
 from mcptwist.session import SessionTable
 from mcptwist.supervisor import SupervisorSettings
 
 IDENTITY = {"name": "mcptwist", "version": mcptwist.__version__}
 _KEY_BYTES = 32
+_OF_START = 0.9
+"""The part of ``start_timeout`` after which a remote server's own error is told."""
 
 
 def make_daemon(
@@ -157,7 +157,18 @@ def make_connector(
         )
     if isinstance(server, PythonServer):
         return PythonConnector.named(server.python, reactor)
-    return _Unreachable(server)
+    return remote_connector(
+        server.url,
+        server.wire,
+        reactor,
+        server.headers,
+        description=server.target,
+        secrets=server.secrets(),
+        limits=UpstreamLimits(
+            posts=server.max_in_flight or UpstreamLimits().posts,
+            opening=server.start_timeout * _OF_START,
+        ),
+    )
 
 
 def make_key() -> str:
@@ -217,15 +228,3 @@ def _http_limits(config: configuration.Config) -> Limits:
         idle_time=http.idle_timeout,
         write_time=http.write_timeout,
     )
-
-
-@implementer(IConnector)
-class _Unreachable:
-    """A remote server; asking ends for those come with the wires they speak."""
-
-    def __init__(self, server: RemoteServer) -> None:
-        self.description = server.target
-
-    def connect(self, reader: Any) -> Deferred[Any]:
-        """Say that it cannot be reached."""
-        return fail(ServerStartFailed("servers that are reached by URL are not supported yet"))

@@ -264,10 +264,6 @@ class RemoteTests(Reading):
             (server.url, server.headers), ("https://a.b/mcp", (("Authorization", "Bearer t"),))
         )
 
-    def test_not_reached_yet(self) -> None:
-        """A person learns from ``mcptwist check``, not from calls that fail."""
-        self.assertIn("x.url: cannot be reached", self.notes({"url": "http://a"})[0])
-
     def test_bad_address(self) -> None:
         """Nothing that only looks like an address; and it is not repeated."""
         for url in (

@@ -214,7 +214,7 @@ def check_mirrored(mirrored: tuple[MirroredParam, ...], params: Json, values: He
     """
     arguments = _call.decode(params).arguments
     for param in mirrored:
-        _check_mirrored(param, _at(arguments, param.path), values(param.header))
+        _check_mirrored(param, at_path(arguments, param.path), values(param.header))
 
 
 def _check_mirrored(param: MirroredParam, value: Any, found: list[bytes]) -> None:
@@ -229,7 +229,8 @@ def _check_mirrored(param: MirroredParam, value: Any, found: list[bytes]) -> Non
         raise HeaderMismatch(f"the header {title} differs from argument {'.'.join(param.path)}")
 
 
-def _at(arguments: Any, path: tuple[str, ...]) -> Any:
+def at_path(arguments: Any, path: tuple[str, ...]) -> Any:
+    """The argument at the end of a chain of properties, ``None`` where it leads nowhere."""
     for name in path:
         if not isinstance(arguments, dict):
             return None

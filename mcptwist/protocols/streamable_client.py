@@ -1,0 +1,880 @@
+"""Streamable HTTP, the asking end, of both eras.
+
+Every message is a POST. The answer to a request comes as JSON, or on an event
+stream after what is said before it. What a wire is used for first tells its era:
+
+- *Legacy*: the session that ``initialize`` was answered with is kept, and what the
+  server says by itself is heard on a GET stream. Streams that break are taken up
+  again where the server numbers its events. A session that the server has
+  forgotten is begun anew, with the same handshake, and the request that found out
+  is repeated; the reader is told so (:class:`~mcptwist.interfaces.IReminder`).
+- *Modern*: requests stand alone, what those between need to know is mirrored in
+  headers, and to cancel a request is to close its response.
+
+A request that fails is answered with an error that says why. The wire is lost
+when nothing works any more: no connection is to be had and no stream is open.
+
+MCP 2025-11-25, *Transports, Streamable HTTP*; MCP 2026-07-28, *Streamable HTTP*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec import Raw
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from mcptwist.errors import (
+    HEADER_MISMATCH,
+    METHOD_NOT_FOUND,
+    ClientError,
+    InvalidMessage,
+    McpTwistError,
+    Overloaded,
+    ServerError,
+    ServerExited,
+    ServerMisbehaved,
+    ServerUnreachable,
+)
+from mcptwist.interfaces import IConnector, IReminder, IWire, IWireReader
+from mcptwist.messages import (
+    Answer,
+    Error,
+    Json,
+    Message,
+    MessageId,
+    Notification,
+    Request,
+    Result,
+    encode,
+    encode_json,
+    error_answer,
+    open_error,
+    open_fields,
+)
+from mcptwist.negotiation import looks_modern, read_envelope
+from mcptwist.protocols import mcphttp
+from mcptwist.protocols.eventstream import Event
+from mcptwist.protocols.inbox import Inbox
+from mcptwist.protocols.mirror import Mirror
+from mcptwist.protocols.upstream import (
+    EVENTS,
+    EventBody,
+    HeaderList,
+    Lane,
+    Refusal,
+    ResponseBody,
+    Upstream,
+    UpstreamLimits,
+    WholeBody,
+    bounded,
+    drop,
+    header,
+    is_json,
+    media_type,
+    messages_of,
+    read_messages,
+)
+from mcptwist.versions import LATEST, REVISIONS
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IReactorTime
+    from twisted.python.failure import Failure
+    from twisted.web.iweb import IResponse
+
+_POSTING = [
+    (b"content-type", b"application/json"),
+    (b"accept", b"application/json, text/event-stream"),
+]
+_LISTENING = [(b"accept", b"text/event-stream")]
+_OPENINGS = ("initialize", "server/discover")
+_INITIALIZED = "notifications/initialized"
+_CANCELLED = "notifications/cancelled"
+_NOT_OF_ERA = frozenset(range(400, 500)) - {401, 403, 407, 408, 421, 425, 429}
+"""Statuses that may mean that a server does not know what it was asked."""
+_NO_SUCH_WIRE = frozenset({400, 404, 405})
+_PAGES = 100
+_GROWTH = 1.5
+
+Misled = Callable[[Message], Awaitable[bool]]
+
+
+async def nobody_else(_: Message) -> bool:
+    """There is no other wire to try."""
+    return False
+
+
+class Stay(msgspec.Struct, frozen=True):
+    """What a legacy server knows us by.
+
+    :ivar key: the session id, empty where the server keeps none.
+    :ivar revision: what was agreed.
+    """
+
+    key: bytes
+    revision: str
+
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """What every request of the session carries."""
+        found = [(mcphttp.SESSION, self.key)] if self.key else []
+        revision = REVISIONS.get(self.revision)
+        if revision is not None and revision.names_itself:
+            found.append((mcphttp.VERSION, self.revision.encode()))
+        return found
+
+
+@implementer(IConnector)
+class StreamableConnector:
+    """A way to a server that speaks Streamable HTTP.
+
+    Nothing is sent until the first message is: whether the server can be reached
+    shows then.
+    """
+
+    def __init__(
+        self, upstream: Upstream, clock: IReactorTime, limits: UpstreamLimits | None = None
+    ) -> None:
+        self.description = upstream.description
+        self._upstream = upstream
+        self._clock = clock
+        self._limits = limits or UpstreamLimits()
+
+    def connect(self, reader: IWireReader) -> Deferred[IWire]:
+        """Make a wire; see :class:`~mcptwist.interfaces.IConnector`."""
+        return succeed(StreamableWire(self._upstream, reader, self._clock, self._limits))
+
+
+@implementer(IWire)
+class StreamableWire:
+    """One conversation with a server.
+
+    :param misled: asked when the first request meets something else than Streamable
+        HTTP; whether another wire took that over, in which case nothing is told here.
+    :ivar stay: the legacy session, once there is one.
+    :ivar renewals: how often the server forgot it.
+    :ivar in_progress: POSTs that were written and have no response yet.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        upstream: Upstream,
+        reader: IWireReader,
+        clock: IReactorTime,
+        limits: UpstreamLimits,
+        misled: Misled = nobody_else,
+    ) -> None:
+        self.description = upstream.description
+        self.upstream = upstream
+        self.clock = clock
+        self.limits = limits
+        self.stay: Stay | None = None
+        self.modern: bool | None = None
+        self.backlog = 0
+        self.renewals = 0
+        self.overloads = 0
+        self.mirror = Mirror()
+        self._inbox = Inbox(reader, clock, self.description)
+        self._misled = misled
+        self._lane = Lane()
+        self._open: dict[MessageId, Asking] = {}
+        self._asides: set[Deferred[None]] = set()
+        self._bodies: set[ResponseBody] = set()
+        self._standing: Deferred[None] | None = None
+        self._renewing = False
+        self._renewal: list[Deferred[bool]] = []
+        self.in_progress = 0
+        self._hello: Json = b""
+        self._private = 0
+        self._closing = False
+
+    # --- what the house asks ----------------------------------------------------------
+
+    def send(self, message: Message) -> None:
+        """POST *message*."""
+        if self.ended:
+            return
+        if isinstance(message, Request):
+            self._ask(message)
+        elif isinstance(message, Notification):
+            self._notify(message)
+        elif not self.modern:
+            self._put(message, alone=False)
+
+    def pause(self) -> None:
+        """Read no more of any response."""
+        if not self._inbox.paused and self._inbox.reason is None:
+            self._inbox.pause()
+            for body in self._bodies:
+                body.hold()
+
+    def resume(self) -> None:
+        """Read on."""
+        if self._inbox.paused:
+            self._inbox.resume()
+            for body in list(self._bodies):
+                body.release()
+
+    def close(self) -> Deferred[None]:
+        """Give up what is open, and end the session if there is one."""
+        closed = self._inbox.when_lost()
+        self._inbox.clear()
+        if not self._closing and self._inbox.reason is None:
+            self._closing = True
+            farewell = Deferred.fromCoroutine(self._farewell())
+            self._give_up()
+            farewell.addErrback(self._aside_failed)
+            farewell.addCallback(lambda _: self._inbox.end(ServerExited("the wire was closed")))
+        return closed
+
+    # --- what leaves ------------------------------------------------------------------
+
+    def _ask(self, request: Request) -> None:
+        if self.modern is None:
+            self.modern = looks_modern(request.params)
+        if len(self._open) >= self.limits.posts:
+            self.overloads += 1
+            problem = Overloaded(
+                f"{self.limits.posts} requests to {self.description} are open already; wait for "
+                "one to be answered, or raise its max_in_flight",
+                limit="max_in_flight",
+            )
+            self.clock.callLater(0, self.hear, error_answer(request.id, problem))
+            return
+        if request.method == "initialize":
+            self._hello = bytes(request.params)
+        asking = Asking(self, request, self._inbox.put)
+        self._open[request.id] = asking
+        self._lane.put(asking.start, False)
+
+    def _notify(self, notification: Notification) -> None:
+        if notification.method == _CANCELLED:
+            asking = self._open.get(_cancelled_id(notification))
+            if self.modern:
+                if asking is not None:
+                    asking.abandon()
+                return
+            self._put(notification, True, None if asking is None else asking.abandon)
+        elif not self.modern:
+            told = self.listen if notification.method == _INITIALIZED else None
+            self._put(notification, True, told)
+        else:
+            self._put(notification, True)
+
+    def _put(self, message: Message, alone: bool, then: Callable[[], None] | None = None) -> None:
+        """Let *message*, which wants no answer, have its turn."""
+
+        def leave(left: Callable[[], None]) -> None:
+            written = (lambda: None) if alone else left
+            going = Deferred.fromCoroutine(self._post_aside(message, written))
+            self._asides.add(going)
+            going.addTimeout(self.limits.accept, self.clock)
+            going.addErrback(self._aside_failed)
+
+            def gone(_: None) -> None:
+                self._asides.discard(going)
+                left()
+                if then is not None and not self.ended:
+                    then()
+
+            going.addCallback(gone)
+
+        self._lane.put(leave, alone)
+
+    async def _post_aside(self, message: Message, written: Callable[[], None]) -> None:
+        stay = self.stay
+        try:
+            response = await self.post(message, written)
+        except ServerUnreachable as problem:
+            self.gone_wrong(problem)
+            return
+        if response.code < 300:
+            drop(response)
+            return
+        refusal = await self.upstream.refusal(response, self.limits.refusal)
+        if stay is not None and _forgotten(refusal, stay):
+            await self.renew(stay)
+        else:
+            self.log.debug("{wire}: {problem}", wire=self.description, problem=refusal.problem)
+
+    def _aside_failed(self, failure: Failure) -> None:
+        if not failure.check(CancelledError):
+            self.log.debug(
+                "{wire} did not accept a message: {reason}",
+                wire=self.description,
+                reason=failure.getErrorMessage(),
+            )
+
+    async def post(self, message: Message, written: Callable[[], None]) -> IResponse:
+        """POST *message* as its era has it, and wait for the head of the response."""
+        body = encode(message)
+        waiting = _Counted(self, len(body))
+
+        def out() -> None:
+            waiting.written()
+            written()
+
+        try:
+            headers = [*_POSTING, *self._headers(message)]
+            return await self.upstream.request(b"POST", headers, body, out)
+        finally:
+            waiting.over()
+
+    def _headers(self, message: Message) -> HeaderList:
+        if not self.modern:
+            begins = isinstance(message, Request) and message.method == "initialize"
+            return [] if self.stay is None or begins else self.stay.headers()
+        if isinstance(message, Request):
+            return self.mirror.headers(message, read_envelope(message.params).version)
+        return self.mirror.headers(Request(0, _method(message)), LATEST)
+
+    # --- what comes -------------------------------------------------------------------
+
+    def deliver(self, response: IResponse, body: ResponseBody) -> None:
+        """Have *response* read by *body*, which may be held back."""
+        self._bodies.add(body)
+        body.done.addBoth(self._read, body)
+        response.deliverBody(body)
+        if self._inbox.paused:
+            body.hold()
+
+    def _read(self, outcome: object, body: ResponseBody) -> object:
+        self._bodies.discard(body)
+        return outcome
+
+    def hear(self, message: Message | ClientError) -> None:
+        """The server said *message*: an answer ends its asking, wherever it came."""
+        if isinstance(message, Result | Error) and message.id is not None:
+            asking = self._open.get(message.id)
+            if asking is not None and not asking.over:
+                asking.answered(message)
+                return
+        self._inbox.put(message)
+
+    def agreed(self, key: bytes, result: Json) -> None:
+        """``initialize`` was answered well, in a session that goes by *key*."""
+        try:
+            revision = msgspec.json.decode(open_fields(result)["protocolVersion"], type=str)
+        except (KeyError, InvalidMessage, msgspec.DecodeError):
+            revision = ""
+        visible = len(key) <= 1024 and all(0x21 <= byte <= 0x7E for byte in key)
+        self.stay = Stay(key if visible else b"", revision)
+
+    def over(self, asking: Asking) -> None:
+        """Nothing more comes of *asking*."""
+        if self._open.get(asking.request.id) is asking:
+            del self._open[asking.request.id]
+
+    def failed(self, asking: Asking, problem: McpTwistError) -> None:
+        """*asking* has no answer from the server, for the reason *problem*."""
+        if asking.opens:
+            asking.finish()
+            if not isinstance(problem, ServerUnreachable):
+                problem = ServerUnreachable(problem.message, **problem.data)
+            self.lose(problem)
+            return
+        asking.answered(error_answer(asking.request.id, problem))
+        if isinstance(problem, ServerUnreachable):
+            self.gone_wrong(problem)
+
+    async def refused(self, asking: Asking, refusal: Refusal) -> None:
+        """*asking* was refused."""
+        if asking.opens:
+            await self._opening_refused(asking, refusal)
+        elif refusal.error is not None:
+            asking.answered(Error(asking.request.id, refusal.error.error))
+        else:
+            self.failed(asking, refusal.problem)
+
+    async def _opening_refused(self, asking: Asking, refusal: Refusal) -> None:
+        """The first request was refused: is it the era, the wire, or something else?"""
+        request = asking.request
+        may_be_era = refusal.status in _NOT_OF_ERA
+        if may_be_era and refusal.error is not None:
+            asking.answered(Error(request.id, refusal.error.error))
+        elif refusal.status in _NO_SUCH_WIRE and await self._misled(request):
+            asking.finish()
+        elif may_be_era and request.method == "server/discover":
+            asking.answered(error_answer(request.id, refusal.problem))
+        else:
+            self.failed(asking, refusal.problem)
+
+    def gone_wrong(self, problem: ServerUnreachable) -> None:
+        """There was no connection: with nothing else open, the wire is of no use."""
+        if not self._bodies and not self.in_progress:
+            self.lose(problem)
+
+    # --- the legacy session -----------------------------------------------------------
+
+    def listen(self) -> None:
+        """Hear what the server says by itself, as long as it lasts."""
+        if self._standing is not None:
+            self._standing.cancel()
+        self._standing = Deferred.fromCoroutine(self._hear_standing())
+        self._standing.addErrback(self._standing_failed)
+
+    async def _hear_standing(self) -> None:
+        stay = self.stay
+        if stay is None:
+            return
+        last, failures, pause = "", 0, self.limits.retry
+        while True:
+            try:
+                body = await self.open_stream(stay, last, self._standing_event)
+            except (ServerUnreachable, ServerExited) as problem:
+                failures += 1
+                if failures >= self.limits.reconnects:
+                    self.lose(ServerUnreachable(problem.message))
+                    return
+            else:
+                if body is None:
+                    return
+                await body.done
+                last, failures = body.last or last, 0
+                pause = self._pause_after(body, pause)
+            await deferLater(self.clock, pause)
+
+    def _pause_after(self, body: EventBody, pause: float) -> float:
+        """Seconds to wait before a stream is opened again; longer, if nothing came of the last."""
+        if body.retry is not None:
+            return body.retry
+        if body.events:
+            return self.limits.retry
+        return min(pause * _GROWTH, self.limits.retry_max)
+
+    async def open_stream(
+        self, stay: Stay, last: str, found: Callable[[Event], None]
+    ) -> EventBody | None:
+        """GET a stream: a new one, or the one of the event *last*.
+
+        :return: ``None`` when the server has none to give.
+        :raises ServerError: nothing came back.
+        """
+        resuming = [(b"last-event-id", last.encode())] if last else []
+        headers = [*_LISTENING, *stay.headers(), *resuming]
+        response = await self.upstream.request(b"GET", headers)
+        if response.code == 200 and media_type(response) == EVENTS:
+            body = EventBody(found, self.limits.body)
+            self.deliver(response, body)
+            return body
+        refusal = await self.upstream.refusal(response, self.limits.refusal)
+        if refusal.status >= 500 or refusal.status == 429:
+            raise ServerExited(refusal.problem.message)
+        if _forgotten(refusal, stay):
+            self._renew_soon(stay)
+        return None
+
+    def _renew_soon(self, stay: Stay) -> None:
+        renewing = Deferred.fromCoroutine(self.renew(stay))
+        renewing.addErrback(self._aside_failed)
+
+    def _standing_event(self, event: Event) -> None:
+        for message in messages_of(event):
+            self.hear(message)
+
+    def _standing_failed(self, failure: Failure) -> None:
+        if not failure.check(CancelledError):
+            self.log.failure("the stream of {wire} broke", failure, wire=self.description)
+
+    async def renew(self, stay: Stay) -> bool:
+        """The server forgot *stay*: shake hands again, once for all who found out.
+
+        :return: whether there is another stay now.
+        """
+        if self.stay is not stay:
+            return True
+        if not self._renewing:
+            self._renewing = True
+            shaking = Deferred.fromCoroutine(self._shake_hands())
+            shaking.addErrback(self._aside_failed).addBoth(self._renewed, stay)
+        if self.stay is not stay:
+            return True
+        renewal: Deferred[bool] = Deferred()
+        self._renewal.append(renewal)
+        return await renewal
+
+    def _renewed(self, _: None, stay: Stay) -> None:
+        self._renewing = False
+        renewal, self._renewal = self._renewal, []
+        for waiter in renewal:
+            waiter.callback(self.stay is not stay)
+
+    async def _shake_hands(self) -> None:
+        self.renewals += 1
+        self.log.info("{wire} forgot the session; beginning another", wire=self.description)
+        answer = await self.ask_privately("initialize", self._hello)
+        if not isinstance(answer, Result):
+            why = open_error(answer).message
+            text = f"{self.description} ended the session and begins no other: {why}"
+            self.lose(ServerUnreachable(text))
+            return
+        drop(await self.post(Notification(_INITIALIZED), lambda: None))
+        self.listen()
+        reminder = IReminder(self._inbox.reader, None)
+        if reminder is not None:
+            reminder.renewed()
+
+    async def ask_privately(self, method: str, params: Json) -> Answer:
+        """Ask the server something on the wire's own behalf."""
+        self._private += 1
+        answer: Deferred[Answer] = Deferred()
+        request = Request(f"mcptwist-{self._private}", method, params)
+        asking = Asking(self, request, answer.callback, private=True)  # type: ignore[arg-type]
+        self._open[request.id] = asking
+        asking.start(lambda: None)
+        return await answer
+
+    # --- modern -----------------------------------------------------------------------
+
+    async def relearn(self, request: Request) -> None:
+        """See again which arguments are mirrored, with the envelope of *request*."""
+        meta = open_fields(open_fields(request.params).get("_meta", b""))
+        meta.pop("progressToken", None)
+        cursor: str | None = None
+        for _ in range(_PAGES):
+            params = {"_meta": meta, **({"cursor": Raw(encode_json(cursor))} if cursor else {})}
+            answer = await self.ask_privately("tools/list", encode_json(params))
+            cursor = self.mirror.learn(answer.result) if isinstance(answer, Result) else None
+            if cursor is None:
+                return
+
+    # --- its end ----------------------------------------------------------------------
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing is sent or heard any more."""
+        return self._closing or self._inbox.reason is not None
+
+    def lose(self, reason: McpTwistError) -> None:
+        """Nothing works any more."""
+        if not self.ended:
+            self._inbox.end(reason)
+            self._give_up()
+
+    def _give_up(self) -> None:
+        self._lane.clear()
+        for asking in list(self._open.values()):
+            asking.abandon()
+        if self._standing is not None:
+            self._standing.cancel()
+        for aside in list(self._asides):
+            aside.cancel()
+        for body in list(self._bodies):
+            body.close()
+
+    async def _farewell(self) -> None:
+        """End the session, if the server lets us (MCP 2025-11-25, *Session Management*)."""
+        stay = self.stay
+        if stay is None or not stay.key:
+            return
+        asking = Deferred.fromCoroutine(self.upstream.request(b"DELETE", stay.headers()))
+        try:
+            late = ServerError("too late")
+            drop(await bounded(asking, self.limits.farewell, self.clock, late))
+        except McpTwistError:
+            pass
+
+
+class _Counted:
+    """What one POST adds to the wire's figures, until its response begins."""
+
+    __slots__ = ("_size", "_waits", "_wire")
+
+    def __init__(self, wire: StreamableWire, size: int) -> None:
+        self._wire = wire
+        self._size = size
+        self._waits = False
+        wire.backlog += size
+
+    def written(self) -> None:
+        """The far end has it."""
+        self._wire.backlog -= self._size
+        self._size = 0
+        if not self._waits:
+            self._waits = True
+            self._wire.in_progress += 1
+
+    def over(self) -> None:
+        """The response began, or there is none."""
+        self._wire.backlog -= self._size
+        self._wire.in_progress -= self._waits
+        self._size = 0
+        self._waits = False
+
+
+class Asking:
+    """One request on its way, until it is answered.
+
+    :param told: told everything that comes of it, the answer last.
+    :param private: whether it is the wire's own.
+    """
+
+    __slots__ = ("_body", "_heard", "_key", "_life", "_tried", "_wire", "over", "private",
+                 "request", "told")  # fmt: skip
+
+    def __init__(
+        self,
+        wire: StreamableWire,
+        request: Request,
+        told: Callable[[Message | ClientError], None],
+        private: bool = False,
+    ) -> None:
+        self.request = request
+        self.private = private
+        self.over = False
+        self.told = told
+        self._wire = wire
+        self._life: Deferred[None] | None = None
+        self._body: ResponseBody | None = None
+        self._key = b""
+        self._tried = False
+
+    def start(self, written: Callable[[], None]) -> None:
+        """Send it."""
+        if self.over:
+            written()
+            return
+        self._life = Deferred.fromCoroutine(self._run(written))
+        self._life.addErrback(self._broken)
+
+    @property
+    def opens(self) -> bool:
+        """Whether it is what the house opens the conversation with."""
+        return not self.private and self.request.method in _OPENINGS
+
+    def unwanted(self) -> bool:
+        """Whether it was answered or given up meanwhile."""
+        return self.over
+
+    def finish(self) -> None:
+        """Nothing more is told of it."""
+        self.over = True
+        self._wire.over(self)
+
+    def abandon(self) -> None:
+        """Nobody wants the answer any more: close the response."""
+        if self.over:
+            return
+        self.finish()
+        if self._life is not None:
+            self._life.cancel()
+        if self._body is not None:
+            self._body.close()
+
+    def answered(self, answer: Answer) -> None:
+        """There is an answer."""
+        if self.over:
+            return
+        self.finish()
+        if isinstance(answer, Result):
+            if self.request.method == "initialize":
+                self._wire.agreed(self._key, answer.result)
+            elif self.request.method == "tools/list" and self._wire.modern:
+                self._wire.mirror.learn(answer.result)
+        self.told(answer)
+        if isinstance(self._body, EventBody) and not self._body.closed:
+            self._linger(self._body)
+
+    def _linger(self, body: ResponseBody) -> None:
+        """The stream ought to end now; one that does not is closed."""
+        ending = self._wire.clock.callLater(self._wire.limits.linger, body.close)
+
+        def ended(outcome: object) -> object:
+            if ending.active():
+                ending.cancel()
+            return outcome
+
+        body.done.addBoth(ended)
+
+    async def _run(self, written: Callable[[], None]) -> None:
+        try:
+            await self._ask(written)
+        except CancelledError:
+            pass
+        except McpTwistError as problem:
+            if not self.over:
+                self._wire.failed(self, problem)
+        finally:
+            written()
+
+    def _broken(self, failure: Failure) -> None:
+        self._wire.log.failure("asking {wire} broke", failure, wire=self._wire.description)
+        self._wire.failed(self, McpTwistError("the daemon failed to ask; see its log"))
+
+    async def _ask(self, written: Callable[[], None]) -> None:
+        wire = self._wire
+        stay = wire.stay
+        response = await self._posted(written)
+        if response.code == 200:
+            await self._hear(response, stay)
+            return
+        if response.code < 400:
+            drop(response)
+            raise ServerMisbehaved(
+                f"{wire.description} answered {response.code} to {self.request.method}, "
+                "which is no answer; see whether url is right"
+            )
+        refusal = await wire.upstream.refusal(response, wire.limits.refusal)
+        if self.unwanted():
+            return
+        mended = not self._tried and await self._mended(refusal, stay)
+        if self.unwanted():
+            return
+        if mended:
+            await self._ask(written)
+        else:
+            await wire.refused(self, refusal)
+
+    async def _posted(self, written: Callable[[], None]) -> IResponse:
+        wire = self._wire
+        posting = Deferred.fromCoroutine(wire.post(self.request, written))
+        if self.request.method not in _OPENINGS:
+            return await posting
+        late = ServerUnreachable(
+            f"{wire.description} did not answer within {wire.limits.opening:.0f} s"
+        )
+        response: IResponse = await bounded(posting, wire.limits.opening, wire.clock, late)
+        return response
+
+    async def _mended(self, refusal: Refusal, stay: Stay | None) -> bool:
+        """Whether it is worth asking again."""
+        self._tried = True
+        wire = self._wire
+        if stay is not None and not self.private and _forgotten(refusal, stay):
+            return await wire.renew(stay)
+        if wire.modern and self.request.method == "tools/call" and _mirrors_badly(refusal):
+            await wire.relearn(self.request)
+            return True
+        return False
+
+    async def _hear(self, response: IResponse, stay: Stay | None) -> None:
+        self._key = header(response, mcphttp.SESSION)
+        if media_type(response) == EVENTS:
+            await self._hear_stream(response, stay)
+        elif is_json(response):
+            await self._hear_whole(response)
+        else:
+            drop(response)
+            raise ServerMisbehaved(
+                f"{self._wire.description} answered with neither JSON nor an event stream; "
+                "see whether url is right"
+            )
+
+    async def _hear_whole(self, response: IResponse) -> None:
+        body = self._body = WholeBody(self._wire.limits.body)
+        self._wire.deliver(response, body)
+        text = await body.done
+        try:
+            found = read_messages(text)
+        except ClientError as problem:
+            raise ServerMisbehaved(
+                f"{self._wire.description} answered with what is no message: {problem.message}"
+            ) from None
+        for message in found:
+            self._take(message)
+        if not self.over:
+            raise ServerMisbehaved(f"{self._wire.description} answered another question")
+
+    async def _hear_stream(self, response: IResponse, stay: Stay | None) -> None:
+        wire = self._wire
+        stream = EventBody(self._event, wire.limits.body)
+        self._body = stream
+        wire.deliver(response, stream)
+        problem = await stream.done
+        if self.over:
+            return
+        if problem is not None:
+            raise problem
+        if stay is None or not stream.last:
+            raise ServerExited(f"{wire.description} ended its response before the answer")
+        await self._resume(stream, stay)
+
+    async def _resume(self, stream: EventBody, stay: Stay) -> None:
+        """Take a broken stream up again (MCP 2025-11-25, *Resumability and Redelivery*)."""
+        wire = self._wire
+        last, failures = stream.last, 0
+        pause = wire.limits.retry if stream.retry is None else stream.retry
+        while failures < wire.limits.reconnects:
+            await deferLater(wire.clock, pause)
+            if self.unwanted():
+                return
+            try:
+                resumed = await wire.open_stream(stay, last, self._event)
+            except (ServerUnreachable, ServerExited):
+                failures += 1
+                continue
+            if resumed is None:
+                break
+            self._body = resumed
+            problem = await resumed.done
+            if self.unwanted():
+                return
+            if problem is not None:
+                raise problem
+            pause = pause if resumed.retry is None else resumed.retry
+            last, failures = resumed.last or last, 0
+        raise ServerExited(f"{wire.description} lost the answer: its stream broke and is gone")
+
+    def _event(self, event: Event) -> None:
+        for message in messages_of(event):
+            self._take(message)
+
+    def _take(self, message: Message | ClientError) -> None:
+        if self.over and isinstance(message, Result | Error):
+            return
+        if isinstance(message, Result | Error) and message.id == self.request.id:
+            self.answered(message)
+        else:
+            self._wire.hear(message)
+
+
+def _forgotten(refusal: Refusal, stay: Stay) -> bool:
+    """Whether a server says that it does not know the session.
+
+    404 by the specification; servers on the TypeScript SDK's examples say 400.
+    """
+    if not stay.key:
+        return False
+    if refusal.status == 404:
+        return refusal.error is None or _code(refusal.error) != METHOD_NOT_FOUND
+    return (
+        refusal.status == 400
+        and refusal.error is not None
+        and b"session" in bytes(refusal.error.error).lower()
+    )
+
+
+def _mirrors_badly(refusal: Refusal) -> bool:
+    return refusal.error is not None and _code(refusal.error) == HEADER_MISMATCH
+
+
+def _code(error: Error) -> int:
+    try:
+        return open_error(error).code
+    except InvalidMessage:
+        return 0
+
+
+class _Cancelled(msgspec.Struct):
+    requestId: MessageId
+
+
+_cancelled = msgspec.json.Decoder(_Cancelled)
+
+
+def _method(message: Message) -> str:
+    return message.method if isinstance(message, Notification) else ""
+
+
+def _cancelled_id(notification: Notification) -> MessageId:
+    try:
+        id: MessageId = _cancelled.decode(notification.params).requestId
+    except msgspec.DecodeError:
+        return ""
+    return id

@@ -1,0 +1,273 @@
+"""WebSocket, the asking end: one JSON-RPC message per text frame.
+
+The wire that ``docs/wires/websocket.rst`` specifies: sub-protocol ``mcp``, a
+legacy session for as long as the connection lasts, modern requests that stand
+alone on the same one. Autobahn does RFC 6455.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Collection, Sequence
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import txaio
+import txaio.tx
+from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientProtocol
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.interfaces import IProtocolFactory, IPushProducer, IStreamClientEndpoint
+from twisted.internet.ssl import optionsForClientTLS
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+import mcptwist
+from mcptwist.errors import ClientError, ServerExited, ServerStartFailed
+from mcptwist.interfaces import IConnector, IWire, IWireReader
+from mcptwist.messages import Message, decode, encode
+from mcptwist.protocols.inbox import Inbox
+from mcptwist.protocols.upstream import unreachable
+from mcptwist.protocols.websocket import PROTOCOL, UNSUPPORTED_DATA, WebSocketLimits, check_speed
+from mcptwist.redaction import redact
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IReactorTime
+
+txaio.use_twisted()
+
+NORMAL = 1000
+
+MakeEndpoint = Callable[[Any, bool, str, int], IStreamClientEndpoint]
+
+
+def make_endpoint(reactor: Any, secure: bool, host: str, port: int) -> IStreamClientEndpoint:
+    """TCP, or TLS whose certificates are checked against the system's and the host's name."""
+    plain = HostnameEndpoint(reactor, host.encode(), port)
+    return wrapClientTLS(optionsForClientTLS(host), plain) if secure else plain
+
+
+@implementer(IConnector)
+class WebSocketConnector:
+    """A way to a server that speaks WebSocket.
+
+    :param headers: of the opening handshake.
+    :param reactor: connects and knows the time.
+    :param endpoint: makes the endpoint to connect to.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        headers: Sequence[tuple[str, str]],
+        reactor: Any,
+        *,
+        description: str = "",
+        secrets: Collection[str] = (),
+        limits: WebSocketLimits | None = None,
+        endpoint: MakeEndpoint = make_endpoint,
+    ) -> None:
+        check_speed()
+        self.description = description or redact(url, secrets)
+        self._reactor = reactor
+        self._limits = limits or WebSocketLimits()
+        self._factory = _factory(url, headers, reactor, self._limits)
+        self._endpoint = endpoint
+        self._secure = url.lower().startswith("wss:")
+        self._host = urlsplit(url).hostname or ""
+
+    def connect(self, reader: IWireReader) -> Deferred[IWire]:
+        """Open a WebSocket; see :class:`~mcptwist.interfaces.IConnector`."""
+        connecting: Deferred[IWire] = Deferred.fromCoroutine(self._open(reader))
+        return connecting
+
+    async def _open(self, reader: IWireReader) -> IWire:
+        wire = WebSocketClientWire(reader, self._reactor, self.description, self._limits)
+        wire.factory = self._factory
+        endpoint = self._endpoint(self._reactor, self._secure, self._host, self._factory.port)
+        try:
+            await endpoint.connect(_Ready(wire))
+        except CancelledError:
+            raise
+        except Exception:
+            problem = unreachable(self.description, Failure())
+            raise ServerStartFailed(problem.message, **problem.data) from None
+        await wire.opened
+        return wire
+
+
+@implementer(IProtocolFactory)
+class _Ready:
+    """A factory whose one protocol is made already."""
+
+    noisy = False
+
+    def __init__(self, protocol: Any) -> None:
+        self._protocol = protocol
+
+    def doStart(self) -> None:
+        """Called by the endpoint."""
+
+    def doStop(self) -> None:
+        """Called by the endpoint."""
+
+    def buildProtocol(self, address: Any) -> Any:
+        """Called by the endpoint."""
+        return self._protocol
+
+
+@implementer(IWire, IPushProducer)
+class WebSocketClientWire(WebSocketClientProtocol):
+    """The connection to one server.
+
+    :ivar opened: fires when the handshake succeeded; fails with ``ServerStartFailed``.
+    """
+
+    log = Logger()
+    transport: Any
+
+    def __init__(
+        self, reader: IWireReader, clock: IReactorTime, description: str, limits: WebSocketLimits
+    ) -> None:
+        super().__init__()
+        self.description = description
+        self.opened: Deferred[None] = Deferred(lambda _: self._abort())
+        self.backlog = 0
+        self._limits = limits
+        self._inbox = Inbox(reader, clock, description)
+        self._queue: deque[bytes] = deque()
+        self._flowing = True
+        self._problem = ""
+
+    # --- what Autobahn calls ----------------------------------------------------------
+
+    def dataReceived(self, data: bytes) -> None:
+        """Called with what arrived; Autobahn's own describes it in the log first, at a cost."""
+        self._dataReceived(data)
+
+    def onConnect(self, response: Any) -> None:
+        """Called when the server agreed to the handshake."""
+        if response.protocol not in (PROTOCOL, None):
+            self._problem = f"chose the sub-protocol {response.protocol!r}"
+            self._abort()
+
+    def onOpen(self) -> None:
+        """Called when the connection is open."""
+        self.transport.registerProducer(self, True)
+        if not self.opened.called:
+            self.opened.callback(None)
+
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:
+        """Called with each message."""
+        if isBinary:
+            self._inbox.put(ClientError("a binary frame; messages are text frames"))
+            self.sendClose(UNSUPPORTED_DATA, "messages are text frames")
+            return
+        try:
+            message: Message | ClientError = decode(payload)
+        except ClientError as problem:
+            message = problem
+        self._inbox.put(message)
+
+    def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
+        """Called when the connection is gone."""
+        self._queue.clear()
+        self.backlog = 0
+        why = self._problem or _why(code, reason, self.wasNotCleanReason)
+        if not self.opened.called:
+            self.opened.errback(ServerStartFailed(f"{self.description} {why}"))
+            return
+        self._inbox.end(ServerExited(f"{self.description} {why}"))
+
+    # --- what the transport calls -----------------------------------------------------
+
+    def pauseProducing(self) -> None:
+        """Called when the server does not read: keep what is sent."""
+        self._flowing = False
+
+    def resumeProducing(self) -> None:
+        """Called when the server reads again."""
+        self._flowing = True
+        while self._queue and self._flowing:
+            text = self._queue.popleft()
+            self.backlog -= len(text)
+            self.sendMessage(text)
+
+    def stopProducing(self) -> None:
+        """Called when the connection is gone."""
+
+    # --- what the house asks ----------------------------------------------------------
+
+    def send(self, message: Message) -> None:
+        """Send *message*, or keep it while the server does not read."""
+        if self._inbox.reason is not None:
+            return
+        text = encode(message)
+        if self._flowing and not self._queue:
+            self.sendMessage(text)
+            return
+        self._queue.append(text)
+        self.backlog += len(text)
+        if self.backlog > self._limits.backlog:
+            self._problem = f"takes nothing, and {self._limits.backlog} bytes wait for it"
+            self._abort()
+
+    def pause(self) -> None:
+        """Read no more."""
+        self._inbox.pause()
+        self.transport.pauseProducing()
+
+    def resume(self) -> None:
+        """Read on."""
+        self._inbox.resume()
+        self.transport.resumeProducing()
+
+    def close(self) -> Deferred[None]:
+        """Close in good order; a server that does not answer in time is dropped."""
+        closed = self._inbox.when_lost()
+        if self._inbox.reason is None:
+            if self._inbox.paused:
+                self.transport.resumeProducing()
+            self._problem = self._problem or "was left"
+            self.sendClose(NORMAL)
+        self._inbox.clear()
+        return closed
+
+    def dropConnection(self, abort: bool = False) -> None:
+        """Called to end the TCP connection, in good order or at once."""
+        self.transport.unregisterProducer()
+        super().dropConnection(abort)
+
+    def _abort(self) -> None:
+        if self.transport is not None:
+            self.dropConnection(abort=True)
+
+
+def _why(code: int | None, reason: str | None, unclean: str | None) -> str:
+    said = reason or unclean or ""
+    return f"closed the WebSocket ({code}{': ' + said if said else ''})"
+
+
+def _factory(
+    url: str, headers: Sequence[tuple[str, str]], clock: IReactorTime, limits: WebSocketLimits
+) -> WebSocketClientFactory:
+    agent = f"mcptwist/{mcptwist.__version__}"
+    factory = WebSocketClientFactory(url, protocols=[PROTOCOL], useragent=agent, reactor=clock)
+    factory.headers = dict(headers)
+    factory.setProtocolOptions(
+        maxFramePayloadSize=limits.message,
+        maxMessagePayloadSize=limits.message,
+        autoPingInterval=limits.ping,
+        autoPingTimeout=limits.ping_timeout,
+        autoPingRestartOnAnyTraffic=True,
+        openHandshakeTimeout=limits.handshake,
+        closeHandshakeTimeout=limits.closing,
+        serverConnectionDropTimeout=limits.closing,
+        failByDrop=False,
+        tcpNoDelay=True,
+    )
+    # Autobahn's timers go by the global reactor unless they are told otherwise.
+    timers: Any = txaio.tx.with_config(loop=clock)
+    factory._batched_timer = timers.make_batched_timer(0.2, 1000)
+    return factory
