@@ -188,6 +188,13 @@ def interop() -> dict[str, list[str]]:
     return {"interop install": module("tests.interop.install")}
 
 
+def browser() -> dict[str, list[str]]:
+    """What the tests with a real browser need: Chromium, where Debian has it for us."""
+    if not (HERE / "tests" / "live" / "browser.py").exists():
+        return {}
+    return {"browser install": module("tests.live.browser")}
+
+
 def failing(checks: dict[str, list[str]]) -> list[str]:
     """Run every check, in order, and return the names of those that failed."""
     failed = []
@@ -258,7 +265,7 @@ def run(arguments: list[str]) -> int:
 def test(arguments: list[str]) -> int:
     prepare("dev")
     chosen = names_tests(arguments)
-    failed = [] if chosen else failing({**interop(), **LINT, **DOCS})
+    failed = [] if chosen else failing({**interop(), **browser(), **LINT, **DOCS})
     counts = tally(*run_trial(arguments if chosen else [*arguments, "tests"]))
     counts["failed"] += len(failed)
     if failed:
