@@ -61,8 +61,10 @@ class Stage:
             root.putChild(page.name.encode(), File(str(page)))
         root.putChild(b"examples", File(str(EXAMPLES)))
         root.putChild(b"report", Report(self._told))
-        self._port: Any = reactor.listenTCP(0, Site(root), interface="127.0.0.1")  # type: ignore[attr-defined]
-        self.port: int = self._port.getHost().port
+        site: Any = Site(root)
+        self._listening: Any = reactor.listenTCP(0, site, interface="127.0.0.1")
+        address: Any = self._listening.getHost()
+        self.port: int = address.port
 
     def origin(self, name: str = "127.0.0.1") -> str:
         return f"http://{name}:{self.port}"
@@ -78,7 +80,7 @@ class Stage:
             deferred.callback(found)
 
     def close(self) -> Any:
-        return self._port.stopListening()
+        return self._listening.stopListening()
 
 
 class BrowserTestCase(TestCase):
@@ -100,6 +102,7 @@ class BrowserTestCase(TestCase):
         settings = {
             "listen": self.endpoint,
             "allowed_origins": [self.friend.origin(), self.friend.origin("localhost")],
+            "cors": {"headers": ["X-Trace"], "exposed_headers": ["Vary"]},
             "limits": {"body_bytes": 100_000},
             "mcpServers": {"sky": {"python": f"{__name__}:server"}},
         }
@@ -152,11 +155,13 @@ class AllowedTests(BrowserTestCase):
 
     @in_reactor
     async def test_modern(self) -> None:
-        """A call with all its headers, a tool's own among them; the answer can be read."""
+        """A call with all its headers, a tool's own and a configured one; its answer is read."""
         found = await self.visit("modern", "mismatch")
         good, bad = found["modern"], found["mismatch"]
         self.assertEqual(good["status"], 200, found)
         self.assertIn("fine at the coast", good["body"])
+        self.assertIn("vary", good["names"])
+        self.assertNotIn("date", good["names"])
         # The tool's header is not only let through but looked at.
         self.assertEqual(bad["status"], 400, found)
         self.assertIn("-32020", bad["body"])
