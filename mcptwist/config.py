@@ -21,7 +21,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from mcptwist.configtext import SyntaxMistake, parse
-from mcptwist.listening import DEFAULT_ENDPOINT, endpoints, header_name, host, origin
+from mcptwist.listening import DEFAULT_ENDPOINT, encrypted, endpoints, header_name, host, origin
 from mcptwist.redaction import secret_values
 from mcptwist.serverconfig import (
     NOT_USED,
@@ -55,12 +55,14 @@ from mcptwist.settings import (
     size,
     table_of,
 )
+from mcptwist.tlsconfig import KeyPair, Tls, tls_table
 
 __all__ = [
     "BrokenServer",
     "Config",
     "Cors",
     "Http",
+    "KeyPair",
     "Limits",
     "Loaded",
     "Log",
@@ -71,6 +73,7 @@ __all__ = [
     "Restart",
     "ServerConfig",
     "StdioServer",
+    "Tls",
     "command_config",
     "default_config",
     "exit_code",
@@ -124,6 +127,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     ] = 256
     event_log_bytes: Annotated[int, Key(size, "the same, by size", "bytes")] = MIB
     batch: Annotated[int, Key(count, "messages in one batch, where a revision has batches")] = 100
+    streams_per_connection: Annotated[
+        int, Key(count, "requests open on one HTTP/2 connection; more are refused")
+    ] = 100
     in_flight_per_session: Annotated[
         int, Key(count, "requests of one session not yet answered")
     ] = 256
@@ -144,6 +150,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 class Http(msgspec.Struct, frozen=True, kw_only=True):
     """The ``[http]`` section: how long a peer may take before its connection is closed."""
 
+    handshake_timeout: Annotated[
+        float, Key(seconds, "for the TLS handshake, where there is one", "seconds")
+    ] = 10.0
     header_timeout: Annotated[
         float, Key(seconds, "from the first byte of a request to its last header", "seconds")
     ] = 10.0
@@ -216,7 +225,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     listen: Annotated[
-        tuple[str, ...], Key(endpoints, "Twisted endpoints; port 0 is any free port")
+        tuple[str, ...],
+        Key(endpoints, "Twisted endpoints, or https: for tcp: with TLS; port 0 is any free port"),
     ] = (DEFAULT_ENDPOINT,)
     allowed_hosts: Annotated[
         tuple[str, ...],
@@ -229,6 +239,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     limits: Annotated[Limits, Key(table_of(Limits), "a table as below")] = Limits()
     http: Annotated[Http, Key(table_of(Http), "a table as below")] = Http()
     cors: Annotated[Cors, Key(table_of(Cors), "a table as below")] = Cors()
+    tls: Annotated[Tls, Key(tls_table, "a table as below")] = Tls()
     log: Annotated[Log, Key(table_of(Log), "a table as below")] = Log()
     servers: tuple[ServerConfig, ...] = ()
     broken: tuple[BrokenServer, ...] = ()
@@ -317,7 +328,10 @@ def _read_own(whole: Ledger, value: Mapping[str, Any]) -> dict[str, Any]:
     for key in sorted(stray - set(SERVER_SECTIONS)):
         place.at(key).mistake("is a server outside of any section", 'it inside of "mcpServers"')
     report_unknown(place, value, {*_OWN_KEYS, *SERVER_SECTIONS, *CLIENT_SECTIONS, *stray})
-    return read_fields(place, value, _OWN_KEYS) or {}
+    own = read_fields(place, value, _OWN_KEYS) or {}
+    if "tls" in own and not any(encrypted(entry)[0] for entry in own.get("listen", ())):
+        place.at("tls").note("means nothing, as no endpoint of listen begins with https:")
+    return own
 
 
 def _looks_like_a_server(value: Any) -> bool:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mcptwist.gateway import Gateway
     from mcptwist.protocols.listener import Listener
     from mcptwist.protocols.streamable import Concourse
+    from mcptwist.protocols.tls import Certificates
 
 _EXPIRY = 15.0
 _LOOK = 0.05
@@ -39,6 +40,7 @@ class Daemon(MultiService):
     :param clock: of the sweeps and the grace period.
     :param grace: seconds that calls in flight may take when it stops.
     :ivar listeners: the endpoints it answers on.
+    :ivar certificates: what those show that are encrypted; None where none is.
     :ivar closing: called when it stops, to close wires that outlive a request.
     """
 
@@ -51,6 +53,7 @@ class Daemon(MultiService):
         self.gateway = gateway
         self.concourse = concourse
         self.listeners: list[Listener] = []
+        self.certificates: Certificates | None = None
         self.closing: list[Callable[[], list[Deferred[None]]]] = []
         self._clock = clock
         self._grace = grace

@@ -15,19 +15,37 @@ from twisted.plugin import getPlugins
 
 from mcptwist.settings import Place, full_text, many, shown, text
 
+#: What an entry begins with that is encrypted, and what Twisted's endpoint begins with instead.
+_ENCRYPTED = (("https:", "tcp:"), ("https+", ""))
+
 #: Where the daemon listens unless told otherwise.
 DEFAULT_ENDPOINT = "tcp:8808:interface=127.0.0.1"
+
+
+def encrypted(entry: str) -> tuple[bool, str]:
+    """Whether an entry of ``listen`` is encrypted, and the Twisted endpoint that it stands for.
+
+    ``https:`` stands for ``tcp:``; ``https+`` is put before any other endpoint.
+    """
+    for ours, twisteds in _ENCRYPTED:
+        if entry.startswith(ours):
+            return True, twisteds + entry.removeprefix(ours)
+    return False, entry
 
 
 def _endpoint(place: Place, value: Any) -> str | None:
     found = full_text(place, value)
     if found is None:
         return None
-    problem, expected = _endpoint_problem(found)
+    is_encrypted, description = encrypted(found)
+    problem, expected = _endpoint_problem(description)
     if problem:
         place.mistake(problem, expected)
         return None
-    if _is_open_to_the_network(found):
+    if is_encrypted and description.startswith("ssl:"):
+        place.mistake("would be encrypted twice", '"https:" and the arguments of "tcp:"')
+        return None
+    if _is_open_to_the_network(description):
         place.note("is open to the network, and everyone there may use the servers")
     return found
 
@@ -79,9 +97,9 @@ def endpoints(place: Place, value: Any) -> tuple[str, ...] | None:
         return None
     if not found:
         place.mistake("is empty", f"at least one endpoint, such as {_AN_ENDPOINT}")
-    for number, description in enumerate(found):
+    for number, entry in enumerate(found):
         # Each port 0 is another port.
-        if description in found[:number] and not _ANY_PORT.match(description):
+        if entry in found[:number] and not _ANY_PORT.match(encrypted(entry)[1]):
             place.item(number).mistake("is there already", "each endpoint once")
     return found
 

@@ -8,18 +8,25 @@ from collections.abc import Sequence
 MARK = "mcptwist"
 
 
-def receipt(urls: Sequence[str], servers: Sequence[str], broken: Sequence[str] = ()) -> str:
+def receipt(
+    urls: Sequence[str],
+    servers: Sequence[str],
+    broken: Sequence[str] = (),
+    certificate: tuple[str, str] | None = None,
+) -> str:
     """What was started and how to use it.
 
     :param urls: where the daemon answers, without a path.
     :param servers: the names of the servers behind it.
     :param broken: a line for each server that could not be configured.
+    :param certificate: that of encrypted endpoints: its file, and its SHA-256 fingerprint.
     """
     lines = [f"mcptwist serves {_named(servers)}:", ""]
     for url in urls:
         lines += _places(url, servers)
     lines += ["", *(f"  not served: {line}" for line in broken), *([""] if broken else [])]
     if urls and urls[0].startswith("http"):
+        lines += _certificate(*certificate) if certificate else []
         lines += ["For a client's configuration:", "", _snippet(urls[0], servers), ""]
     return "\n".join([*lines, "Press Ctrl-C to stop.", ""])
 
@@ -37,6 +44,10 @@ def _places(url: str, servers: Sequence[str]) -> list[str]:
         return [f"  {url}/mcp"]
     whole = [f"  {url}/mcp  (all of them, tools named SERVER__TOOL)"]
     return [*whole, *(f"  {url}/servers/{name}/mcp" for name in servers)]
+
+
+def _certificate(path: str, fingerprint: str) -> list[str]:
+    return [f"Certificate: {path}", "  SHA-256", f"  {fingerprint}", ""]
 
 
 def _snippet(url: str, servers: Sequence[str]) -> str:

@@ -84,7 +84,10 @@ class _Foreground:
         assert config is not None
         urls = [listener.url() for listener in self._daemon.listeners]
         broken = [f"{each.name}: {each.mistakes[0]}" for each in config.broken]
-        print(receipt(urls, [each.name for each in config.servers], broken), flush=True)
+        shown = self._daemon.certificates
+        certificate = (shown.path, shown.fingerprint) if shown else None
+        names = [each.name for each in config.servers]
+        print(receipt(urls, names, broken, certificate), flush=True)
 
     def _not_bound(self, failure: Failure) -> None:
         reason = getattr(failure.value, "subFailure", failure).getErrorMessage()

@@ -11,8 +11,12 @@ from __future__ import annotations
 import os
 import random
 import secrets
+import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
+
+from twisted.application.internet import TimerService
 
 import mcptwist
 from mcptwist import config as configuration
@@ -24,19 +28,24 @@ from mcptwist.gateway import Gateway, whole_view
 from mcptwist.held import Held
 from mcptwist.interfaces import IConnector, IView
 from mcptwist.link import Deadlines
+from mcptwist.listening import encrypted
 from mcptwist.patience import Patience, jitter_from
 from mcptwist.protocols.child import ChildLimits, Launcher
 from mcptwist.protocols.cors import CrossOrigin
+from mcptwist.protocols.hostcertificate import host_certificate, own_names, state_directory
 from mcptwist.protocols.http1 import HTTP1Factory
+from mcptwist.protocols.http2 import HTTP2Limits
 from mcptwist.protocols.httpsse import HttpSse, HttpSseSettings
 from mcptwist.protocols.inprocess import PythonConnector
 from mcptwist.protocols.limits import Limits
 from mcptwist.protocols.listener import Listener
 from mcptwist.protocols.pages import Places, site_tree
 from mcptwist.protocols.remote import remote_connector
+from mcptwist.protocols.secure import secured
 from mcptwist.protocols.site import HostGuard, Site
 from mcptwist.protocols.streamable import Concourse, StreamableHttp, StreamableSettings
 from mcptwist.protocols.streams import StreamLimits
+from mcptwist.protocols.tls import CertificateFiles, Certificates
 from mcptwist.protocols.upstream import UpstreamLimits
 from mcptwist.protocols.websocket import WebSocketLimits, WebSocketPlace
 from mcptwist.serverconfig import PythonServer, ServerConfig, StdioServer
@@ -45,6 +54,8 @@ from mcptwist.supervisor import SupervisorSettings
 
 IDENTITY = {"name": "mcptwist", "version": mcptwist.__version__}
 _KEY_BYTES = 32
+_RENEWED_WITHIN = 10.0
+"""Seconds within which a renewed certificate is found."""
 _OF_START = 0.9
 """The part of ``start_timeout`` after which a remote server's own error is told."""
 
@@ -75,10 +86,45 @@ def make_daemon(
     guard = HostGuard(config.allowed_hosts, config.allowed_origins)
     tree = site_tree(gateway, _places(daemon, config, reactor), daemon.health, daemon.ready)
     site = Site(tree, guard, limits, clock=reactor, cors=_cross_origin(config.cors))
-    for endpoint in config.listen:
+    secure = _secure(daemon, config, reactor, environ)
+    for entry in config.listen:
+        is_encrypted, endpoint = encrypted(entry)
         factory = HTTP1Factory(site, reactor, limits)
-        daemon.listen(Listener(endpoint, factory, reactor))
+        daemon.listen(Listener(endpoint, factory, reactor, secure if is_encrypted else None))
     return daemon
+
+
+def _secure(
+    daemon: Daemon, config: configuration.Config, reactor: Any, environ: Mapping[str, str]
+) -> Callable[[HTTP1Factory], Any]:
+    """What puts TLS around the connections of an endpoint; all show the same certificates."""
+    if not any(encrypted(entry)[0] for entry in config.listen):
+        return lambda http: http
+    tls12 = config.tls.min_version == "1.2"
+    certificates = Certificates(lambda: _certificate_files(config, environ), tls12, time.time)
+    daemon.certificates = certificates
+    watch = TimerService(_RENEWED_WITHIN, certificates.reload_if_changed)
+    watch.clock = reactor
+    watch.setServiceParent(daemon)
+    bounds = HTTP2Limits(streams=config.limits.streams_per_connection)
+
+    def secure(http: HTTP1Factory) -> Any:
+        certificates.load()
+        return secured(http, certificates, bounds, config.http.handshake_timeout)
+
+    return secure
+
+
+def _certificate_files(
+    config: configuration.Config, environ: Mapping[str, str]
+) -> list[CertificateFiles]:
+    """Those that were configured, or the one we make ourselves."""
+    tls = config.tls
+    if tls.certificate is None or tls.key is None:
+        directory = Path(tls.directory) if tls.directory else state_directory(environ)
+        return [host_certificate(directory, own_names(config.allowed_hosts), time.time())]
+    pairs = [(tls.certificate, tls.key), *((other.certificate, other.key) for other in tls.others)]
+    return [CertificateFiles(*pair) for pair in pairs]
 
 
 def _places(daemon: Daemon, config: configuration.Config, reactor: Any) -> Places:

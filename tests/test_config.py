@@ -27,6 +27,7 @@ from mcptwist.config import (
     Mistake,
     PythonServer,
     StdioServer,
+    Tls,
     command_config,
     default_config,
     exit_code,
@@ -462,7 +463,7 @@ class AnyFileTests(SynchronousTestCase):
 
 TABLES: tuple[type[msgspec.Struct], ...] = (
     Server, Restart, Breaker, StdioServer, RemoteServer, PythonServer, Config, Limits, Http,
-    Cors, Log,
+    Cors, Tls, Log,
 )  # fmt: skip
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
+import socket
 import stat
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -28,7 +30,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from mcptwist.protocols.tls import CertificateFiles, CertificateProblem
 
-__all__ = ["host_certificate", "state_directory"]
+__all__ = ["host_certificate", "own_names", "state_directory"]
 
 #: How long a certificate is good, and when before its end the next one is made. No browser takes
 #: one that is good for longer.
@@ -43,6 +45,15 @@ def state_directory(environ: Mapping[str, str]) -> Path:
         return Path(systemd)
     base = environ.get("XDG_STATE_HOME") or os.path.join(environ.get("HOME", "/"), ".local/state")
     return Path(base) / "mcptwist"
+
+
+def own_names(hosts: Iterable[str]) -> list[str]:
+    """What this machine is called: by itself, and by those who configured these hosts.
+
+    :param hosts: names or addresses, with a port or without.
+    """
+    named = [re.sub(r":\d+\Z", "", host) for host in hosts]
+    return list(dict.fromkeys(["localhost", "127.0.0.1", "::1", socket.gethostname(), *named]))
 
 
 def host_certificate(directory: Path, names: Iterable[str], now: float) -> CertificateFiles:

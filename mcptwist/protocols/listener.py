@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Service
@@ -12,6 +13,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 if TYPE_CHECKING:
+    from twisted.internet.interfaces import IProtocolFactory
+
     from mcptwist.protocols.http1 import HTTP1Factory
 
 
@@ -20,14 +23,23 @@ class Listener(Service):
 
     :param endpoint: a Twisted endpoint string.
     :param factory: makes the connections' protocols, and knows how to drain them.
+    :param secure: puts TLS around them, or None. Called when the endpoint is bound, for only the
+        user that may bind it may be one that can read the key.
     :ivar port: what listens, once it does.
     """
 
     log = Logger()
 
-    def __init__(self, endpoint: str, factory: HTTP1Factory, reactor: Any) -> None:
+    def __init__(
+        self,
+        endpoint: str,
+        factory: HTTP1Factory,
+        reactor: Any,
+        secure: Callable[[HTTP1Factory], IProtocolFactory] | None = None,
+    ) -> None:
         self.endpoint = endpoint
         self.factory = factory
+        self._secure = secure
         self.port: IListeningPort | None = None
         self._reactor = reactor
         self._outcome: IListeningPort | Failure | None = None
@@ -80,16 +92,18 @@ class Listener(Service):
         if host is None:
             return f"unix:{getattr(address, 'name', b'').decode()}"
         shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104
-        return f"http://{f'[{shown}]' if ':' in shown.strip('[]') else shown}:{address.port}"
+        scheme = "http" if self._secure is None else "https"
+        return f"{scheme}://{f'[{shown}]' if ':' in shown.strip('[]') else shown}:{address.port}"
 
     def _listen(self) -> None:
         if self._begun:
             return
         self._begun = True
-        listening = maybeDeferred(
-            serverFromString(self._reactor, self.endpoint).listen, self.factory
-        )
-        listening.addCallbacks(self._bound, self._not_bound)
+        maybeDeferred(self._open).addCallbacks(self._bound, self._not_bound)
+
+    def _open(self) -> Deferred[IListeningPort]:
+        factory: Any = self.factory if self._secure is None else self._secure(self.factory)
+        return serverFromString(self._reactor, self.endpoint).listen(factory)
 
     def _bound(self, port: IListeningPort) -> None:
         self.port = port

@@ -120,6 +120,8 @@ def secured(
     http: HTTP1Factory,
     certificates: Certificates,
     http2: HTTP2Limits | None = None,
+    handshake_time: float = HANDSHAKE_TIME,
 ) -> TLSMemoryBIOFactory:
     """The factory of a TLS listener."""
-    return _TLSFactory(certificates, False, SecureFront(http, http2), http.clock)
+    front = SecureFront(http, http2, handshake_time)
+    return _TLSFactory(certificates, False, front, http.clock)

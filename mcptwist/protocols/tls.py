@@ -43,6 +43,9 @@ _SUITES = b":".join(
 _SOON = 14 * 86400
 
 
+_DAY = 86400
+
+
 class CertificateProblem(Exception):
     """A certificate or key cannot be used; the message says which file, why, and what to do."""
 
@@ -96,8 +99,8 @@ def _public(key: Any) -> bytes:
 class Certificates:
     """What a TLS listener shows its clients.
 
-    :param files: of each certificate; a client gets the first one that has the name it asks for
-        (SNI), or the first of all.
+    :param files: tells the files of each certificate, and makes them if need be. A client gets
+        the first one that has the name it asks for (SNI), or the first of all.
     :param tls12: whether TLS 1.2 is spoken too.
     :param now: the wall clock, in seconds since the epoch.
     :ivar fingerprint: SHA-256 of the first certificate, as ``openssl x509 -fingerprint`` writes it.
@@ -106,21 +109,33 @@ class Certificates:
     _log = Logger()
 
     def __init__(
-        self, files: Sequence[CertificateFiles], tls12: bool, now: Callable[[], float]
+        self,
+        files: Callable[[], Sequence[CertificateFiles]],
+        tls12: bool,
+        now: Callable[[], float],
     ) -> None:
         self.fingerprint = ""
-        self._files = tuple(files)
+        self._find_files = files
+        self._files: Sequence[CertificateFiles] = ()
+        self._loaded_at = 0.0
         self._tls12 = tls12
         self._now = now
         self._seen: Any = None
         self._default: SSL.Context | None = None
         self._by_name: dict[str, SSL.Context] = {}
 
+    @property
+    def path(self) -> str:
+        """The file of the first certificate; empty before any was read."""
+        return self._files[0].certificate if self._files else ""
+
     def load(self) -> None:
         """Read the files.
 
         :raises CertificateProblem: one cannot be used; what was read before stays in use.
         """
+        self._loaded_at = self._now()
+        self._files = self._find_files()
         self._seen = self._look()
         contexts: list[SSL.Context] = []
         by_name: dict[str, SSL.Context] = {}
@@ -137,17 +152,22 @@ class Certificates:
 
     def reload(self) -> bool:
         """Read the files again; whether they can be used. If not, the old ones stay in use."""
+        before = self.fingerprint
         try:
             self.load()
         except CertificateProblem as problem:
             self._log.error("the old certificates stay in use: {problem}", problem=str(problem))
             return False
-        self._log.info("certificates were read; {fingerprint}", fingerprint=self.fingerprint)
+        if self.fingerprint != before:
+            self._log.info("the new certificate is {fingerprint}", fingerprint=self.fingerprint)
         return True
 
     def reload_if_changed(self) -> None:
-        """Read the files again if one of them is another than before."""
-        if self._look() != self._seen:
+        """Read the files again if one of them is another than before; and once a day anyhow.
+
+        That makes a certificate anew that is our own and comes to its end.
+        """
+        if self._look() != self._seen or self._now() - self._loaded_at >= _DAY:
             self.reload()
 
     def _look(self) -> list[Any]:
