@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from zope.interface import implementer
 
-from mcptwist.errors import STATUS_OF_CODE, InvalidMessage, McpTwistError
+from mcptwist.errors import STATUS_OF_CODE, Cancelled, InvalidMessage, McpTwistError
 from mcptwist.exchange import Exchange
 from mcptwist.interfaces import IReply
 from mcptwist.messages import (
@@ -108,6 +108,8 @@ class ModernReply:
         self._pulse.done(self)
         if self._stream is not None:
             self._stream.finish()
+        else:
+            refuse(self._request, Cancelled(reason), exchange.request.id)
 
     def late(self) -> None:
         """No answer yet: show signs of life."""
@@ -200,7 +202,7 @@ class LegacyReply:
             self._request.respond(200, [JSON, *self._headers], pieces(answer))
 
     def answered_all(self, answers: list[Answer]) -> None:
-        """The answers to a batch."""
+        """The answers to a batch; none if all of its requests were taken back."""
         self._pulse.done(self)
         if self._stream is not None:
             for answer in answers:
@@ -208,7 +210,10 @@ class LegacyReply:
             self._close()
         elif self._request is not None:
             self._request.on_lost = None
-            self._request.respond(200, [JSON], _array(answers))
+            if answers:
+                self._request.respond(200, [JSON], _array(answers))
+            else:
+                self._request.respond(202, [], b"")
 
     def cancelled(self, exchange: Exchange, reason: str) -> None:
         """The client took its request back; the response it waits on ends with that word."""

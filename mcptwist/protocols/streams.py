@@ -86,11 +86,19 @@ class EventLog:
         self._events: deque[tuple[bytes, int, bytes]] = deque()
         self._size = 0
 
-    def append(self, stream: bytes, number: int, text: bytes) -> None:
-        """Keep an event, and let go of the oldest where there is no room."""
-        self._events.append((stream, number, text))
-        self._size += len(text)
-        self._allowance.used += len(text)
+    def append(self, stream: bytes, number: int, parts: Sequence[Json]) -> None:
+        """Keep an event, and let go of the oldest where there is no room.
+
+        One that is larger than the log is not kept at all: nothing is copied for it,
+        and what is kept stays.
+        """
+        size = sum(map(len, parts))
+        if size > self._limits.log_bytes:
+            self._allowance.dropped += 1
+            return
+        self._events.append((stream, number, b"".join(parts)))
+        self._size += size
+        self._allowance.used += size
         while self._events and self._too_much():
             self._allowance.dropped += 1
             self._let_go(self._events.popleft())
@@ -98,14 +106,6 @@ class EventLog:
     def after(self, stream: bytes, number: int) -> list[tuple[int, bytes]]:
         """The events of *stream* that came after *number* and are still kept."""
         return [(n, text) for name, n, text in self._events if name == stream and n > number]
-
-    def forget(self, stream: bytes) -> None:
-        """That stream was heard to its end."""
-        kept = deque(entry for entry in self._events if entry[0] != stream)
-        for entry in self._events:
-            if entry[0] == stream:
-                self._let_go(entry)
-        self._events = kept
 
     def clear(self) -> None:
         """The session is over."""
@@ -239,7 +239,9 @@ class Stream:
         request.on_lost = self._lost
         request.start(200, [*HEADERS, *headers])
         if retry is not None and self._log is not None:
-            request.write(priming(self._next_id(b""), retry))
+            id = self._next_id()
+            self._log.append(self.name, self._number, ())
+            request.write(priming(id, retry))
         else:
             request.write(OPENING)
         self._mind_flow(request)
@@ -251,6 +253,7 @@ class Stream:
         if previous is not None:
             previous.on_lost = None
             previous.finish()
+            self.resumeProducing()
         self.attached = request
         request.on_lost = self._lost
         request.start(200, HEADERS)
@@ -304,16 +307,13 @@ class Stream:
     def _id_for(self, data: list[Json]) -> bytes:
         if self._log is None:
             return b""
-        id = self._next_id(None)
-        self._log.append(self.name, self._number, b"".join(event(data, id)))
+        id = self._next_id()
+        self._log.append(self.name, self._number, event(data, id))
         return id
 
-    def _next_id(self, text: bytes | None) -> bytes:
+    def _next_id(self) -> bytes:
         self._number += 1
-        id = b"%b-%d" % (self.name, self._number)
-        if text is not None and self._log is not None:
-            self._log.append(self.name, self._number, text)
-        return id
+        return b"%b-%d" % (self.name, self._number)
 
     def _lost(self, _: Failure) -> None:
         self.attached = None
