@@ -6,6 +6,8 @@ Each command is a :class:`twisted.python.usage.Options`; what it does is in
 
 from __future__ import annotations
 
+import getopt
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -20,7 +22,22 @@ from mcptwist.tap import load
 OK, FAILED, USAGE = 0, 1, 2
 
 
-class RunOptions(usage.Options):
+class Command(usage.Options):
+    """One of the commands."""
+
+    synopsis = ""
+
+    def getSynopsis(self) -> str:
+        """Called for ``--help``: how the command is written, without its parent's options."""
+        return f"Usage: {self.synopsis}"
+
+    def opt_version(self) -> None:
+        """Print the version."""
+        print(f"mcptwist {mcptwist.__version__}")
+        sys.exit(OK)
+
+
+class RunOptions(Command):
     """Serve in the foreground: the command after ``--``, a file, or the built-in server."""
 
     synopsis = "mcptwist run [options] [-- COMMAND [ARGUMENT]…]"
@@ -70,7 +87,7 @@ class RunOptions(usage.Options):
         return run(loaded, self["log-level"])
 
 
-class CheckOptions(usage.Options):
+class CheckOptions(Command):
     """Tell every mistake in a configuration file, without starting anything."""
 
     synopsis = "mcptwist check FILE"
@@ -86,19 +103,110 @@ class CheckOptions(usage.Options):
         return configuration.exit_code(loaded)
 
 
-class MainOptions(usage.Options):
+class AskingOptions(Command):
+    """What ``call`` and ``list`` have in common."""
+
+    optParameters = [
+        ["config", "c", None, "Start the server for this, from that file; no daemon is needed."],
+        ["url", "u", None, "Where the daemon is; otherwise MCPTWIST_URL or http://127.0.0.1:8808."],
+    ]
+    optFlags = [["json", "j", "Print JSON, for scripts."]]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self["headers"] = []
+        self["server"] = self["tool"] = ""
+        self["arguments"] = {}
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        """Called with the rest of the command line; options may also follow the arguments."""
+        given = list(options or ())
+        try:
+            found, arguments = getopt.gnu_getopt(given, self.shortOpt, self.longOpt)
+        except getopt.error as problem:
+            raise usage.UsageError(str(problem)) from None
+        super().parseOptions([*(self._written(*pair) for pair in found), "--", *arguments])
+
+    def _written(self, name: str, value: str) -> str:
+        """An option as one word."""
+        takes_value = name.startswith("--") and f"{name[2:]}=" in self.longOpt
+        return f"{name}={value}" if takes_value else name + value
+
+    def opt_header(self, header: str) -> None:
+        """A header to send along, as "Authorization: Bearer …". May be given several times."""
+        name, colon, value = header.partition(":")
+        if not colon or not name.strip() or not value.isprintable():
+            raise usage.UsageError("--header is NAME: VALUE")
+        self["headers"].append((name.strip(), value.strip()))
+
+    def postOptions(self) -> None:
+        """Called when all options are there."""
+        if self["config"] and (self["url"] or self["headers"]):
+            raise usage.UsageError("--url and --header go with a daemon, not with --config")
+
+    def ask(self, command: str) -> int:
+        """Do it."""
+        from mcptwist import asking
+
+        question = asking.Question(
+            self["server"],
+            self["tool"],
+            self["arguments"],
+            asking.daemon_url(self["url"]),
+            self["config"],
+            self["headers"],
+            bool(self["json"]),
+        )
+        return asking.perform(getattr(asking, command), question)
+
+
+class CallOptions(AskingOptions):
+    """Call a tool and print what it answers. JSON holds its arguments; - reads them from stdin."""
+
+    synopsis = "mcptwist call [options] SERVER TOOL [JSON]"
+
+    def parseArgs(  # type: ignore[override]
+        self, server: str, tool: str, arguments: str = "{}"
+    ) -> None:
+        """Called with what follows the options."""
+        self["server"], self["tool"] = server, tool
+        text = sys.stdin.read() if arguments == "-" else arguments
+        try:
+            self["arguments"] = json.loads(text)
+        except ValueError as problem:
+            raise usage.UsageError(f"the arguments are not JSON: {problem}") from None
+        if not isinstance(self["arguments"], dict):
+            raise usage.UsageError("the arguments must be a JSON object, such as '{\"a\": 1}'")
+
+    def perform(self) -> int:
+        """Call it."""
+        return self.ask("call")
+
+
+class ListOptions(AskingOptions):
+    """Print the servers there are, or what one of them has. SERVER may be the URL of any."""
+
+    synopsis = "mcptwist list [options] [SERVER]"
+
+    def parseArgs(self, server: str = "") -> None:
+        """Called with what follows the options."""
+        self["server"] = server
+
+    def perform(self) -> int:
+        """List them."""
+        return self.ask("list_servers")
+
+
+class MainOptions(Command):
     """The Model Context Protocol daemon."""
 
     synopsis = "mcptwist COMMAND [options]"
     subCommands = [
         ["run", None, RunOptions, "Serve in the foreground."],
+        ["call", None, CallOptions, "Call a tool."],
+        ["list", None, ListOptions, "Print the servers there are, or what one has."],
         ["check", None, CheckOptions, "Tell the mistakes in a configuration file."],
     ]
-
-    def opt_version(self) -> None:
-        """Print the version."""
-        print(f"mcptwist {mcptwist.__version__}")
-        sys.exit(OK)
 
     def postOptions(self) -> None:
         """Called when all options are there."""
