@@ -36,10 +36,12 @@ class Attachment:
 
     :ivar level: the log level the session set.
     :ivar subscriptions: the URIs it subscribed to.
+    :ivar owns_process: whether the process is there for this session alone.
     """
 
     supervisor: Supervisor
     subscriptions: set[str]
+    owns_process = False
 
     def __init__(self, session: Session, backend: Backend) -> None:
         self.session = session
@@ -123,6 +125,8 @@ class Attachment:
 
 class OwnProcess(Attachment, Company):
     """A session with a process of its own, opened with the client's own handshake."""
+
+    owns_process = True
 
     def __init__(self, backend: Backend, session: Session) -> None:
         Attachment.__init__(self, session, backend)

@@ -97,6 +97,7 @@ class Backend:
         self._leaving: set[Deferred[None]] = set()
         self._stopped: McpTwistError | None = None
         size = self.settings.pool if self.settings.scope == POOL else 1
+        self._identity = identity
         self._modern = [Assembly(self, Discovering(identity)) for _ in range(size)]
         hello = hello_params({}, identity)
         self._crowds = [Crowd(self, Handshake(hello)) for _ in range(size)]
@@ -138,10 +139,17 @@ class Backend:
 
     def _attachment(self, session: Session) -> Attachment:
         if not self._speaks(LEGACY):
-            return Interpreted(session, min(self._modern, key=lambda a: len(a.interpreted)))
+            return self._interpreted(session)
         if self.settings.scope == SESSION:
             return OwnProcess(self, session)
         return Membership(session, min(self._crowds, key=len))
+
+    def _interpreted(self, session: Session) -> Interpreted:
+        """A legacy session at a server that is modern only."""
+        if self.settings.scope == SESSION:
+            # Its log messages, which name no call, can thus be told from those of others.
+            return Interpreted(session, Assembly(self, Discovering(self._identity), False), True)
+        return Interpreted(session, min(self._modern, key=lambda a: len(a.interpreted)))
 
     # --- which eras it speaks ---------------------------------------------------------
 
@@ -159,7 +167,7 @@ class Backend:
 
     def modern_refused(self, exchange: Exchange, problem: EraMismatch) -> None:
         """A modern client's exchange met a server that is not modern: translate."""
-        if self._refused(MODERN, problem):
+        if self._refused(MODERN, problem) and exchange.stay.era == MODERN:
             self._as_modern.begin(exchange)
         else:
             exchange.fail(problem)
@@ -215,7 +223,7 @@ class Backend:
         for lease in list(self._as_modern.leases.all):
             yield lease.supervisor
         for attachment in list(self._attachments.values()):
-            if isinstance(attachment, OwnProcess):
+            if attachment.owns_process:
                 yield attachment.supervisor
 
     def stop(self, reason: McpTwistError | None = None) -> Deferred[None]:

@@ -21,7 +21,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mcptwist.company import Company, Crowd, Member, quietly, remind, text_member
+from mcptwist.company import MESSAGE, Company, Crowd, Member, quietly, remind, text_member
 from mcptwist.errors import (
     MISSING_CLIENT_CAPABILITY,
     ClientGone,
@@ -97,7 +97,7 @@ class LegacyAsModern:
         self.backend = backend
         self.held = held
         self.clock = clock
-        self.leases = Leases(backend, clock, identity, settings or LeaseSettings())
+        self.leases = Leases(self, identity, settings or LeaseSettings())
         self.listening: set[Listening] = set()
         self._crowd = crowd
 
@@ -156,6 +156,15 @@ class LegacyAsModern:
         listening = Listening(exchange, wanted, self._crowd, self.listening.discard)
         self.listening.add(listening)
         listening.begin(link)
+
+    def changed(self, notification: Notification) -> None:
+        """A call's own process told of a change: those who listen hear of it too."""
+        for listening in list(self.listening):
+            listening.tell(notification)
+
+    def watched(self) -> set[str]:
+        """The resources that somebody subscribed to."""
+        return set().union(*(listening.subscriptions for listening in self.listening))
 
     def end_listening(self) -> None:
         """End all subscriptions in good order."""
@@ -260,23 +269,35 @@ class Lease(Company):
     :ivar call: the one that has it now.
     """
 
-    def __init__(self, backend: Backend, capabilities: bytes, identity: dict[str, str]) -> None:
+    def __init__(self, side: LegacyAsModern, capabilities: bytes, identity: dict[str, str]) -> None:
         self.capabilities = capabilities
         self.call: HeldCall | None = None
+        self._side = side
         self._level: str | None = None
+        self._watched: set[str] = set()
         hello = hello_params(Raw(capabilities), identity)
-        super().__init__(backend, Handshake(hello), restart=False)
+        super().__init__(side.backend, Handshake(hello), restart=False)
+
+    def up(self, link: Link) -> None:
+        """A new process was told nothing yet."""
+        self._level = None
+        self._watched = set()
 
     def admit(self, link: Link, exchange: Exchange) -> None:
-        """Set the log level that the call wants before the call."""
+        """Tell the process before the call what is wanted: log messages, and which updates."""
         level = getattr(exchange.stay, "log_level", None)
         if level is not None and level != self._level:
             self._level = level
             remind(link, level, ())
+        new = self._side.watched() - self._watched
+        self._watched |= new
+        remind(link, None, new)
 
     def told(self, link: Link, notification: Notification) -> None:
-        """What the process says is for its call."""
-        if self.call is not None:
+        """Log messages are for its call; changes are for all who listen."""
+        if notification.method != MESSAGE:
+            self._side.changed(notification)
+        elif self.call is not None:
             self.call.told(notification)
 
     def questioned(self, link: Link, question: Exchange) -> None:
@@ -294,15 +315,11 @@ class Leases:
     """
 
     def __init__(
-        self,
-        backend: Backend,
-        clock: IReactorTime,
-        identity: dict[str, str],
-        settings: LeaseSettings,
+        self, side: LegacyAsModern, identity: dict[str, str], settings: LeaseSettings
     ) -> None:
         self.all: set[Lease] = set()
-        self._backend = backend
-        self._clock = clock
+        self._side = side
+        self._clock = side.clock
         self._identity = identity
         self._settings = settings
         self._idle: dict[Lease, IDelayedCall] = {}
@@ -318,7 +335,7 @@ class Leases:
                 del self._idle[lease]
                 return lease
         self._make_room()
-        lease = Lease(self._backend, capabilities, self._identity)
+        lease = Lease(self._side, capabilities, self._identity)
         self.all.add(lease)
         return lease
 
@@ -331,7 +348,7 @@ class Leases:
         """The process may still be busy with what nobody wants: stop it."""
         lease.call = None
         self.all.discard(lease)
-        lease.supervisor.stop()
+        self._side.backend.departing(lease.supervisor.stop())
 
     def stop(self) -> None:
         """Forget the idle ones' timers; the processes are stopped by the backend."""
@@ -344,9 +361,9 @@ class Leases:
             return
         if not self._idle:
             raise Overloaded(
-                f"{self._settings.limit} calls have a process of {self._backend.name} already",
+                f"{self._settings.limit} calls have a process of {self._side.backend.name} already",
                 limit="leases",
-                server=self._backend.name,
+                server=self._side.backend.name,
             )
         oldest = next(iter(self._idle))
         self._idle[oldest].cancel()

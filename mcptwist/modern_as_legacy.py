@@ -57,10 +57,12 @@ class Interpreted(Attachment):
     """A legacy session at a modern server.
 
     :param assembly: those who ask the server's modern process.
+    :param alone: whether that process is there for this session only.
     """
 
-    def __init__(self, session: Session, assembly: Assembly) -> None:
+    def __init__(self, session: Session, assembly: Assembly, alone: bool = False) -> None:
         super().__init__(session, assembly.backend)
+        self.owns_process = alone
         self.assembly = assembly
         self.supervisor = assembly.supervisor
         self._listening: Exchange | None = None
@@ -108,6 +110,8 @@ class Interpreted(Attachment):
         """The session is over."""
         self.assembly.interpreted.discard(self)
         self._stop_listening()
+        if self.owns_process:
+            self.backend.departing(self.supervisor.stop())
 
     # --- what the server tells of its own accord --------------------------------------
 
