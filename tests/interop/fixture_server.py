@@ -65,6 +65,8 @@ from offers import (
     listed_prompt,
     listed_tool,
     note,
+    sampled,
+    sampling,
     text,
     who,
 )
@@ -98,6 +100,18 @@ def is_modern(ctx: ServerRequestContext[Any, Any]) -> bool:
     return ctx.protocol_version in MODERN_PROTOCOL_VERSIONS
 
 
+class Needs(Exception):
+    """A tool cannot go on without inputs; ``result`` says which."""
+
+    def __init__(self, result: Json) -> None:
+        super().__init__()
+        self.result = result
+
+
+def plain(said: Any) -> Json:
+    return said.model_dump(by_alias=True, mode="json", exclude_none=True)
+
+
 @dataclass(frozen=True)
 class Call:
     """One ``tools/call`` or ``prompts/get``: what was sent, and ways to speak to the caller."""
@@ -126,11 +140,31 @@ class Call:
         result: Json = {"resultType": "input_required", "inputRequests": requests}
         return result | ({} if state is None else {"requestState": state})
 
-    async def elicit(self, asked: Json) -> str:
+    async def ask(self, key: str, request: Json) -> Json:
+        """Ask the client as its era does; raises :class:`Needs` until a modern one answers."""
+        if not is_modern(self.ctx):
+            return await self.request(request)
+        if (said := self.answer(key)) is None:
+            raise Needs(self.needs(**{key: request}))
+        return plain(said)
+
+    async def request(self, request: Json) -> Json:
         """The legacy way to ask: a request of our own, on the stream of this call."""
-        message, schema = asked["params"]["message"], asked["params"]["requestedSchema"]
-        said = await self.ctx.session.elicit_form(message, schema, self.ctx.request_id)
-        return elicited({"action": said.action, "content": said.content})
+        session, params, id_ = self.ctx.session, request["params"], self.ctx.request_id
+        match request["method"]:
+            case "elicitation/create":
+                asked = params["message"], params["requestedSchema"]
+                return plain(await session.elicit_form(*asked, id_))
+            case "sampling/createMessage":
+                messages = [types.SamplingMessage.model_validate(m) for m in params["messages"]]
+                tokens = params["maxTokens"]
+                return plain(
+                    await session.create_message(
+                        messages, max_tokens=tokens, related_request_id=id_
+                    )
+                )
+            case _:
+                return plain(await session.list_roots())
 
     async def log(self, words: str) -> None:
         await self.ctx.session.send_log_message(
@@ -273,36 +307,34 @@ async def trigger_resource_update(call: Call) -> Any:
     return text("resource updated")
 
 
-# Tools that ask the client with a request of their own: the legacy era.
+# Tools that ask the client in the way of its era.
 
 
 @tool("test_sampling", "Asks the client's model", prompt=STRING)
 async def test_sampling(call: Call) -> Any:
-    content = types.TextContent(type="text", text=call.arguments["prompt"])
-    said = await call.ctx.session.create_message(
-        [types.SamplingMessage(role="user", content=content)],
-        max_tokens=100,
-        related_request_id=call.ctx.request_id,
-    )
-    return text(f"LLM response: {getattr(said.content, 'text', said.content)}")
+    return text(sampled(await call.ask("model", sampling(call.arguments["prompt"]))))
 
 
 @tool("test_elicitation", "Asks the user", message=STRING)
 async def test_elicitation(call: Call) -> Any:
-    said = await call.elicit(who(call.arguments["message"]))
-    return text(f"User response: {said}")
+    said = await call.ask("user", who(call.arguments["message"]))
+    return text(f"User response: {elicited(said)}")
 
 
 @tool("test_elicitation_sep1034_defaults", "Asks the user, with a default of every kind")
 async def elicitation_defaults(call: Call) -> Any:
-    said = await call.elicit(DEFAULTS)
-    return text(f"Elicitation completed: {said}")
+    return text(f"Elicitation completed: {elicited(await call.ask('values', DEFAULTS))}")
 
 
 @tool("test_elicitation_sep1330_enums", "Asks the user to choose, in every way there is")
 async def elicitation_enums(call: Call) -> Any:
-    said = await call.elicit(ENUMS)
-    return text(f"Elicitation completed: {said}")
+    return text(f"Elicitation completed: {elicited(await call.ask('choice', ENUMS))}")
+
+
+@tool("test_input_required_result_list_roots", "Needs the client's roots")
+async def needs_roots(call: Call) -> Any:
+    said = await call.ask("client_roots", ROOTS)
+    return text("Roots: " + ", ".join(root["uri"] for root in said["roots"]))
 
 
 # Tools that ask the client by answering input_required: the modern era.
@@ -328,14 +360,6 @@ async def needs_sampling(call: Call) -> Any:
     if said is None:
         return call.needs(capital_question=CAPITAL)
     return text(f"LLM response: {getattr(said.content, 'text', said.content)}")
-
-
-@tool("test_input_required_result_list_roots", "Needs the client's roots")
-async def needs_roots(call: Call) -> Any:
-    said = call.answer("client_roots")
-    if said is None:
-        return call.needs(client_roots=ROOTS)
-    return text("Roots: " + ", ".join(str(root.uri) for root in said.roots))
 
 
 async def needs_confirmation(call: Call) -> Any:
@@ -410,7 +434,10 @@ async def list_tools(ctx: Any, params: Any) -> Any:
 async def call_tool(ctx: Any, params: Any) -> Any:
     if (offer := tools.get(params.name)) is None:
         raise MCPError(types.INVALID_PARAMS, f"Unknown tool: {params.name}")
-    said = await offer.body(Call(ctx, params))
+    try:
+        said = await offer.body(Call(ctx, params))
+    except Needs as needs:
+        return needs.result
     if isinstance(said, dict) and "type" not in said:
         return said  # a whole result, such as input_required
     return {"content": said if isinstance(said, list) else [said]}

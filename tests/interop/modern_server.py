@@ -1,8 +1,7 @@
 """A fixture server that knows the modern era only: ``initialize`` is refused, whatever it says.
 
-It is ``fixture_server.py`` with a doorkeeper before its standard input. What a legacy client asks
-for by name (``test_sampling``, ``test_elicitation`` …) it answers ``input_required``, as a modern
-server must, so that these tools can be had by a legacy client only where somebody translates.
+It is ``fixture_server.py`` with a doorkeeper before its standard input, so that a legacy client has
+anything of it only where somebody translates.
 """
 
 from __future__ import annotations
@@ -11,47 +10,10 @@ from typing import Any
 
 import anyio
 import mcp_types as types
-from fixture_server import Call, make_server, tool
+from fixture_server import make_server
 from mcp.server.lowlevel.server import NotificationOptions
 from mcp.server.stdio import stdio_server
 from mcp.shared.message import SessionMessage
-from offers import DEFAULTS, ENUMS, STRING, Json, elicited, sampled, sampling, text, who
-
-
-def plain(said: Any) -> Json:
-    return said.model_dump(by_alias=True, mode="json", exclude_none=True)
-
-
-@tool("test_sampling", "Asks the client's model", prompt=STRING)
-async def ask_model(call: Call) -> Any:
-    said = call.answer("model")
-    if said is None:
-        return call.needs(model=sampling(call.arguments["prompt"]))
-    return text(sampled(plain(said)))
-
-
-@tool("test_elicitation", "Asks the user", message=STRING)
-async def ask_user(call: Call) -> Any:
-    said = call.answer("user")
-    if said is None:
-        return call.needs(user=who(call.arguments["message"]))
-    return text(f"User response: {elicited(plain(said))}")
-
-
-@tool("test_elicitation_sep1034_defaults", "Asks the user, with a default of every kind")
-async def elicitation_defaults(call: Call) -> Any:
-    said = call.answer("values")
-    if said is None:
-        return call.needs(values=DEFAULTS)
-    return text(f"Elicitation completed: {elicited(plain(said))}")
-
-
-@tool("test_elicitation_sep1330_enums", "Asks the user to choose, in every way there is")
-async def elicitation_enums(call: Call) -> Any:
-    said = call.answer("choice")
-    if said is None:
-        return call.needs(choice=ENUMS)
-    return text(f"Elicitation completed: {elicited(plain(said))}")
 
 
 async def serve() -> None:

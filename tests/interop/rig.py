@@ -297,7 +297,8 @@ class Daemon:
     async def start(cls, case: InteropCase, servers: Mapping[str, Json]) -> Daemon:
         """Start a daemon for *case* with these ``mcpServers``, on a port the system picks."""
         for server in servers.values():
-            server["env"] = {**server.get("env", {}), MARK: case.mark}
+            if "command" in server:
+                server["env"] = {**server.get("env", {}), MARK: case.mark}
         config = case.place / "mcp.json"
         config.write_text(json.dumps({"mcpServers": dict(servers)}, indent=2))
         twistd = str(Path(sys.executable).with_name("twistd"))

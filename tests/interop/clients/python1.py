@@ -1,6 +1,7 @@
 """``python1.py URL MODE NAME``: the last Python SDK 1.x takes the tour.
 
-It knows the legacy era only, so *MODE* must be ``legacy``. *NAME* tells one run from another.
+It knows the legacy era only, so *MODE* must be ``legacy``. *NAME* tells one run from another. The
+URL says the transport: ``ws://`` a WebSocket, a path that ends in ``/sse`` HTTP+SSE.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from typing import Any
 import anyio
 from anyio.abc import TaskGroup
 from mcp import ClientSession, types
+from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
+from mcp.client.websocket import websocket_client
 from mcp.shared.exceptions import McpError
-from pydantic import AnyUrl
+from pydantic import AnyUrl, FileUrl
 from tour import Json, Progress, main
 
 ANSWERS = {"username": "alice", "email": "alice@example.com"}
@@ -29,6 +32,10 @@ async def elicited(context: Any, params: Any) -> types.ElicitResult:
 async def sampled(context: Any, params: Any) -> types.CreateMessageResult:
     content = types.TextContent(type="text", text="forty-two")
     return types.CreateMessageResult(role="assistant", model="a-test", content=content)
+
+
+async def listed_roots(context: Any) -> types.ListRootsResult:
+    return types.ListRootsResult(roots=[types.Root(uri=FileUrl("file:///work"))])
 
 
 def plain(result: Any) -> Json:
@@ -48,6 +55,7 @@ class Visitor:
             outgoing,
             elicitation_callback=elicited,
             sampling_callback=sampled,
+            list_roots_callback=listed_roots,
             logging_callback=self.logged,
             message_handler=self.received,
         )
@@ -118,10 +126,17 @@ class Visitor:
         return error.error.code if isinstance(error, McpError) else None
 
 
+def streams(url: str) -> Any:
+    """The transport for that URL."""
+    if url.startswith("ws:"):
+        return websocket_client(url)
+    return sse_client(url) if url.endswith("/sse") else streamable_http_client(url)
+
+
 @asynccontextmanager
 async def connect() -> AsyncIterator[Visitor]:
     async with (
-        streamable_http_client(sys.argv[1]) as (incoming, outgoing, _),
+        streams(sys.argv[1]) as (incoming, outgoing, *_),
         anyio.create_task_group() as abandoned,
     ):
         visitor = Visitor(incoming, outgoing, abandoned)

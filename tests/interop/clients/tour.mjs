@@ -138,9 +138,32 @@ async function comeInPairs(connect) {
   return { 'mixed up': wrong };
 }
 
-// Take the tour and print the report, one line of JSON; exit 1 with the error otherwise.
+// What differs between the eras, and nothing else.
+async function shortTour(connect, name) {
+  const visitor = await connect();
+  const steps = [];
+  const onprogress = ({ progress }) => void steps.push(progress);
+  await visitor.call({ name: 'test_tool_with_progress' }, { onprogress });
+  const report = {
+    progress: steps,
+    elicitation: words(await visitor.call({ name: 'test_elicitation', arguments: { message: 'Who?' } })),
+    sampling: words(await visitor.call({ name: 'test_sampling', arguments: { prompt: '6 x 7?' } })),
+    roots: words(await visitor.call({ name: 'test_input_required_result_list_roots' })),
+    ...(await listenIn(visitor)),
+    ...(await changeMyMind(visitor, name)),
+  };
+  await visitor.close();
+  return report;
+}
+
+// Take the tour and print the report, one line of JSON; exit 1 with the error otherwise. The tour is
+// the short one where the last word of the command line is `short`.
 export async function main(connect, name) {
   try {
+    if (process.argv.at(-1) === 'short') {
+      console.log(JSON.stringify(await shortTour(connect, name)));
+      process.exit(0);
+    }
     const visitor = await connect();
     const report = {
       ...visitor.about(),

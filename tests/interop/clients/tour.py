@@ -190,10 +190,35 @@ async def tour(connect: Connect, name: str) -> Json:
     return report | await come_in_pairs(connect)
 
 
+async def short_tour(connect: Connect, name: str) -> Json:
+    """What differs between the eras, and nothing else."""
+    steps: list[float] = []
+
+    async def progress(done: float, total: float | None, message: str | None) -> None:
+        steps.append(done)
+
+    async with connect() as visitor:
+        await visitor.call("test_tool_with_progress", {}, progress)
+        elicited = await visitor.call("test_elicitation", {"message": "Who?"})
+        sampled = await visitor.call("test_sampling", {"prompt": "6 x 7?"})
+        rooted = await visitor.call("test_input_required_result_list_roots", {})
+        return {
+            "progress": steps,
+            "elicitation": words(elicited),
+            "sampling": words(sampled),
+            "roots": words(rooted),
+            **await listen_in(visitor),
+            **await change_my_mind(visitor, name),
+        }
+
+
 def main(connect: Connect, name: str) -> None:
-    """Take the tour and print the report, one line of JSON; exit 1 with a traceback otherwise."""
+    """Take the tour and print the report, one line of JSON; exit 1 with a traceback otherwise.
+
+    The tour is the short one where the last word of the command line is ``short``.
+    """
     try:
-        report = anyio.run(tour, connect, name)
+        report = anyio.run(short_tour if sys.argv[-1] == "short" else tour, connect, name)
     except BaseException:
         traceback.print_exc()
         sys.exit(1)

@@ -1,18 +1,26 @@
 // `typescript1.mjs URL MODE NAME`: the last TypeScript SDK 1.x takes the tour.
 //
-// It knows the legacy era only, so MODE must be `legacy`. NAME tells one run from another.
+// It knows the legacy era only, so MODE must be `legacy`. NAME tells one run from another. The URL says
+// the transport: `ws://` a WebSocket, a path that ends in `/sse` HTTP+SSE.
 
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
+import { SSEClientTransport } from '@modelcontextprotocol/sdk/client/sse.js';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
+import { WebSocketClientTransport } from '@modelcontextprotocol/sdk/client/websocket.js';
 import * as types from '@modelcontextprotocol/sdk/types.js';
 import { CAPABILITIES, REPLIES, main } from './tour.mjs';
 
 const [url, , name] = process.argv.slice(2);
 const REQUESTS = [types.ElicitRequestSchema, types.CreateMessageRequestSchema, types.ListRootsRequestSchema];
 
+function transportFor(address) {
+  if (address.startsWith('ws:')) return WebSocketClientTransport;
+  return address.endsWith('/sse') ? SSEClientTransport : StreamableHTTPClientTransport;
+}
+
 async function connect() {
   const client = new Client({ name: 'tour', version: '1' }, { capabilities: CAPABILITIES });
-  const transport = new StreamableHTTPClientTransport(new URL(url));
+  const transport = new (transportFor(url))(new URL(url));
   const logs = [];
   const heard = [];
   for (const schema of REQUESTS) client.setRequestHandler(schema, REPLIES[schema.shape.method.value]);
@@ -39,7 +47,7 @@ async function connect() {
       return { end: () => client.unsubscribeResource({ uri }) };
     },
     close: async () => {
-      await transport.terminateSession();
+      await transport.terminateSession?.();
       await client.close();
     },
   };
