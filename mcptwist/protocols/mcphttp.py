@@ -45,13 +45,12 @@ HeaderValues = Callable[[bytes], list[bytes]]
 """All values of a header, by its lower-case name."""
 
 
-class _Named(msgspec.Struct, gc=False):
-    name: str | UnsetType = UNSET
-    uri: str | UnsetType = UNSET
-    taskId: str | UnsetType = UNSET
-
-
-_named = msgspec.json.Decoder(_Named)
+_MEMBERS = {
+    name: msgspec.json.Decoder(
+        msgspec.defstruct(f"_With_{name}", [(name, str | UnsetType, UNSET)], gc=False)
+    )
+    for name in set(NAMED_BY.values())
+}
 
 
 def encode_value(value: str) -> str:
@@ -119,7 +118,7 @@ def check_headers(request: Request, version: str, values: HeaderValues) -> None:
 
 def _check_name(member: str, params: Json, values: HeaderValues) -> None:
     try:
-        wanted = getattr(_named.decode(params), member)
+        wanted = getattr(_MEMBERS[member].decode(params), member)
     except (msgspec.DecodeError, RecursionError):
         raise InvalidParams(f"params.{member} must be a string") from None
     if wanted is UNSET:
@@ -211,8 +210,12 @@ def check_mirrored(mirrored: tuple[MirroredParam, ...], params: Json, values: He
     """Hold the ``Mcp-Param-*`` headers of a call against its arguments.
 
     :raises HeaderMismatch: one is missing, superfluous or says otherwise.
+    :raises InvalidParams: the arguments are nested too deeply to look into.
     """
-    arguments = _call.decode(params).arguments
+    try:
+        arguments = _call.decode(params).arguments
+    except (msgspec.DecodeError, RecursionError) as problem:
+        raise InvalidParams(f"params.arguments: {problem}") from None
     for param in mirrored:
         _check_mirrored(param, at_path(arguments, param.path), values(param.header))
 
