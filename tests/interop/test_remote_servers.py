@@ -24,6 +24,7 @@ from tests.interop.test_conformance import LEGACY, MODERN, Suite, required_scena
 
 PYTHON = "python2_visit.py"
 TYPESCRIPT = "typescript1_visit.mjs"
+ANSWER = '{"value":"42","exact":true}'
 
 
 def free_port() -> int:
@@ -146,7 +147,7 @@ class DaemonTests(RemoteCase):
         calls = [("calculate", {"expression": "6*7"})]
         for client, revision in ((PYTHON, MODERN), (TYPESCRIPT, LEGACY)):
             report = await self.visit(client, url, calls)
-            self.assertEqual((report["revision"], report["said"]), (revision, ["42"]))
+            self.assertEqual((report["revision"], report["said"]), (revision, [ANSWER]))
 
     async def test_streamable_http(self) -> None:
         await self.assert_both("/servers/box/mcp")
