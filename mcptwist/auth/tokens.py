@@ -1,0 +1,188 @@
+"""Access tokens: opaque, short-lived, each for one resource and one key.
+
+A token is 256 random bits; the table knows only its SHA-256, so whoever reads our memory or our
+logs cannot use it. It ends by the clock that only goes forward, or when its key is withdrawn. All
+are lost when the daemon stops: clients come back for another by themselves.
+
+MCP 2026-07-28, *Authorization, Access Token Usage*; RFC 6750; RFC 8707. Pure.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+from mcptwist.auth.keys import to_base64url
+
+PREFIX = "mcp_at_"
+#: Longer ones are not looked at.
+LONGEST = 4096
+
+_DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_BYTES = 32
+
+
+class TokensExhausted(Exception):
+    """There are as many tokens as there may be."""
+
+
+class Token:
+    """What is known of one token.
+
+    :ivar key: the fingerprint of the key that it was given for.
+    :ivar jkt: the thumbprint of the key that must be proved with each request (RFC 9449), or
+        ``None`` where the token alone will do.
+    :ivar deadline: when it ends, by the clock that only goes forward.
+    :ivar is_live: false as soon as it was revoked.
+    :ivar avatar: who comes with it, once that was found out.
+    """
+
+    __slots__ = (
+        "avatar", "deadline", "digest", "is_live", "jkt", "key", "principal", "resource", "scopes",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        digest: bytes,
+        principal: str,
+        key: str,
+        resource: str,
+        scopes: frozenset[str],
+        deadline: float,
+        jkt: str | None = None,
+    ) -> None:
+        self.digest = digest
+        self.principal = principal
+        self.key = key
+        self.resource = resource
+        self.scopes = scopes
+        self.deadline = deadline
+        self.jkt = jkt
+        self.is_live = True
+        self.avatar: Any = None
+
+    @property
+    def mark(self) -> str:
+        """What it is called in the audit log."""
+        return self.digest.hex()[:8]
+
+
+class TokenTable:
+    """The tokens that are good.
+
+    :param monotonic: seconds that only grow.
+    :param make_bytes: so many unguessable bytes each time.
+    :param limit: how many there may be.
+    :param per_key: how many of one key's; the oldest goes when there would be more.
+    """
+
+    def __init__(
+        self,
+        monotonic: Callable[[], float],
+        make_bytes: Callable[[int], bytes],
+        limit: int = 100_000,
+        per_key: int = 64,
+    ) -> None:
+        self._monotonic = monotonic
+        self._make_bytes = make_bytes
+        self._limit = limit
+        self._per_key = per_key
+        self._tokens: dict[bytes, Token] = {}
+        self._by_key: dict[str, OrderedDict[bytes, Token]] = {}
+
+    def __len__(self) -> int:
+        return len(self._tokens)
+
+    def issue(
+        self,
+        principal: str,
+        key: str,
+        resource: str,
+        scopes: frozenset[str],
+        lifetime: float,
+        jkt: str | None = None,
+    ) -> tuple[str, Token]:
+        """A new token, and what is known of it.
+
+        :param lifetime: seconds.
+        :raises TokensExhausted: there are too many.
+        """
+        own = self._by_key.get(key)
+        if own is not None and len(own) >= self._per_key:
+            self._drop(next(iter(own.values())))
+        if len(self._tokens) >= self._limit:
+            self.expire()
+        if len(self._tokens) >= self._limit:
+            raise TokensExhausted
+        text = written(self._make_bytes(_BYTES))
+        deadline = self._monotonic() + lifetime
+        token = Token(digest_of(text.encode()), principal, key, resource, scopes, deadline, jkt)
+        self._tokens[token.digest] = token
+        self._by_key.setdefault(key, OrderedDict())[token.digest] = token
+        return text, token
+
+    def find(self, text: bytes) -> Token | None:
+        """The token, if it is good."""
+        token = self._tokens.get(digest_of(text))
+        if token is None or token.deadline > self._monotonic():
+            return token
+        self._drop(token)
+        return None
+
+    def revoke(self, text: bytes, key: str) -> Token | None:
+        """End a token of that key's; what was known of it."""
+        token = self._tokens.get(digest_of(text))
+        if token is None or token.key != key:
+            return None
+        self._drop(token)
+        return token
+
+    def withdraw(self, key: str) -> int:
+        """End all tokens of that key; how many there were."""
+        own = list(self._by_key.get(key, {}).values())
+        for token in own:
+            self._drop(token)
+        return len(own)
+
+    def expire(self) -> None:
+        """Forget those whose time is over; to be called now and then."""
+        now = self._monotonic()
+        for token in [each for each in self._tokens.values() if each.deadline <= now]:
+            self._drop(token)
+
+    def _drop(self, token: Token) -> None:
+        token.is_live = False
+        token.avatar = None
+        del self._tokens[token.digest]
+        own = self._by_key[token.key]
+        del own[token.digest]
+        if not own:
+            del self._by_key[token.key]
+
+
+def digest_of(text: bytes) -> bytes:
+    """What a token is known by."""
+    return hashlib.sha256(text).digest()
+
+
+def written(secret: bytes) -> str:
+    """A token as text: a prefix and a checksum let scanners find lost ones."""
+    body = PREFIX + to_base64url(secret)
+    return f"{body}_{_checksum(body)}"
+
+
+def is_ours(text: bytes) -> bool:
+    """Whether *text* is written as our tokens are, whichever daemon gave it."""
+    body, _, checksum = text.decode("latin-1").rpartition("_")
+    return body.startswith(PREFIX) and checksum == _checksum(body)
+
+
+def _checksum(body: str) -> str:
+    number, digits = zlib.crc32(body.encode("latin-1")), []
+    for _ in range(6):
+        number, digit = divmod(number, 62)
+        digits.append(_DIGITS[digit])
+    return "".join(reversed(digits))
