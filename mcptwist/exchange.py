@@ -126,6 +126,13 @@ class Exchange:
         if canceller is not None:
             canceller(reason)
 
+    def abandon(self, problem: McpTwistError) -> None:
+        """It is given up by us: the asker is told why, and whoever is in charge to stop."""
+        canceller = self._canceller
+        self.fail(problem)
+        if canceller is not None:
+            canceller(problem.message)
+
     def hold(self) -> None:
         """The asker cannot take more at present: hold the source back, if that hurts nobody."""
         if self.source is not None:
@@ -205,6 +212,12 @@ class Opened:
         exchanges, self._open = list(self._open.values()), {}
         for exchange in exchanges:
             exchange.cancel(reason)
+
+    def abandon_all(self, problem: McpTwistError) -> None:
+        """We are done with the far end, which may hear why."""
+        exchanges, self._open = list(self._open.values()), {}
+        for exchange in exchanges:
+            exchange.abandon(problem)
 
 
 class Question(msgspec.Struct, gc=False):

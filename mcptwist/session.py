@@ -293,7 +293,7 @@ class Session:
         if self.ended is not None:
             return
         self.ended = reason
-        self.opened.cancel_all(reason.message)
+        self.opened.abandon_all(reason)
         gone = ClientGone("the client left before it answered")
         self.asked.fail_all(gone)
         unasked, self._unasked = self._unasked, []

@@ -75,6 +75,7 @@ class ExchangeTests(SynchronousTestCase):
             lambda e: e.answer(Result(1, b"{}")),
             lambda e: e.fail(ServerExited("gone")),
             lambda e: e.cancel("enough"),
+            lambda e: e.abandon(ServerExited("gone")),
         ):
             one, heard = exchange()
             end(one)
@@ -104,6 +105,15 @@ class ExchangeTests(SynchronousTestCase):
         one.cancel("why")
         one.cancel("again")
         self.assertEqual(order, ["asker why", "charge why"])
+
+    def test_abandon(self) -> None:
+        """Given up by us: the asker is told why, whoever is in charge to stop; both once."""
+        told: list[str] = []
+        one, heard = exchange()
+        one.in_charge(told.append)
+        for _ in range(2):
+            one.abandon(ServerExited("we stop"))
+        self.assertEqual((heard.answers, heard.error["message"], told), (1, "we stop", ["we stop"]))
 
     def test_no_cancel_after_answer(self) -> None:
         """Who was in charge is not told of a cancellation that came too late."""

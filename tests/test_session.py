@@ -416,7 +416,7 @@ class EndTests(SessionCase):
     """When it is over, nobody waits for it and it waits for nobody."""
 
     def test_both_ways(self) -> None:
-        """Calls are cancelled, questions failed, the view and the listeners told, all once."""
+        """Calls are failed and cancelled, questions failed, view and listeners told, all once."""
         self.greet()
         self.session.back = Back()
         calls = [self.ask("tools/call", id=n) for n in range(2)]
@@ -434,7 +434,7 @@ class EndTests(SessionCase):
         self.session.when_ended(ended.append)
         for _ in range(2):
             self.session.end(ClientGone("bye"))
-        self.assertEqual((cancelled, calls[-1].gone), (["bye"], "bye"))
+        self.assertEqual((cancelled, calls[-1].error["message"]), (["bye"], "bye"))
         self.assertEqual([h.error["data"]["code"] for h in (told, told_too)], ["client-gone"] * 2)
         self.assertEqual((ended, self.view.left), ([self.session], [self.session]))
 
@@ -452,7 +452,7 @@ class EndTests(SessionCase):
         self.session.end(ClientGone("bye"))
         self.view.asked[-1].succeed({})
         self.view.asked[-1].fail(ServerExited("x"))
-        self.assertEqual(heard.answers, 0)
+        self.assertEqual((heard.answers, heard.error["message"]), (1, "bye"))
 
 
 class TableTests(SynchronousTestCase):
