@@ -170,6 +170,10 @@ class Opened:
     def __contains__(self, id: MessageId) -> bool:
         return id in self._open
 
+    def get(self, id: MessageId) -> Exchange | None:
+        """The open one of that id."""
+        return self._open.get(id)
+
     def add(self, exchange: Exchange) -> None:
         """Remember *exchange* until :meth:`remove`.
 

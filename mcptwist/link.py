@@ -136,8 +136,8 @@ class Link:
     def hold(self, exchange: Exchange) -> None:
         """Read no more of the server while *exchange*'s asker cannot take it.
 
-        Only as long as all who wait for this server are that asker; a slow
-        client of a shared server is cut off by its own wire's bounds instead.
+        Only as long as nobody waits for this server who could take what it says; a
+        slow client of a shared server is cut off by its own wire's bounds instead.
         """
         self._held.add(exchange)
         self._flow()
@@ -150,10 +150,15 @@ class Link:
 
     def _flow(self) -> None:
         """Pause or resume the wire as those who wait would have it."""
-        paused = bool(self._held) and len({id(e.stay) for e in self._asked}) == 1
+        paused = bool(self._held) and not self._suffers()
         if paused != self._paused and self.wire is not None and self.gone is None:
             self._paused = paused
             (self.wire.pause if paused else self.wire.resume)()
+
+    def _suffers(self) -> bool:
+        """Whether anybody waits who is neither held back nor the same client as one who is."""
+        slow = {id(exchange.stay) for exchange in self._held}
+        return any(e not in self._held and id(e.stay) not in slow for e in self._asked)
 
     def tell(self, notification: Notification) -> None:
         """Say something to the server that wants no answer."""
@@ -230,6 +235,8 @@ class Link:
     def _answered(self, answer: Answer) -> None:
         if self._asked.answered(answer):
             self.answers += 1
+            if self._held:
+                self._flow()
             return
         self.strays += 1
         self.log.debug(

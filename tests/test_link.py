@@ -300,6 +300,32 @@ class FlowTests(LinkCase):
         self.ask()
         self.assertFalse(self.wire.paused)
 
+    def test_all_slow(self) -> None:
+        """It is paused where nobody waits who could take what it says, until one can."""
+        self.ask()
+        one, two = self.exchange, self.another()
+        one.stay, two.stay = object(), object()
+        one.hold()
+        self.assertFalse(self.wire.paused)
+        two.hold()
+        self.assertTrue(self.wire.paused)
+        one.release()
+        self.assertFalse(self.wire.paused)
+
+    def test_the_others_are_done(self) -> None:
+        """When the last who could take more has its answer, it is paused."""
+        self.ask()
+        slow, other = self.exchange, self.another()
+        slow.stay, other.stay = object(), object()
+        slow.hold()
+        self.link.received(Result(2, b"{}"))
+        self.assertTrue(other.over)
+        self.assertTrue(self.wire.paused)
+
+    def another(self) -> Exchange:
+        self.ask()
+        return self.exchange
+
     def test_over_while_held(self) -> None:
         """An exchange that ends while it is held back leaves the wire running."""
         self.ask()
