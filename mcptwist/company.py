@@ -120,9 +120,7 @@ class Member:
 
     def wants(self, level: str | None) -> bool:
         """Whether a log message of that level is wanted."""
-        if self.level is None or level not in LEVELS:
-            return True
-        return LEVELS.index(level) >= LEVELS.index(self.level)
+        return wants(self.level, level)
 
 
 class Crowd(Company):
@@ -192,8 +190,9 @@ class Crowd(Company):
         if len(stays) > 1:
             self.backend.unattributed += 1
             return
-        if exchanges and getattr(exchanges[-1].stay, "wants_log", False):
-            exchanges[-1].notify(notification)
+        if exchanges and exchanges[-1].stay.era == MODERN:
+            if wants_log(exchanges[-1].stay, level):
+                exchanges[-1].notify(notification)
             return
         hearers = [m for m in self.members if m.wants(level)]
         self._tell([m for m in hearers if not stays or id(m.stay) in stays], notification)
@@ -214,6 +213,21 @@ def remind(link: Link, level: str | None, subscriptions: Iterable[str]) -> None:
 def quietly(answer: Deferred[Json]) -> None:
     """What is only a courtesy to the server may fail."""
     answer.addErrback(lambda _: None)
+
+
+def wants_log(stay: Any, level: str | None) -> bool:
+    """Whether a modern client asked for log messages of *level* with its request."""
+    return stay.log_level is not None and wants(stay.log_level, level)
+
+
+def wants(least: str | None, level: str | None) -> bool:
+    """Whether one who wants log messages from *least* on wants one of *level*.
+
+    Unknown levels are wanted: better one too many than one too few.
+    """
+    if least not in LEVELS or level not in LEVELS:
+        return True
+    return LEVELS.index(level) >= LEVELS.index(least)
 
 
 def text_member(params: Json, name: str) -> str | None:

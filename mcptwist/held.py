@@ -146,6 +146,9 @@ def read_retry(params: Json) -> Retry:
         found: Retry = _retry.decode(params)
     except (msgspec.DecodeError, RecursionError) as problem:
         raise InvalidParams(f"inputResponses or requestState is malformed: {problem}") from None
+    for key, response in found.responses.items():
+        if memoryview(response)[0] != 0x7B:
+            raise InvalidParams(f"the response to {key} is not an object")
     return found
 
 

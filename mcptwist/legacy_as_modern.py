@@ -21,10 +21,20 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mcptwist.company import MESSAGE, Company, Crowd, Member, quietly, remind, text_member
+from mcptwist.company import (
+    MESSAGE,
+    Company,
+    Crowd,
+    Member,
+    quietly,
+    remind,
+    text_member,
+    wants_log,
+)
 from mcptwist.errors import (
     MISSING_CLIENT_CAPABILITY,
     ClientGone,
+    InvalidParams,
     McpTwistError,
     MethodNotFound,
     Overloaded,
@@ -49,6 +59,7 @@ from mcptwist.translation import (
     ASKED_BY,
     INPUT_METHODS,
     discovery,
+    lacking,
     legacy_params,
     modern_error,
     modern_result,
@@ -136,11 +147,11 @@ class LegacyAsModern:
         if declared:
             HeldCall(self, self.leases.take(declared), exchange).begin()
         else:
-            Crossing(exchange, self.again).begin(self._crowd.supervisor)
+            Crossing(exchange).begin(self._crowd.supervisor)
 
     def again(self, exchange: Exchange, requests: dict[str, Any], server: Json) -> None:
         """End *exchange* with inputs that the server wants before it is asked anew."""
-        retry = _Anew(self)
+        retry = _Anew(self, requests, server)
         state = self.held.hold(retry, exchange.request, exchange.stay.principal)
         exchange.succeed(_required(requests, state, server))
 
@@ -203,18 +214,10 @@ def _required(requests: dict[str, Any], state: str, server: Json) -> dict[str, A
 
 @implementer(IReply)
 class Crossing:
-    """One exchange that crosses from a modern client to a legacy server and back.
+    """One exchange that crosses from a modern client to a legacy server and back."""
 
-    :param again: told the inputs of a ``-32042``, where the client can be asked.
-    """
-
-    def __init__(
-        self,
-        front: Exchange,
-        again: Callable[[Exchange, dict[str, Any], Json], None] | None = None,
-    ) -> None:
+    def __init__(self, front: Exchange) -> None:
         self._front = front
-        self._again = again
         self._supervisor: Supervisor | None = None
 
     def begin(self, supervisor: Supervisor) -> None:
@@ -231,14 +234,17 @@ class Crossing:
     def asked(self, exchange: Exchange, question: Exchange) -> None:
         """The client did not say that it can be asked: its call cannot go on."""
         question.fail(MethodNotFound("the client did not declare that it can be asked"))
-        capability = ASKED_BY.get(question.request.method)
-        if capability is not None:
-            self._front.answer(_lacking(self._front, capability))
-            exchange.cancel(f"the client lacks the capability {capability}")
+        if question.request.method in ASKED_BY:
+            wanted = lacking(self._front.stay.capabilities, question.request.method)
+            self._front.answer(_lacks(self._front, wanted or {}))
+            exchange.cancel("the client cannot be asked")
 
     def answered(self, exchange: Exchange, answer: Answer) -> None:
         """Put it into modern words."""
-        self._front.answer(_modern(exchange.request.method, answer, _info(self._supervisor)))
+        if isinstance(answer, Error) and url_elicitations(answer) is not None:
+            self._front.answer(_lacks(self._front, _BY_URL))
+        else:
+            self._front.answer(_modern(exchange.request.method, answer, _info(self._supervisor)))
 
     def cancelled(self, exchange: Exchange, reason: str) -> None:
         """The client cancelled; it knows."""
@@ -391,12 +397,13 @@ class HeldCall:
         self._front: Exchange | None = front
         self._request = front.request
         self._principal: str = front.stay.principal
-        self._declared = set(open_fields(front.stay.capabilities))
+        self._capabilities: Json = front.stay.capabilities
         self._behind = Exchange(_behind(front.request), self, front.stay)
         self._questions: dict[str, Exchange] = {}
         self._asked = 0
         self._gathering: IDelayedCall | None = None
         self._outcome: Answer | None = None
+        self._wanted: dict[str, Any] = {}
         lease.call = self
 
     def begin(self) -> None:
@@ -420,22 +427,24 @@ class HeldCall:
     def told(self, notification: Notification) -> None:
         """Pass a log message on, if the client asked for any."""
         front = self._front
-        if front is not None and getattr(front.stay, "wants_log", False):
+        if front is not None and wants_log(front.stay, text_member(notification.params, "level")):
             front.notify(notification)
 
     def questioned(self, question: Exchange) -> None:
         """Put it to the client, together with others asked at the same time."""
-        capability = ASKED_BY.get(question.request.method)
-        if capability is None:
-            question.fail(MethodNotFound(f"{question.request.method} cannot be asked of a client"))
-        elif capability not in self._declared:
-            self._undeclared(question, capability)
-        else:
-            self._asked += 1
-            key = f"{capability}-{self._asked}"
-            self._questions[key] = question
-            question.in_charge(lambda _: self._withdrawn(key))
-            self._gather()
+        method = question.request.method
+        if method not in ASKED_BY:
+            question.fail(MethodNotFound(f"{method} cannot be asked of a client"))
+            return
+        wanted = lacking(self._capabilities, method, question.request.params)
+        if wanted is not None:
+            self._undeclared(question, wanted)
+            return
+        self._asked += 1
+        key = f"{ASKED_BY[method]}-{self._asked}"
+        self._questions[key] = question
+        question.in_charge(lambda _: self._withdrawn(key))
+        self._gather()
 
     def asked(self, exchange: Exchange, question: Exchange) -> None:
         """The server asks in the course of the call."""
@@ -456,13 +465,20 @@ class HeldCall:
 
     def _in_modern_words(self, answer: Answer) -> Answer | None:
         """The answer, or ``None`` where it sends the client for inputs first."""
-        if isinstance(answer, Error) and "elicitation" in self._declared:
-            wanted = url_elicitations(answer)
-            if wanted is not None and self._front is not None:
-                front, self._front = self._front, None
-                self._side.again(front, wanted, _info(self._lease.supervisor))
-                return None
-        return _modern(self._request.method, answer, _info(self._lease.supervisor))
+        wanted = url_elicitations(answer) if isinstance(answer, Error) else None
+        if wanted is None:
+            return _modern(self._request.method, answer, _info(self._lease.supervisor))
+        if lacking(self._capabilities, "elicitation/create", _URL_MODE) is not None:
+            return _lacks(self._behind, _BY_URL)
+        front, self._front = self._front, None
+        self._wanted = wanted
+        if front is not None:
+            self._require_first(front)
+        return None
+
+    def _require_first(self, front: Exchange) -> None:
+        """Have the client see to what the server needs before it can be asked at all."""
+        self._side.again(front, self._wanted, _info(self._lease.supervisor))
 
     # --- what the client does ---------------------------------------------------------
 
@@ -474,6 +490,8 @@ class HeldCall:
             self._questions.pop(key).answer(Result(0, responses[key]))
         if self._outcome is not None:
             self._deliver()
+        elif self._wanted:
+            self._require_first(front)
         elif self._questions:
             self._require()
 
@@ -527,13 +545,13 @@ class HeldCall:
     def _withdrawn(self, key: str) -> None:
         self._questions.pop(key, None)
 
-    def _undeclared(self, question: Exchange, capability: str) -> None:
+    def _undeclared(self, question: Exchange, wanted: dict[str, Any]) -> None:
         """The server asks what the client did not say it can answer."""
-        question.fail(MethodNotFound(f"the client did not declare {capability}"))
+        question.fail(MethodNotFound("the client did not declare that it can be asked this"))
         if self._front is None:
             return
         front, self._front = self._front, None
-        front.answer(_lacking(front, capability))
+        front.answer(_lacks(front, wanted))
         self._give_up("the client lacks a capability")
 
     def _deliver(self) -> None:
@@ -543,25 +561,40 @@ class HeldCall:
             front.answer(self._outcome)
 
 
-def _lacking(front: Exchange, capability: str) -> Error:
+_URL_MODE = b'{"mode":"url"}'
+_BY_URL: dict[str, Any] = {"elicitation": {"url": {}}}
+
+
+def _lacks(front: Exchange, wanted: dict[str, Any]) -> Error:
     """The error of a call that needs what its client did not declare."""
     body = {
         "code": MISSING_CLIENT_CAPABILITY,
-        "message": f"the server needs the client's capability {capability} for this",
-        "data": {"requiredCapabilities": {capability: {}}},
+        "message": f"the server needs the client's capability {', '.join(wanted)} for this",
+        "data": {"requiredCapabilities": wanted},
     }
     return Error(front.request.id, encode_json(body))
 
 
 class _Anew:
-    """A call that is put to the server from the start when its client comes back."""
+    """A call that is put to the server from the start when its client comes back.
 
-    def __init__(self, side: LegacyAsModern) -> None:
+    :param requests: what its client was asked, by key.
+    """
+
+    def __init__(self, side: LegacyAsModern, requests: dict[str, Any], server: Json) -> None:
         self._side = side
+        self._requests = requests
+        self._server = server
 
     def resume(self, front: Exchange, responses: dict[str, Raw]) -> None:
         """The client came back."""
-        self._side.call(front)
+        missing = {key: self._requests[key] for key in self._requests if key not in responses}
+        if missing:
+            self._side.again(front, missing, self._server)
+        elif all(text_member(responses[key], "action") == "accept" for key in self._requests):
+            self._side.call(front)
+        else:
+            front.fail(InvalidParams("the user did not agree to what the server needs first"))
 
     def expired(self) -> None:
         """It did not; nothing was kept."""

@@ -20,7 +20,7 @@ from zope.interface import implementer
 
 from mcptwist.attachment import Attachment, Revised
 from mcptwist.company import Assembly
-from mcptwist.errors import ClientError, McpTwistError, ServerMisbehaved
+from mcptwist.errors import ClientError, McpTwistError, MethodNotFound, ServerMisbehaved
 from mcptwist.exchange import LISTEN, SUBSCRIPTION_ID, Awaited, Exchange, Refused
 from mcptwist.interfaces import IReply
 from mcptwist.messages import Answer, Json, Notification, Request, Result, encode_json, open_fields
@@ -31,9 +31,11 @@ from mcptwist.translation import (
     ASKED_BY,
     InputRequest,
     inputs_required,
+    lacking,
     legacy_error,
     legacy_result,
     modern_params,
+    question_params,
     retried,
     unsolicited,
     welcome,
@@ -76,6 +78,9 @@ class Interpreted(Attachment):
         if exchange.request.method in ("resources/subscribe", "resources/unsubscribe"):
             exchange.succeed({})
             self._listen_anew()
+        elif exchange.request.method.startswith("tasks/"):
+            method = exchange.request.method
+            exchange.fail(MethodNotFound(f"{method} means another thing in the server's era"))
         else:
             Interview(self, exchange).begin()
 
@@ -225,16 +230,16 @@ class Interview:
     # --- asking the client ------------------------------------------------------------
 
     def _put_all(self, requests: dict[str, InputRequest]) -> None:
-        declared = open_fields(self._session.session.capabilities)
+        declared = self._session.session.capabilities
         for request in requests.values():
-            capability = ASKED_BY.get(request.method)
-            if capability is None or capability not in declared:
+            if request.method not in ASKED_BY or lacking(declared, request.method, request.params):
                 raise ServerMisbehaved(f"it asks {request.method}, which the client cannot answer")
         if not requests:
             self._go_on()
             return
         for key, request in requests.items():
-            question = Request(0, request.method, bytes(request.params))
+            params = question_params(request.params, self._session.session.revision)
+            question = Request(0, request.method, params)
             self._open[key] = Exchange(question, _Collecting(partial(self._collected, key)))
         for question_exchange in list(self._open.values()):
             self._front.ask(question_exchange)

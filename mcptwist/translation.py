@@ -125,7 +125,7 @@ def modern_error(method: str, error: Error) -> Error:
 
     Servers on the Python SDK 1.x call the params invalid when they do not know the method.
     """
-    codes = {RESOURCE_NOT_FOUND: INVALID_PARAMS}
+    codes = {RESOURCE_NOT_FOUND: INVALID_PARAMS, URL_ELICITATION_REQUIRED: INVALID_REQUEST}
     if method not in LEGACY_METHODS:
         codes[INVALID_PARAMS] = METHOD_NOT_FOUND
     return _recoded(error, codes)
@@ -152,6 +152,27 @@ def _modern_capabilities(capabilities: Json) -> Fields:
     return {name: raw for name, raw in open_fields(capabilities).items() if name != "tasks"}
 
 
+def lacking(capabilities: Json, method: str, params: Json = b"") -> dict[str, Any] | None:
+    """The capabilities that a question needs and its client did not declare.
+
+    :param capabilities: the client's.
+    :return: as ``data.requiredCapabilities`` has them; ``None`` if it can be asked.
+    """
+    capability = ASKED_BY[method]
+    declared = open_fields(capabilities).get(capability)
+    if capability != "elicitation":
+        return {capability: {}} if declared is None else None
+    url = open_fields(params).get("mode") == Raw(b'"url"')
+    if declared is not None and _elicits(open_fields(declared), url):
+        return None
+    return {capability: {"url": {}} if url else {}}
+
+
+def _elicits(modes: Fields, url: bool) -> bool:
+    """None declared means forms only (MCP 2025-11-25, *Elicitation, Capabilities*)."""
+    return "url" in modes if url else "form" in modes or "url" not in modes
+
+
 def url_elicitations(error: Error) -> dict[str, Any] | None:
     """The inputs that a legacy ``-32042`` asks for, by key; ``None`` if it is another error."""
     try:
@@ -160,7 +181,8 @@ def url_elicitations(error: Error) -> dict[str, Any] | None:
         return None
     if body.code != URL_ELICITATION_REQUIRED or not isinstance(body.data, dict):
         return None
-    wanted = [each for each in body.data.get("elicitations", []) if isinstance(each, dict)]
+    listed = body.data.get("elicitations")
+    wanted = [each for each in listed or () if isinstance(each, dict)]
     return {
         f"url-{number}": {"method": "elicitation/create", "params": {"mode": "url", **each}}
         for number, each in enumerate(wanted)
@@ -242,6 +264,14 @@ def inputs_required(result: Json) -> Inputs | None:
     except (msgspec.DecodeError, RecursionError) as problem:
         raise InvalidMessage(f"malformed input_required: {problem}") from None
     return Inputs(required.inputRequests, required.requestState)
+
+
+def question_params(params: Json, revision: str) -> bytes:
+    """A modern server's question as a client of that legacy revision reads it."""
+    fields = open_fields(params)
+    if revision < "2025-11-25" and fields.get("mode") == Raw(b'"form"'):
+        del fields["mode"]
+    return encode_json(fields)
 
 
 def legacy_result(method: str, result: Json) -> Json:
