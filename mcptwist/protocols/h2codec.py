@@ -15,7 +15,7 @@ import msgspec
 from h2 import events
 from h2.config import H2Configuration
 from h2.connection import ConnectionState, H2Connection
-from h2.exceptions import DenialOfServiceError, ProtocolError, StreamClosedError
+from h2.exceptions import ProtocolError, StreamClosedError
 from h2.settings import SettingCodes, Settings
 from hyperframe.frame import GoAwayFrame, PingFrame, SettingsFrame
 from zope.interface import Interface
@@ -164,8 +164,6 @@ class Codec:
         """Let h2 judge a frame, and tell what came of it."""
         try:
             happened = self._h2.receive_data(frame.raw)
-        except DenialOfServiceError as error:
-            raise ConnectionFailed(frames.ENHANCE_YOUR_CALM, str(error), flood="fields") from None
         except ProtocolError as error:
             raise ConnectionFailed(int(error.error_code), str(error)) from error
         for event in happened:
@@ -220,7 +218,9 @@ class Codec:
 
     def _screen_settings(self, frame: Frame) -> bool:
         self._purses.pay("settings", self._now(), 1 + frame.size // 6 / 10)
-        if frame.size and not frame.size % 6 and not frame.flags & frames.ACK:
+        if frame.size and frame.flags & frames.ACK:
+            raise ConnectionFailed(frames.FRAME_SIZE_ERROR, "an acknowledgement says more")
+        if frame.size and not frame.size % 6:
             # h2 would remember every parameter it never heard of.
             body = frame.raw[9:]
             entries = (body[at : at + 6] for at in range(0, len(body), 6))

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from typing import Any
 
-from hpack import Decoder
+from hpack import Decoder, HPACKError, OversizedHeaderListError
 from hpack.table import HeaderTable
 
+from mcptwist.protocols import h2frames as frames
 from mcptwist.protocols import refusals
 from mcptwist.protocols.cors import STANDING
+from mcptwist.protocols.h2frames import ConnectionFailed
 from mcptwist.protocols.http1syntax import CHUNKED, METHODS
 from mcptwist.protocols.limits import Limits
 from mcptwist.protocols.refusals import Refusal
@@ -45,6 +48,7 @@ class StreamHead:
 
     __slots__ = (
         "expects_continue",
+        "facts",
         "headers",
         "length",
         "method",
@@ -67,6 +71,7 @@ class StreamHead:
         self.repeated: list[tuple[bytes, bytes]] | None = None
         self.length = 0
         self.expects_continue = False
+        self.facts: dict[str, Any] | None = None
         self.size = 0
         self.refusal: Refusal | None = None
         self.tunnel = False
@@ -255,8 +260,18 @@ class FieldReader(Decoder):
         self.fields: Fields = ()
 
     def decode(self, data: bytes, raw: bool = False) -> Iterable[tuple[bytes, bytes]]:  # type: ignore[override]
-        """Called by the state machine with a header block."""
-        self.fields = super().decode(data, raw=True)
+        """Called by the state machine with a header block.
+
+        :raises ConnectionFailed: it is no HPACK, or unfolds to more than we take.
+        """
+        try:
+            self.fields = list(super().decode(data, raw=True))
+        except OversizedHeaderListError:
+            raise ConnectionFailed(
+                frames.ENHANCE_YOUR_CALM, "a list of fields is too long", flood="fields"
+            ) from None
+        except HPACKError as error:
+            raise ConnectionFailed(frames.COMPRESSION_ERROR, str(error)) from None
         return ()
 
 

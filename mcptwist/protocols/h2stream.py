@@ -29,7 +29,6 @@ __all__ = ["NEVER", "HTTP2Stream"]
 NEVER = float("inf")
 #: A client that takes less than so many bytes of an answer takes nothing.
 PROGRESS = 1024
-HTTP_1_1_REQUIRED = 13
 _CONTINUE = [(b":status", b"100")]
 
 
@@ -429,7 +428,7 @@ class HTTP2Stream:
     def upgrade(self, protocol: IProtocol) -> None:
         self.request = None
         if not self._head.tunnel:
-            self.connection.cut(self, HTTP_1_1_REQUIRED)
+            self.connection.cut(self, frames.HTTP_1_1_REQUIRED)
             raise RuntimeError("An HTTP/2 stream shares its connection with others.")
         self._tunnel = Tunnel(self, protocol)
         self._tunnel.connect()

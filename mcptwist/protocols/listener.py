@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IProtocolFactory
 
+    from mcptwist.protocols.bytestream import LineFactory
     from mcptwist.protocols.http1 import HTTP1Factory
 
 
@@ -33,9 +34,9 @@ class Listener(Service):
     def __init__(
         self,
         endpoint: str,
-        factory: HTTP1Factory,
+        factory: HTTP1Factory | LineFactory,
         reactor: Any,
-        secure: Callable[[HTTP1Factory], IProtocolFactory] | None = None,
+        secure: Callable[[Any], IProtocolFactory] | None = None,
     ) -> None:
         self.endpoint = endpoint
         self.factory = factory
@@ -90,7 +91,7 @@ class Listener(Service):
         address: Any = self.port.getHost()
         host = getattr(address, "host", None)
         if host is None:
-            return f"unix:{getattr(address, 'name', b'').decode()}"
+            return f"{self.factory.framing}unix:{getattr(address, 'name', b'').decode()}"
         shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104
         scheme = "http" if self._secure is None else "https"
         return f"{scheme}://{f'[{shown}]' if ':' in shown.strip('[]') else shown}:{address.port}"
@@ -103,7 +104,9 @@ class Listener(Service):
 
     def _open(self) -> Deferred[IListeningPort]:
         factory: Any = self.factory if self._secure is None else self._secure(self.factory)
-        return serverFromString(self._reactor, self.endpoint).listen(factory)
+        endpoint = serverFromString(self._reactor, self.endpoint)
+        listening: Deferred[IListeningPort] = endpoint.listen(factory)
+        return listening
 
     def _bound(self, port: IListeningPort) -> None:
         self.port = port

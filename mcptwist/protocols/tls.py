@@ -44,6 +44,8 @@ _SOON = 14 * 86400
 
 
 _DAY = 86400
+#: SSL_MODE_RELEASE_BUFFERS of OpenSSL, which pyOpenSSL has no name for.
+_RELEASE_BUFFERS = 0x10
 
 
 class CertificateProblem(Exception):
@@ -187,7 +189,7 @@ class Certificates:
         context.set_options(SSL.OP_NO_TICKET | SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION)
         context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
         # What is idle keeps no buffers.
-        context.set_mode(SSL._lib.SSL_MODE_RELEASE_BUFFERS)
+        context.set_mode(_RELEASE_BUFFERS)
         context.set_alpn_select_callback(choose_protocol)
         context.set_tlsext_servername_callback(self._choose_certificate)
         try:

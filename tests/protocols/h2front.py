@@ -141,6 +141,14 @@ class Client:
         self.flush()
         return number
 
+    def forge(self) -> int:
+        """Open a stream whose frames will be made by hand; its number. Nothing is sent."""
+        number = self.h2.get_next_available_stream_id()
+        self.told[number] = Told()
+        self.h2.send_headers(number, [GET], end_stream=True)
+        self.h2.clear_outbound_data_buffer()
+        return number
+
     def put(self, number: int, body: bytes, end: bool = True) -> None:
         """Send a body as far as the windows allow."""
         while body:
