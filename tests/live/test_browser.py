@@ -15,6 +15,8 @@ from twisted.web.server import Site
 from twisted.web.static import File
 
 from mcptwist.config import load
+from mcptwist.protocols.http1 import HTTP1Connection, HTTP1Factory
+from mcptwist.protocols.http2 import HTTP2Connection
 from mcptwist.schema import Header
 from mcptwist.server import Server
 from mcptwist.services import make_daemon
@@ -88,12 +90,14 @@ class BrowserTestCase(TestCase):
 
     :cvar endpoint: where the daemon answers.
     :cvar flags: what the browser must be told so that it takes that.
+    :cvar connection: what the two then speak.
     """
 
     timeout = 120
     skip = browser.obstacle()
     endpoint = "tcp:0:interface=127.0.0.1"
     flags: tuple[str, ...] = ()
+    connection: type = HTTP1Connection
 
     def setUp(self) -> Deferred[Any]:
         self.friend, self.stranger = Stage(), Stage()
@@ -101,6 +105,7 @@ class BrowserTestCase(TestCase):
         self.addCleanup(self.stranger.close)
         settings = {
             "listen": self.endpoint,
+            "tls": {"directory": self.mktemp()},
             "allowed_origins": [self.friend.origin(), self.friend.origin("localhost")],
             "cors": {"headers": ["X-Trace"], "exposed_headers": ["Vary"]},
             "limits": {"body_bytes": 100_000},
@@ -109,9 +114,23 @@ class BrowserTestCase(TestCase):
         config = load(json.dumps(settings), "mcp.json", {}).config
         assert config is not None
         self.daemon = make_daemon(config, reactor)
+        self.spoken: set[type] = set()
+        self._note_what_is_spoken(self.daemon.listeners[0].factory)
         self.daemon.startService()
         self.addCleanup(self.daemon.stopService)
         return self.daemon.when_bound()
+
+    def _note_what_is_spoken(self, factory: HTTP1Factory) -> None:
+        opened = factory.opened
+
+        def noted(connection: Any) -> None:
+            self.spoken.add(type(connection))
+            opened(connection)
+
+        self.patch(factory, "opened", noted)
+
+    def tearDown(self) -> None:
+        self.assertIn(self.connection, self.spoken)
 
     @property
     def url(self) -> str:
@@ -273,3 +292,28 @@ class RefusedTests(BrowserTestCase):
         )
         self.assertEqual(found["error"], "TypeError")
         self.assertEqual(set(self.refused), {"foreign-host"})
+
+
+class EncryptedAllowedTests(AllowedTests):
+    """The same over HTTP/2 with TLS; a browser takes it wherever it is offered."""
+
+    endpoint = "https:0:interface=127.0.0.1"
+    flags = ("--ignore-certificate-errors",)
+    connection = HTTP2Connection
+
+    @in_reactor
+    async def test_websocket(self) -> None:
+        """A WebSocket alone goes over HTTP/1.1; a connection of HTTP/2 that is there is used."""
+        for scenario, connection in (("socket", HTTP1Connection), ("tunnel", HTTP2Connection)):
+            self.spoken.clear()
+            found = await self.visit(scenario)
+            self.assertEqual((found["protocol"], found["clean"]), ("mcp", True), found)
+            self.assertEqual(self.spoken, {connection}, scenario)
+
+
+class EncryptedRefusedTests(RefusedTests):
+    """The same over HTTP/2 with TLS."""
+
+    endpoint = "https:0:interface=127.0.0.1"
+    flags = ("--ignore-certificate-errors",)
+    connection = HTTP2Connection
