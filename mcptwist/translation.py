@@ -244,7 +244,7 @@ class InputRequest(msgspec.Struct, frozen=True):
 
 class _Required(msgspec.Struct):
     inputRequests: dict[str, InputRequest] = {}
-    requestState: Raw | None = None
+    requestState: str | None = None
 
 
 _required = msgspec.json.Decoder(_Required)
@@ -263,7 +263,8 @@ def inputs_required(result: Json) -> Inputs | None:
         required: _Required = _required.decode(result)
     except (msgspec.DecodeError, RecursionError) as problem:
         raise InvalidMessage(f"malformed input_required: {problem}") from None
-    return Inputs(required.inputRequests, required.requestState)
+    state = required.requestState
+    return Inputs(required.inputRequests, None if state is None else Raw(encode_json(state)))
 
 
 def question_params(params: Json, revision: str) -> bytes:
