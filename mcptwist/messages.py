@@ -112,7 +112,8 @@ def decode(data: bytes) -> Message:
     :raises InvalidMessage: it is JSON, but no JSON-RPC message; it carries
         the request's id where that could be read.
     """
-    check_utf8(data)
+    if not data.isascii():
+        check_utf8(data)
     try:
         return _decode(data)
     except UnparsableMessage:
@@ -281,7 +282,7 @@ def _classify(envelope: _Envelope) -> Message:
     id = envelope.id
     if envelope.jsonrpc != "2.0":
         raise InvalidMessage('"jsonrpc" must be "2.0"', _named(id))
-    if isinstance(id, str) and len(id) > _ID_LIMIT:
+    if type(id) is str and len(id) > _ID_LIMIT:
         raise InvalidMessage(f"an id may have {_ID_LIMIT} characters")
     if envelope.method is not UNSET:
         return _asking(envelope, id)

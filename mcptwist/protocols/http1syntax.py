@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 import httptools
 
@@ -56,6 +57,7 @@ class Head:
 
     __slots__ = (
         "expects_continue",
+        "facts",
         "headers",
         "keep_alive",
         "length",
@@ -79,6 +81,7 @@ class Head:
         self.length = 0
         self.keep_alive = minor == 1
         self.expects_continue = False
+        self.facts: dict[str, Any] | None = None
 
 
 def read_head(buffer: bytes, limits: Limits) -> Head | None:
@@ -283,6 +286,7 @@ class KnownHead:
 
     def __init__(self, head: Head) -> None:
         self.head = head
+        head.facts = {}
         self._raw = head.raw
         self._before = self._after = b""
         length = self._LENGTH.search(head.raw)
@@ -307,6 +311,7 @@ class KnownHead:
         head.headers = {**known.headers, b"content-length": digits}
         head.length = int(digits)
         head.keep_alive = known.keep_alive
+        head.facts = known.facts
         self.head, self._raw = head, raw
         return head
 

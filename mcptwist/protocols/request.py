@@ -58,6 +58,7 @@ class RequestHead(Protocol):
     repeated: list[tuple[bytes, bytes]] | None
     length: int
     minor: int
+    facts: dict[str, Any] | None
 
 
 class IHTTPStream(Interface):
@@ -174,6 +175,8 @@ class Request(StockRequest):
     :ivar content_length: of the body; negative when it was not told beforehand.
     :ivar answer_headers: headers every answer to this request carries, whoever makes it; None
         or a list to append to.
+    :ivar facts: what was concluded from the head, to be reused as long as the same connection
+        sends the same head but for its Content-Length; None where heads are not compared.
     :ivar on_lost: called once with the reason when the client goes away before the answer is
         finished.
     """
@@ -200,6 +203,7 @@ class Request(StockRequest):
         self.path = head.path
         self.content_length = head.length
         self._minor = head.minor
+        self.facts = head.facts
 
     # -- what was asked ------------------------------------------------------------------
 

@@ -173,6 +173,10 @@ class Site:
     def received(self, request: Request) -> None:
         """A request's headers are complete: see to it that it is answered."""
         try:
+            facts = request.facts
+            if facts is not None and _PLACE in facts:
+                facts[_PLACE].render(request)
+                return
             objection = self.guard.objection(request)
             if objection is not None:
                 request.refuse(objection, close=True)
@@ -182,8 +186,12 @@ class Site:
                 return
             if request.path == b"*":
                 request.respond(204, [(b"Allow", _ALLOW)], b"")
-            else:
-                self._ask(self._find(request), request)
+                return
+            resource = self._find(request)
+            if facts is not None and origin is None and IAsksEarly.providedBy(resource):
+                # The same head leads to the same place, past the same guard.
+                facts[_PLACE] = resource
+            self._ask(resource, request)
         except Exception:
             request.processingFailed(Failure())
 
@@ -244,4 +252,6 @@ class Site:
         return self.sessions[uid]
 
 
+# What is concluded from a head and holds for the next one like it (see Request.facts).
+_PLACE = "site.place"
 _ALLOW = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"

@@ -63,6 +63,8 @@ if TYPE_CHECKING:
     from mcptwist.interfaces import IView
 
 _ALLOW = (b"allow", b"GET, POST, DELETE")
+# What is concluded from a head and holds for the next one like it (see Request.facts).
+_LEGACY, _SESSION = "streamable.legacy", "streamable.session"
 _MODERN_ALLOW = (b"allow", b"POST")
 
 
@@ -152,15 +154,21 @@ class StreamableHttp:
     # --- POST -------------------------------------------------------------------------
 
     def _post(self, request: HttpRequest) -> None:
-        check_content_type(request.header(b"content-type"))
-        check_accept(request.header(b"accept"))
-        request.receive_body(self._concourse.settings.body, partial(self._posted, request))
+        facts = request.facts
+        if facts is None or _LEGACY not in facts:
+            check_content_type(request.header(b"content-type"))
+            check_accept(request.header(b"accept"))
+            legacy = _says_legacy(request)
+            if facts is not None:
+                facts[_LEGACY] = legacy
+        else:
+            legacy = facts[_LEGACY]
+        request.receive_body(self._concourse.settings.body, partial(self._posted, request, legacy))
 
-    def _posted(self, request: HttpRequest, body: bytes) -> None:
-        version = request.header(mcphttp.VERSION)
+    def _posted(self, request: HttpRequest, legacy: bool, body: bytes) -> None:
         try:
-            if version is None or is_legacy(version.decode("latin-1")):
-                self._legacy_or_unnamed(request, body, version)
+            if legacy:
+                self._legacy_or_unnamed(request, body)
             else:
                 self._modern(request, _single(body))
         except InvalidMessage as problem:
@@ -168,9 +176,9 @@ class StreamableHttp:
         except McpTwistError as problem:
             refuse(request, problem)
 
-    def _legacy_or_unnamed(self, request: HttpRequest, body: bytes, version: bytes | None) -> None:
+    def _legacy_or_unnamed(self, request: HttpRequest, body: bytes) -> None:
         if is_batch(body):
-            self._batch(request, body, version)
+            self._batch(request, body)
             return
         message = decode(body)
         if not isinstance(message, Request):
@@ -252,6 +260,20 @@ class StreamableHttp:
         return True
 
     def _session(self, request: HttpRequest) -> Session:
+        facts = request.facts
+        known: Session | None = None if facts is None else facts.get(_SESSION)
+        if (
+            known is not None
+            and known.ended is None
+            and known.principal == self._principal(request)
+        ):
+            return known
+        session = self._named_session(request)
+        if facts is not None:
+            facts[_SESSION] = session
+        return session
+
+    def _named_session(self, request: HttpRequest) -> Session:
         key = request.header(mcphttp.SESSION)
         if key is None:
             raise SessionRequired(
@@ -266,9 +288,10 @@ class StreamableHttp:
 
     # --- batches ----------------------------------------------------------------------
 
-    def _batch(self, request: HttpRequest, body: bytes, version: bytes | None) -> None:
+    def _batch(self, request: HttpRequest, body: bytes) -> None:
         self._take_no_work_while_draining()
         session = self._session(request)
+        version = request.header(mcphttp.VERSION)
         name = session.revision if version is None else version.decode("latin-1")
         if not REVISIONS[name if is_legacy(name) else UNNAMED].batches:
             raise InvalidMessage(f"revision {name} has no batches; send one message at a time")
@@ -333,6 +356,12 @@ class _Greeting(LegacyReply):
         """The client left before it was told its session's id, so it cannot come back."""
         super()._lost(reason)
         self._session.end(ClientGone("the client left during the handshake"))
+
+
+def _says_legacy(request: HttpRequest) -> bool:
+    """Whether the version header names a legacy revision, or nothing."""
+    version = request.header(mcphttp.VERSION)
+    return version is None or is_legacy(version.decode("latin-1"))
 
 
 def _begin_member(session: Session, member: Message | InvalidMessage, reply: BatchReply) -> None:
