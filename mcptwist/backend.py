@@ -30,6 +30,7 @@ from mcptwist.modern_as_legacy import Interpreted
 from mcptwist.negotiation import hello_params
 from mcptwist.opening import Discovering, Handshake
 from mcptwist.supervisor import UP, Supervisor, SupervisorSettings
+from mcptwist.tally import Tally
 from mcptwist.versions import LEGACY, MODERN, REMOVED
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from mcptwist.held import Held
     from mcptwist.patience import Patience
     from mcptwist.session import Session
+    from mcptwist.traffic import Traffic
 
 SHARED, POOL, SESSION = "shared", "pool", "session"
 _ERA_MEMORY = 300.0
@@ -70,6 +72,8 @@ class Backend:
     :param identity: name and version of the daemon, told to the server where no
         single client stands behind the link.
     :param held: where calls in translation wait for their clients; of the whole daemon.
+    :param traffic: told of each call while anybody watches; of the whole daemon.
+    :ivar tally: what was counted of it, over all of its processes.
     :ivar unattributed: log messages dropped because nobody could tell whose
         call on a shared process they belong to.
     """
@@ -85,8 +89,10 @@ class Backend:
         identity: dict[str, str],
         held: Held,
         settings: BackendSettings | None = None,
+        traffic: Traffic | None = None,
     ) -> None:
         self.name = name
+        self.tally = Tally(name, clock, traffic)
         self.settings = settings or BackendSettings()
         self.unattributed = 0
         self._connector = connector
@@ -214,6 +220,7 @@ class Backend:
             self._make_patience(),
             self._clock,
             supervision,
+            self.tally,
         )
 
     def supervisors(self) -> Iterator[Supervisor]:

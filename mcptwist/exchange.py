@@ -49,6 +49,7 @@ from mcptwist.messages import (
 
 if TYPE_CHECKING:
     from mcptwist.interfaces import IAnswerer, ISource
+    from mcptwist.tally import Tally
 
 LISTEN = "subscriptions/listen"
 PROGRESS = "notifications/progress"
@@ -228,6 +229,7 @@ class Question(msgspec.Struct, gc=False):
     """One exchange as put to a far end.
 
     :ivar token: the asker's own progress token as JSON, empty when it gave none.
+    :ivar began: when it was put (seconds of the clock).
     :ivar idle_by: when it is late unless progress is reported (seconds of the
         clock), or ``None``.
     :ivar over_by: when it is late whatever is reported, or ``None``.
@@ -235,6 +237,7 @@ class Question(msgspec.Struct, gc=False):
 
     exchange: Exchange
     token: Json
+    began: float
     idle: float | None
     idle_by: float | None
     over_by: float | None
@@ -246,10 +249,12 @@ class Asked:
     The id given also serves as progress token, so that one table maps both.
 
     :param limit: how many may be waiting at once.
+    :param tally: told of each answer, where answers are counted.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, tally: Tally | None = None) -> None:
         self._limit = limit
+        self._tally = tally
         self._last = 0
         self._waiting: dict[MessageId, Question] = {}
 
@@ -285,6 +290,7 @@ class Asked:
         self._waiting[id] = Question(
             exchange,
             token,
+            now,
             idle,
             None if idle is None else now + idle,
             None if total is None else now + total,
@@ -303,6 +309,8 @@ class Asked:
         question = self._waiting.pop(answer.id, None)
         if question is None:
             return False
+        if self._tally is not None:
+            self._tally.answered(question, answer)
         exchange = question.exchange
         if exchange.request.method == LISTEN and isinstance(answer, Result):
             answer = Result(answer.id, _with_subscription(answer.result, exchange.request.id))

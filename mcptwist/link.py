@@ -32,6 +32,7 @@ from mcptwist.messages import (
     Result,
     error_answer,
 )
+from mcptwist.tally import Tally
 from mcptwist.versions import MODERN
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class Link:
     :param era: of the conversation; agreed by whoever opens it.
     :param company: those whom the server's own words are meant for.
     :param told_lost: told once when the wire is gone.
+    :param tally: where its answers are counted; by default one of its own.
     :ivar welcome: the server's answer to the opening, as JSON.
     :ivar mirroring: input schemas, by name, of tools whose arguments HTTP mirrors in headers.
     :ivar strays: answers that nobody waited for, so far.
@@ -81,6 +83,7 @@ class Link:
         clock: IReactorTime,
         deadlines: Deadlines | None = None,
         told_lost: Callable[[Link, McpTwistError], None] | None = None,
+        tally: Tally | None = None,
     ) -> None:
         self.server = server
         self.era = era
@@ -96,7 +99,9 @@ class Link:
         self.answers = 0
         self._deadlines = deadlines or Deadlines()
         self._clock = clock
-        self._asked = Asked(self._deadlines.in_flight)
+        self.tally = tally or Tally(server, clock)
+        self._traffic = self.tally.traffic
+        self._asked = Asked(self._deadlines.in_flight, self.tally)
         self._opened = Opened(self._deadlines.in_flight)
         self._held: set[Exchange] = set()
         self._paused = False
@@ -124,9 +129,12 @@ class Link:
         try:
             request = self._asked.put(exchange, self._clock.seconds(), idle, total)
         except McpTwistError as problem:
+            self.tally.refused += 1
             exchange.fail(problem)
             return
-        exchange.in_charge(partial(self._cancel, request.id))
+        if self._traffic.watched:
+            self._traffic.asked(self.server, exchange)
+        exchange.in_charge(partial(self._cancelled, request.id, exchange))
         exchange.source = self
         if self._held:
             self._flow()
@@ -176,6 +184,12 @@ class Link:
         """Those that wait for the server."""
         return list(self._asked)
 
+    def _cancelled(self, id: MessageId, exchange: Exchange, reason: str) -> None:
+        """The asker does not want *exchange* any more."""
+        self.tally.cancelled += 1
+        self._traffic.unanswered(exchange, "cancelled")
+        self._cancel(id, reason)
+
     def _cancel(self, id: MessageId, reason: str) -> None:
         cancelled = self._asked.cancelled(id, reason)
         if cancelled is not None:
@@ -190,6 +204,8 @@ class Link:
     def _give_up_late(self) -> None:
         self._sweep = None
         for id, exchange in self._asked.late(self._clock.seconds()):
+            self.tally.late += 1
+            self._traffic.unanswered(exchange, "late")
             self._cancel(id, "no answer in time")
             exchange.fail(
                 ServerTimeout(
@@ -214,6 +230,7 @@ class Link:
     def malformed(self, problem: ClientError) -> None:
         """The server sent something that is no message."""
         self.malformations += 1
+        self.tally.malformed += 1
 
     def renewed(self) -> None:
         """The server had forgotten us: have it told again what it should know."""
@@ -227,6 +244,9 @@ class Link:
         if self._sweep is not None:
             self._sweep.cancel()
             self._sweep = None
+        self.tally.lost += len(self._asked)
+        for exchange in self._asked:
+            self._traffic.unanswered(exchange, "lost")
         self._asked.fail_all(reason)
         self._opened.cancel_all(reason.message)
         if self._told_lost is not None:
@@ -238,17 +258,23 @@ class Link:
             if self._held:
                 self._flow()
             return
-        self.strays += 1
+        self._stray()
         self.log.debug(
             "{server} answered {id!r}, which nobody asked", server=self.server, id=answer.id
         )
 
+    def _stray(self) -> None:
+        self.strays += 1
+        self.tally.strays += 1
+
     def _notified(self, notification: Notification) -> None:
         method = notification.method
+        if self._traffic.watched:
+            self._traffic.said(self.server, notification)
         try:
             if method == PROGRESS:
                 if not self._asked.progressed(notification, self._clock.seconds()):
-                    self.strays += 1
+                    self._stray()
             elif method == "notifications/cancelled":
                 self._opened.cancelled(notification)
             elif self.era == MODERN and _SUBSCRIPTION in bytes(notification.params):
@@ -260,6 +286,8 @@ class Link:
 
     def _questioned(self, request: Request) -> None:
         question = Exchange(request, self)
+        if self._traffic.watched:
+            self._traffic.questioned(self.server, question)
         try:
             self._opened.add(question)
         except McpTwistError as problem:

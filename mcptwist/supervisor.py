@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from mcptwist.interfaces import ICompany, IConnector
     from mcptwist.patience import Patience
+    from mcptwist.tally import Tally
 
 _BRIEF = 1.5
 """Seconds that an exchange may wait for the next try rather than be told to come back."""
@@ -72,6 +73,7 @@ class Supervisor:
     :param company: those whom its own words are meant for; also asked to
         ``admit`` each exchange, and told when a link is ``up``.
     :param patience: when it may be started again.
+    :param tally: where what it answers is counted.
     :ivar state: one of ``idle``, ``starting``, ``up``, ``waiting``, ``stopped``.
     :ivar reason: why there is no link, once one failed.
     """
@@ -87,8 +89,10 @@ class Supervisor:
         patience: Patience,
         clock: IReactorTime,
         settings: SupervisorSettings | None = None,
+        tally: Tally | None = None,
     ) -> None:
         self.server = server
+        self.tally = tally
         self.state = IDLE
         self.reason: McpTwistError | None = None
         self.link: Link | None = None
@@ -217,6 +221,7 @@ class Supervisor:
             self._clock,
             self._settings.deadlines,
             self._lost,
+            self.tally,
         )
         opening = Deferred.fromCoroutine(self._open(link))
         self._opening_now = opening
