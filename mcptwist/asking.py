@@ -121,7 +121,7 @@ async def _list_one(question: Question, reactor: Any, say: Say) -> int:
 async def _connected(question: Question, reactor: Any) -> Client:
     if question.config is not None:
         return await _started(question, reactor)
-    if "://" in question.server:
+    if "://" in question.server or question.server.startswith("unix:"):
         return await connect(question.server, reactor=reactor, headers=question.headers)
     url = f"{question.url}/servers/{question.server}/mcp"
     try:

@@ -130,7 +130,7 @@ class OwnProcess(Attachment, Company):
 
     def __init__(self, backend: Backend, session: Session) -> None:
         Attachment.__init__(self, session, backend)
-        Company.__init__(self, backend, Handshake(session.hello), restart=False)
+        Company.__init__(self, backend, Handshake(session.hello), restart=backend.settings.revive)
 
     def welcome(self, link: Link) -> Any:
         """The server's own words: it spoke to this client and to no other."""

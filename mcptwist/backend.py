@@ -53,6 +53,8 @@ class BackendSettings(msgspec.Struct, frozen=True):
     :ivar pool: how many processes of one era a pool has.
     :ivar lazy: whether it is started when first asked rather than with the daemon.
     :ivar eras: which eras it may be asked in.
+    :ivar revive: whether a session's own link that was lost is opened again before
+        the client asks; for servers that are not ours to start.
     """
 
     scope: str = SHARED
@@ -60,6 +62,7 @@ class BackendSettings(msgspec.Struct, frozen=True):
     lazy: bool = True
     eras: tuple[str, ...] = ("legacy", "modern")
     supervision: SupervisorSettings = SupervisorSettings()
+    revive: bool = False
 
 
 @implementer(IAnswerer)

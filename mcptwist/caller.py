@@ -80,6 +80,10 @@ class Caller:
         """Whether the client can hear anything."""
         return self.lost_reason is None
 
+    def waits(self) -> bool:
+        """Whether anything the client asked is not answered yet."""
+        return bool(len(self._opened) or (self.session is not None and len(self.session.opened)))
+
     # --- what the client says ---------------------------------------------------------
 
     def received(self, message: Message) -> None:

@@ -1,7 +1,8 @@
 """``mcptwist``: the commands a person types.
 
 Each command is a :class:`twisted.python.usage.Options`; what it does is in
-:mod:`mcptwist.running`, :mod:`mcptwist.config` and :mod:`mcptwist.asking`.
+:mod:`mcptwist.running`, :mod:`mcptwist.config`, :mod:`mcptwist.asking` and
+:mod:`mcptwist.stdio`.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import getopt
 import json
 import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -20,6 +22,8 @@ from mcptwist import config as configuration
 from mcptwist.tap import load
 
 OK, FAILED, USAGE = 0, 1, 2
+_VARIABLE = re.compile(r"\$\{(\w+)\}")
+_SCHEMES = ("http://", "https://", "ws://", "wss://", "unix:")
 
 
 class Command(usage.Options):
@@ -67,8 +71,7 @@ class RunOptions(Command):
             raise usage.UsageError("give either --config or a command, not both")
         if self["name"] and not self["command"]:
             raise usage.UsageError("--name names a command's server; give one after --")
-        if self["log-level"] not in ("debug", "info", "warn", "error"):
-            raise usage.UsageError("--log-level is one of debug, info, warn, error")
+        _check_log_level(self["log-level"])
 
     def loaded(self) -> configuration.Loaded:
         """The configuration that the options describe."""
@@ -133,11 +136,9 @@ class AskingOptions(Command):
         return f"{name}={value}" if takes_value else name + value
 
     def opt_header(self, header: str) -> None:
-        """A header to send along, as "Authorization: Bearer …". May be given several times."""
-        name, colon, value = header.partition(":")
-        if not colon or not name.strip() or not value.isprintable():
-            raise usage.UsageError("--header is NAME: VALUE")
-        self["headers"].append((name.strip(), value.strip()))
+        """A header to send along, as "Authorization: Bearer …"; ${VAR} in it stands for an
+        environment variable. May be given several times."""
+        self["headers"].append(_header(header))
 
     def postOptions(self) -> None:
         """Called when all options are there."""
@@ -197,6 +198,66 @@ class ListOptions(AskingOptions):
         return self.ask("list_servers")
 
 
+class StdioOptions(Command):
+    """Be a stdio server to whoever started this: with the servers of a file, all as one."""
+
+    synopsis = "mcptwist stdio [options]"
+    optParameters = [
+        ["config", "c", None, "mcpServers JSON or TOML file; without one, the built-in server."],
+        ["log-level", None, "warn", "The least that is logged: debug, info, warn, error."],
+    ]
+
+    def postOptions(self) -> None:
+        """Called when all options are there."""
+        _check_log_level(self["log-level"])
+
+    def perform(self) -> int:
+        """Serve until standard input ends."""
+        from mcptwist.stdio import serve
+
+        return serve(load(self["config"], []), self["log-level"])
+
+
+class ConnectOptions(Command):
+    """Be a stdio server to whoever started this: with what is at a URL, over whatever wire.
+
+    URL is that of an MCP endpoint (http, https, ws, wss, or unix: and a path); without one it is
+    all servers of the daemon on this machine.
+    """
+
+    synopsis = "mcptwist connect [options] [URL]"
+    optParameters = [
+        ["log-level", None, "error", "The least that is logged: debug, info, warn, error."],
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self["headers"] = []
+
+    def opt_header(self, header: str) -> None:
+        """A header to send along, as "Authorization: Bearer …"; ${VAR} in it stands for an
+        environment variable. May be given several times."""
+        self["headers"].append(_header(header))
+
+    def parseArgs(self, url: str = "") -> None:
+        """Called with what follows the options."""
+        self["url"] = url
+
+    def postOptions(self) -> None:
+        """Called when all options are there."""
+        _check_log_level(self["log-level"])
+        if self["url"] and not self["url"].startswith(_SCHEMES):
+            raise usage.UsageError(f"URL begins with one of {', '.join(_SCHEMES)}")
+
+    def perform(self) -> int:
+        """Serve until standard input ends."""
+        from mcptwist.asking import daemon_url
+        from mcptwist.stdio import connect
+
+        url = self["url"] or f"{daemon_url(None)}/mcp"
+        return connect(url, self["headers"], self["log-level"])
+
+
 class MainOptions(Command):
     """The Model Context Protocol daemon."""
 
@@ -205,6 +266,8 @@ class MainOptions(Command):
         ["run", None, RunOptions, "Serve in the foreground."],
         ["call", None, CallOptions, "Call a tool."],
         ["list", None, ListOptions, "Print the servers there are, or what one has."],
+        ["connect", None, ConnectOptions, "Serve what is at a URL on standard input and output."],
+        ["stdio", None, StdioOptions, "Serve a file's servers on standard input and output."],
         ["check", None, CheckOptions, "Tell the mistakes in a configuration file."],
     ]
 
@@ -212,6 +275,19 @@ class MainOptions(Command):
         """Called when all options are there."""
         if getattr(self, "subOptions", None) is None:
             raise usage.UsageError("which command?")
+
+
+def _check_log_level(level: str) -> None:
+    if level not in ("debug", "info", "warn", "error"):
+        raise usage.UsageError("--log-level is one of debug, info, warn, error")
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    value = _VARIABLE.sub(lambda found: os.environ.get(found[1], ""), value.strip())
+    if not colon or not name.strip() or not value.isprintable() or not value.isascii():
+        raise usage.UsageError("--header is NAME: VALUE, in ASCII")
+    return name.strip(), value
 
 
 def main(argv: Sequence[str] | None = None) -> None:

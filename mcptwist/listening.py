@@ -33,11 +33,19 @@ def encrypted(entry: str) -> tuple[bool, str]:
     return False, entry
 
 
+#: What an entry begins with on which messages are lines, without HTTP.
+LINES = "lines:"
+
+
 def _endpoint(place: Place, value: Any) -> str | None:
     found = full_text(place, value)
     if found is None:
         return None
-    is_encrypted, description = encrypted(found)
+    if found.startswith(LINES) and not found.startswith(f"{LINES}unix:"):
+        # A page in a browser can make any TCP port read lines of its choice.
+        place.mistake("is open to web pages", f'"{LINES}unix:" and the path of a socket')
+        return None
+    is_encrypted, description = encrypted(found.removeprefix(LINES))
     problem, expected = _endpoint_problem(description)
     if problem:
         place.mistake(problem, expected)

@@ -40,6 +40,8 @@ def _named(servers: Sequence[str]) -> str:
 
 
 def _places(url: str, servers: Sequence[str]) -> list[str]:
+    if url.startswith("lines:"):
+        return [f"  {url}"]
     if len(servers) == 1:
         return [f"  {url}/mcp"]
     whole = [f"  {url}/mcp  (all of them, tools named SERVER__TOOL)"]

@@ -28,8 +28,9 @@ from mcptwist.gateway import Gateway, whole_view
 from mcptwist.held import Held
 from mcptwist.interfaces import IConnector, IView
 from mcptwist.link import Deadlines
-from mcptwist.listening import encrypted
+from mcptwist.listening import LINES, encrypted
 from mcptwist.patience import Patience, jitter_from
+from mcptwist.protocols.bytestream import LineFactory, LineLimits
 from mcptwist.protocols.child import ChildLimits, Launcher
 from mcptwist.protocols.cors import CrossOrigin
 from mcptwist.protocols.hostcertificate import host_certificate, own_names, state_directory
@@ -48,7 +49,7 @@ from mcptwist.protocols.streams import StreamLimits
 from mcptwist.protocols.tls import CertificateFiles, Certificates
 from mcptwist.protocols.upstream import UpstreamLimits
 from mcptwist.protocols.websocket import WebSocketLimits, WebSocketPlace
-from mcptwist.serverconfig import PythonServer, ServerConfig, StdioServer
+from mcptwist.serverconfig import PythonServer, RemoteServer, ServerConfig, StdioServer
 from mcptwist.session import SessionTable
 from mcptwist.supervisor import SupervisorSettings
 
@@ -88,10 +89,32 @@ def make_daemon(
     site = Site(tree, guard, limits, clock=reactor, cors=_cross_origin(config.cors))
     secure = _secure(daemon, config, reactor, environ)
     for entry in config.listen:
+        if entry.startswith(LINES):
+            daemon.listen(_socket(entry.removeprefix(LINES), daemon, config, reactor))
+            continue
         is_encrypted, endpoint = encrypted(entry)
         factory = HTTP1Factory(site, reactor, limits)
         daemon.listen(Listener(endpoint, factory, reactor, secure if is_encrypted else None))
     return daemon
+
+
+def _socket(endpoint: str, daemon: Daemon, config: configuration.Config, reactor: Any) -> Listener:
+    """A UNIX socket on which messages are lines; for the daemon's own user unless it says."""
+    bounds = LineLimits(config.limits.body_bytes, connections=config.limits.connections)
+    view = daemon.gateway.whole
+    factory = LineFactory(lambda: make_caller(daemon, view, config.limits), reactor, bounds)
+    private = endpoint if ":mode=" in endpoint else f"{endpoint}:mode=600"
+    return Listener(private, factory, reactor)
+
+
+def make_caller(daemon: Daemon, view: IView, limits: configuration.Limits) -> Caller:
+    """A client on a wire of its own."""
+    return Caller(
+        view,
+        daemon.concourse.sessions.begin,
+        in_flight=limits.in_flight_per_session,
+        draining=lambda: daemon.concourse.draining,
+    )
 
 
 def _secure(
@@ -134,12 +157,7 @@ def _places(daemon: Daemon, config: configuration.Config, reactor: Any) -> Place
     sse = HttpSseSettings(limits.body_bytes, limits.sessions)
 
     def caller(view: IView) -> Callable[[Any], Caller]:
-        return lambda request: Caller(
-            view,
-            concourse.sessions.begin,
-            in_flight=limits.in_flight_per_session,
-            draining=lambda: concourse.draining,
-        )
+        return lambda request: make_caller(daemon, view, limits)
 
     def places(view: IView) -> dict[bytes, Any]:
         websockets = WebSocketPlace(caller(view), reactor, bounds)
@@ -172,6 +190,7 @@ def make_backend(
         server.lazy,
         ("legacy", "modern") if server.era == "auto" else (server.era,),
         SupervisorSettings(server.start_timeout, deadlines=deadlines),
+        revive=isinstance(server, RemoteServer),
     )
     connector = make_connector(server, limits, reactor, environ)
     return Backend(server.name, connector, reactor, _patience(server), IDENTITY, held, settings)

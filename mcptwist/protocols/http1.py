@@ -638,6 +638,8 @@ class HTTP1Factory(Factory):
     """
 
     noisy = False
+    #: What stands before its endpoint in ``listen``: nothing.
+    framing = ""
 
     def __init__(
         self,

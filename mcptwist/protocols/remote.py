@@ -22,6 +22,7 @@ from zope.interface import implementer
 from mcptwist.errors import McpTwistError
 from mcptwist.interfaces import IConnector, IWire, IWireReader
 from mcptwist.messages import Message
+from mcptwist.protocols.bytestream import ByteStreamConnector
 from mcptwist.protocols.httpsse_client import HttpSseConnector
 from mcptwist.protocols.streamable_client import StreamableConnector, StreamableWire
 from mcptwist.protocols.upstream import Upstream, UpstreamLimits
@@ -71,6 +72,8 @@ def remote_connector(
     :param secrets: values blotted out of what is shown of the server.
     :param agent: makes HTTP requests; by default one of its own for this server.
     """
+    if url.lower().startswith("unix:"):
+        return ByteStreamConnector(url, reactor)
     if wire == WEBSOCKET or url.lower().startswith(("ws:", "wss:")):
         return WebSocketConnector(url, headers, reactor, description=description, secrets=secrets)
     upstream = Upstream(agent or make_agent(reactor), url, headers, description, secrets)
