@@ -6,15 +6,10 @@ import signal
 import sys
 from typing import Any
 
-from twisted.logger import (
-    FilteringLogObserver,
-    LogLevel,
-    LogLevelFilterPredicate,
-    globalLogBeginner,
-    textFileLogObserver,
-)
+from twisted.logger import globalLogBeginner
 from twisted.python.failure import Failure
 
+from mcptwist import logs
 from mcptwist.collecting import spare_what_stays
 from mcptwist.config import Loaded, report
 from mcptwist.daemon import CannotListen, Daemon
@@ -31,8 +26,8 @@ def run(loaded: Loaded, log_level: str = "warn") -> int:
     """
     from twisted.internet import reactor
 
-    begin_logging(log_level)
     assert loaded.config is not None
+    begin_logging(log_level, loaded.config.log.format)
     if loaded.mistakes:
         print(report(loaded), file=sys.stderr)
     foreground = _Foreground(loaded, reactor)
@@ -41,12 +36,9 @@ def run(loaded: Loaded, log_level: str = "warn") -> int:
     return foreground.status
 
 
-def begin_logging(level: str) -> None:
+def begin_logging(level: str, format: str = logs.TEXT) -> None:
     """Log to standard error, from *level* on."""
-    observer = FilteringLogObserver(
-        textFileLogObserver(sys.stderr),
-        [LogLevelFilterPredicate(LogLevel.levelWithName(level))],
-    )
+    observer = logs.observer(level, format, sys.stderr)
     globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
+from collections.abc import Callable
 from typing import Any
 
 from twisted.application.service import IService
 from twisted.python import usage
 
 from mcptwist import config as configuration
+from mcptwist import logs
 from mcptwist.collecting import spare_what_stays
 from mcptwist.services import make_daemon
 from mcptwist.stopping import Stopping
@@ -41,6 +44,52 @@ class Options(usage.Options):
         if loaded.config is None:
             raise usage.UsageError(configuration.report(loaded))
         self.loaded = loaded
+        twistd = getattr(self, "parent", None)
+        if twistd is not None and _log_is_ours(twistd):
+            _chosen.make = _logger(twistd, loaded.config.log)
+            twistd["logger"] = f"{__name__}.chosen_log"
+
+
+class _Chosen:
+    """What the options made of the log; twistd asks for it later, by name."""
+
+    make: Callable[[], Any]
+
+
+_chosen = _Chosen()
+
+
+def chosen_log() -> Any:
+    """Called by twistd: the log observer that the configuration describes."""
+    return _chosen.make()
+
+
+def _log_is_ours(twistd: Any) -> bool:
+    """Whether twistd was told nothing of its own about the form of the log.
+
+    A daemon that is to log to standard output is left to twistd, which refuses that.
+    """
+    background = not twistd.get("nodaemon") and twistd.get("logfile") == "-"
+    return not (twistd.get("logger") or twistd.get("syslog") or background)
+
+
+def _logger(twistd: Any, log: configuration.Log) -> Callable[[], Any]:
+    """Makes the observer of the ``[log]`` section, which writes where twistd was told to."""
+
+    def make() -> Any:
+        file = logs.log_file(twistd.get("logfile") or "", bool(twistd.get("nodaemon")))
+        if hasattr(file, "rotate") and not signal.getsignal(signal.SIGUSR1):
+            signal.signal(signal.SIGUSR1, lambda *_: _rotate(file))
+        return logs.observer(log.level, log.format, file)
+
+    return make
+
+
+def _rotate(file: Any) -> None:
+    from twisted.internet import reactor
+
+    running: Any = reactor
+    running.callFromThread(file.rotate)
 
 
 def load(path: str | None, listen: list[str]) -> configuration.Loaded:
