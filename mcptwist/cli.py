@@ -298,8 +298,19 @@ def main(argv: Sequence[str] | None = None) -> None:
     except usage.UsageError as problem:
         print(_usage(options, problem), file=sys.stderr)
         sys.exit(USAGE)
-    command: Any = options.subOptions
-    sys.exit(command.perform())
+    sys.exit(_performed(options.subOptions))
+
+
+def _performed(command: Any) -> int:
+    """Do it; whoever reads what it prints may stop reading, as ``head`` does."""
+    try:
+        status: int = command.perform()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # What is still to be flushed when Python ends must not fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    return status
 
 
 def _usage(options: Any, problem: Exception) -> str:
