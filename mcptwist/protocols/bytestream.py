@@ -30,6 +30,7 @@ from mcptwist.interfaces import IConnector, IWire, IWireReader
 from mcptwist.messages import Json, Message, decode, pieces
 from mcptwist.protocols.inbox import Inbox
 from mcptwist.protocols.lines import LineSplitter
+from mcptwist.protocols.meter import SOCKET, Meter
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
@@ -81,6 +82,7 @@ class ByteStreamWire(Protocol):
     ) -> None:
         self.description = description
         self.backlog = 0
+        self.meter = Meter(SOCKET, clock.seconds())
         self._clock = clock
         self._limits = limits
         self._busy = busy
@@ -103,6 +105,7 @@ class ByteStreamWire(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         """Called with what arrived."""
+        self.meter.received += len(data)
         self._splitter.feed(data)
 
     def readConnectionLost(self) -> None:
@@ -147,7 +150,9 @@ class ByteStreamWire(Protocol):
         if self._finished or self._inbox.reason is not None:
             return
         line: list[Json] = [*pieces(message), b"\n"]
-        self.backlog += sum(map(len, line))
+        size = sum(map(len, line))
+        self.meter.sent += size
+        self.backlog += size
         if self._flowing and not self._queue:
             self._write(line)
         else:
@@ -196,6 +201,7 @@ class ByteStreamWire(Protocol):
     def _line(self, line: bytes) -> None:
         if line.isspace():
             return
+        self.meter.requests += 1
         try:
             self._inbox.put(decode(line))
         except ClientError as problem:
@@ -245,6 +251,7 @@ def wire_of(
     """The wire of a client that speaks on a stream."""
     wire = ByteStreamWire(caller, clock, limits, description, busy=caller.waits, **more)
     caller.wire = wire
+    wire.meter.caller = caller
     return wire
 
 

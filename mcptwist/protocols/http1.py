@@ -36,6 +36,7 @@ from mcptwist.protocols import refusals
 from mcptwist.protocols.cors import STANDING
 from mcptwist.protocols.http1syntax import CHUNKED, ChunkedBody, Head, KnownHead, read_head
 from mcptwist.protocols.limits import Counters, Limits
+from mcptwist.protocols.meter import HTTP1, Meter
 from mcptwist.protocols.refusals import Refusal, Refused
 from mcptwist.protocols.request import HeaderList, IHTTPStream, Request
 from mcptwist.protocols.site import Site
@@ -78,6 +79,7 @@ class HTTP1Connection(Protocol):
     :ivar phase: what it waits for, one of the constants above.
     :ivar deadline: when that has taken too long, in the clock's seconds.
     :ivar stalled: since when the client takes nothing of what waits for it, or `NEVER`.
+    :ivar meter: what is counted of it.
     """
 
     _log = Logger()
@@ -93,6 +95,7 @@ class HTTP1Connection(Protocol):
         self.clock = factory.clock
         self.limits = factory.limits
         self.connection = self
+        self.meter = Meter(HTTP1, factory.clock.seconds())
         self.trusted_host: bytes | None = None
         self._buffer = b""  # read and not yet used
         self._advancing = False
@@ -167,6 +170,13 @@ class HTTP1Connection(Protocol):
         """Finish the answer being made, if any, and close."""
         if self._request is None and self.phase != UPGRADED:
             self._close()
+        else:
+            self._last = True
+
+    @property
+    def in_flight(self) -> int:
+        """Requests whose answer is not complete."""
+        return int(self._request is not None)
 
     def abort(self) -> None:
         """Cut the connection, so that the client does not take the answer for whole."""
@@ -217,6 +227,7 @@ class HTTP1Connection(Protocol):
     # -- reading -------------------------------------------------------------------------
 
     def dataReceived(self, data: bytes) -> None:
+        self.meter.received += len(data)
         self._buffer = self._buffer + data if self._buffer else data
         if not self._advancing:
             self._advance()
@@ -288,6 +299,7 @@ class HTTP1Connection(Protocol):
         self.phase = ANSWER
         self.deadline = NEVER
         self.counters.requests += 1
+        self.meter.requests += 1
         request = self._request = Request(self, head)
         self.factory.site.received(request)
 
@@ -407,6 +419,7 @@ class HTTP1Connection(Protocol):
             self._enqueue((answer_head,))
         else:
             # It leaves with the reactor's next turn, together with what is written in this one.
+            self.meter.sent += len(answer_head)
             self.transport.write(answer_head)  # type: ignore[union-attr]
         self._mute = mute
         self._chunked = chunked and not mute
@@ -512,6 +525,7 @@ class HTTP1Connection(Protocol):
         if self._queued:
             self._enqueue((data,))
         else:
+            self.meter.sent += len(data)
             self._put(data)
 
     def _put(self, data: bytes) -> None:
@@ -532,7 +546,9 @@ class HTTP1Connection(Protocol):
 
     def _send(self, pieces: Sequence[bytes], size: int) -> None:
         if not self._queued and not self._paused and size <= SMALL:
-            self._put(b"".join(pieces))
+            data = b"".join(pieces)
+            self.meter.sent += len(data)
+            self._put(data)
             return
         self._enqueue(pieces)
         self._pump()
@@ -558,6 +574,7 @@ class HTTP1Connection(Protocol):
                 batch.append(piece)
                 room -= len(piece)
             self._queued -= SLICE - room
+            self.meter.sent += SLICE - room
             self.transport.write(b"".join(batch))  # type: ignore[union-attr]
 
     def pauseProducing(self) -> None:
@@ -718,5 +735,6 @@ class HTTP1Factory(Factory):
         now = self.clock.seconds()
         patience = now - self.limits.write_time
         for connection in list(self.connections):
+            connection.meter.last_used(now)
             if connection.deadline <= now or connection.stalled <= patience:
                 connection.overdue(now)

@@ -29,6 +29,7 @@ from mcptwist.protocols.h2fields import Fields, Malformed, check_trailers, read_
 from mcptwist.protocols.h2frames import ConnectionFailed
 from mcptwist.protocols.h2stream import NEVER, HTTP2Stream
 from mcptwist.protocols.http1 import SLICE, HTTP1Factory
+from mcptwist.protocols.meter import HTTP2, Meter
 from mcptwist.protocols.refusals import Refusal
 from mcptwist.protocols.request import Request
 
@@ -75,6 +76,7 @@ class HTTP2Connection(Protocol):
     :ivar streams: those open, by number.
     :ivar deadline: when something of it may have taken too long, in the clock's seconds.
     :ivar stalled: since when the client takes nothing of what was written, or `NEVER`.
+    :ivar meter: what is counted of it.
     """
 
     _log = Logger()
@@ -89,6 +91,7 @@ class HTTP2Connection(Protocol):
         self.clock = factory.clock
         self.limits = factory.limits
         self.bounds = limits or HTTP2Limits()
+        self.meter = Meter(HTTP2, self.clock.seconds())
         self.codec = Codec(self, self.bounds.for_codec(self.limits.head), self.clock.seconds)
         self.streams: dict[int, HTTP2Stream] = {}
         self.queued = 0  # bytes of answers that wait
@@ -171,6 +174,11 @@ class HTTP2Connection(Protocol):
                 self._close()
             else:
                 self.wake()
+
+    @property
+    def in_flight(self) -> int:
+        """Requests whose answer is not complete."""
+        return len(self.streams)
 
     def abort(self) -> None:
         """Cut the connection."""
@@ -260,6 +268,7 @@ class HTTP2Connection(Protocol):
         if self._closing:
             return
         self._receiving = True
+        self.meter.received += len(data)
         try:
             self.codec.receive(data)
         except ConnectionFailed as failed:
@@ -302,6 +311,7 @@ class HTTP2Connection(Protocol):
             self._refuse_stream(stream, frames.PROTOCOL_ERROR)
             return
         self.counters.requests += 1
+        self.meter.requests += 1
         opened = self.streams[stream] = HTTP2Stream(self, stream, head, ended)
         request = opened.request = Request(opened, head)
         if head.refusal is not None:
@@ -425,6 +435,7 @@ class HTTP2Connection(Protocol):
             more = self._pump()
             data = self.codec.output()
             if data:
+                self.meter.sent += len(data)
                 transport.write(data)
             if not more or self.paused or self._closing:
                 return

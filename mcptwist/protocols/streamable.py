@@ -209,6 +209,7 @@ class StreamableHttp:
         mcphttp.check_headers(message, envelope.version, values)
         require_modern(envelope.version)
         stay = visit(envelope, self._principal(request), partial(_check_mirrored, values))
+        request.stream.connection.meter.stay = stay
         reply = ModernReply(request, self._concourse.pulse)
         exchange = Exchange(message, reply, stay)
         reply.carry(exchange)
@@ -251,6 +252,7 @@ class StreamableHttp:
         self, session: Session, message: Request, reply: LegacyReply, request: HttpRequest
     ) -> bool:
         """Put a client's request to its session; whether it was taken."""
+        request.stream.connection.meter.stay = session
         try:
             reply.carry(session.request(message, reply))
         except McpTwistError as problem:
