@@ -177,6 +177,7 @@ class Request(StockRequest):
         or a list to append to.
     :ivar facts: what was concluded from the head, to be reused as long as the same connection
         sends the same head but for its Content-Length; None where heads are not compared.
+    :ivar principal: who is calling, as far as that was proved; set by whoever found out.
     :ivar on_lost: called once with the reason when the client goes away before the answer is
         finished.
     """
@@ -184,6 +185,7 @@ class Request(StockRequest):
     _log = Logger()
 
     answer_headers: list[tuple[bytes, bytes]] | None = None
+    principal: Any = None
     on_lost: Callable[[Failure], object] | None = None
 
     _open = True
@@ -217,6 +219,13 @@ class Request(StockRequest):
             return [value for field, value in self._repeated if field == name]
         value = self._headers.get(name)
         return [] if value is None else [value]
+
+    def forget(self, names: frozenset[bytes]) -> None:
+        """Leave those headers out from now on, as if they had not come; names in lower case."""
+        # The connection may remember the same dict for the next request.
+        self._headers = {n: value for n, value in self._headers.items() if n not in names}
+        if self._repeated is not None:
+            self._repeated = [pair for pair in self._repeated if pair[0] not in names]
 
     @property
     def raw_headers(self) -> list[tuple[bytes, bytes]]:

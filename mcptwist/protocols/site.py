@@ -28,7 +28,7 @@ from mcptwist.protocols.limits import Counters, Limits
 from mcptwist.protocols.refusals import Refusal
 from mcptwist.protocols.request import IAsksEarly, Request
 
-__all__ = ["HostGuard", "Site"]
+__all__ = ["HostGuard", "Site", "descend"]
 
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
@@ -174,8 +174,8 @@ class Site:
         """A request's headers are complete: see to it that it is answered."""
         try:
             facts = request.facts
-            if facts is not None and _PLACE in facts:
-                facts[_PLACE].render(request)
+            if facts is not None and PLACE in facts:
+                facts[PLACE].render(request)
                 return
             objection = self.guard.objection(request)
             if objection is not None:
@@ -190,8 +190,8 @@ class Site:
             resource = self._find(request)
             if facts is not None and origin is None and IAsksEarly.providedBy(resource):
                 # The same head leads to the same place, past the same guard.
-                facts[_PLACE] = resource
-            self._ask(resource, request)
+                facts[PLACE] = resource
+            self.ask(resource, request)
         except Exception:
             request.processingFailed(Failure())
 
@@ -215,16 +215,12 @@ class Site:
         if b"%" in path:
             segments = [unquote_to_bytes(segment) for segment in segments]
         request.site = self  # type: ignore[assignment]
-        request.prepath = prepath = []
+        request.prepath = []
         request.postpath = segments
-        resource: Any = self.resource
-        while segments and not resource.isLeaf:
-            segment = segments.pop(0)
-            prepath.append(segment)
-            resource = resource.getChildWithDefault(segment, request)
-        return resource
+        return descend(self.resource, request)
 
-    def _ask(self, resource: Any, request: Request) -> None:
+    def ask(self, resource: Any, request: Request) -> None:
+        """Let *resource* answer *request*: at once if it asks early, else with the body."""
         if IAsksEarly.providedBy(resource) or not request.content_length:
             if not request.content_length:
                 request.content = BytesIO()
@@ -252,6 +248,18 @@ class Site:
         return self.sessions[uid]
 
 
+def descend(resource: Any, request: Request) -> Any:
+    """The resource that the rest of a request's path leads to, from *resource* on."""
+    segments, passed = request.postpath, request.prepath
+    assert segments is not None
+    assert passed is not None
+    while segments and not resource.isLeaf:
+        segment = segments.pop(0)
+        passed.append(segment)
+        resource = resource.getChildWithDefault(segment, request)
+    return resource
+
+
 # What is concluded from a head and holds for the next one like it (see Request.facts).
-_PLACE = "site.place"
+PLACE = "site.place"
 _ALLOW = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
