@@ -1,0 +1,128 @@
+"""The audit log: a line of JSON for each grant, refusal and call.
+
+It has fingerprints, names and the first digits of a token's hash, never a secret: who writes an
+event hands in what it may tell, and nothing is written but that. No text that came from outside can
+make a line look like two, or like another, or move the cursor of who reads it.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from twisted.logger import Logger
+
+_LONGEST = 300
+_encode = msgspec.json.Encoder().encode
+
+
+class Audit:
+    """Writes events.
+
+    :param wall: seconds since 1970.
+    :param write: takes each line; without it, events only go to the daemon's log.
+    :ivar counts: how many there were of each.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self, wall: Callable[[], float], write: Callable[[bytes], object] | None = None
+    ) -> None:
+        self._wall = wall
+        self._write = write
+        self.counts: dict[str, int] = {}
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether events are written to a file, so that it is worth telling of every call."""
+        return self._write is not None
+
+    def tell(self, event: str, **fields: Any) -> None:
+        """Something happened.
+
+        :param event: its name, ``auth.token.issued`` say.
+        :param fields: what it was about; those that are ``None`` are left out.
+        """
+        self.counts[event] = self.counts.get(event, 0) + 1
+        told = {name: inert(value) for name, value in fields.items() if value is not None}
+        self.log.debug("{event} {told}", event=event, told=told)
+        if self._write is not None:
+            self._write(_encode({"ts": _time(self._wall()), "event": event, **told}) + b"\n")
+
+
+class AuditFile:
+    """A file that events are added to; it may be moved away at any time, and is made anew.
+
+    :param path: readable by nobody but us.
+    """
+
+    log = Logger()
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._file = -1
+        self._node = (0, 0)
+        self.failures = 0
+        self._open()
+
+    def write(self, line: bytes) -> None:
+        """Add one line. A disk that is full does not stop the daemon, but is told of."""
+        try:
+            if self._file < 0:
+                self._open()
+            os.write(self._file, line)
+        except OSError as problem:
+            self.failures += 1
+            if self.failures == 1:
+                self.log.error("cannot write the audit log: {reason}", reason=problem.strerror)
+
+    def look(self) -> None:
+        """Open it anew if it was moved away; to be called now and then."""
+        try:
+            status = os.stat(self._path)
+            moved = (status.st_dev, status.st_ino) != self._node
+        except OSError:
+            moved = True
+        if moved:
+            self.close()
+            try:
+                self._open()
+            except OSError:
+                self.failures += 1
+
+    def close(self) -> None:
+        """No more events."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+    def _open(self) -> None:
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        self._file = os.open(self._path, flags, 0o600)
+        status = os.fstat(self._file)
+        self._node = (status.st_dev, status.st_ino)
+
+
+def inert(value: Any) -> Any:
+    """*value* as it may stand in a log: short, and no character that does anything."""
+    if isinstance(value, str):
+        short = value if len(value) <= _LONGEST else value[:_LONGEST] + "…"
+        return short if short.isprintable() else "".join(map(_shown, short))
+    if isinstance(value, bytes):
+        return inert(value.decode("latin-1"))
+    if isinstance(value, frozenset | set):
+        return sorted(inert(each) for each in value)
+    return value
+
+
+def _shown(character: str) -> str:
+    return character if character.isprintable() else f"\\u{{{ord(character):x}}}"
+
+
+def _time(seconds: float) -> str:
+    whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+    return f"{whole}.{int(seconds % 1 * 1000):03}Z"

@@ -1,0 +1,145 @@
+"""Whether what a caller brings is true.
+
+A checker returns the :class:`~mcptwist.auth.realm.Proved`, at once, or raises
+:class:`CredentialsRefused`, whose reason is for the audit log alone.
+"""
+
+from __future__ import annotations
+
+from twisted.cred.checkers import ICredentialsChecker
+from twisted.cred.error import UnauthorizedLogin
+from zope.interface import implementer
+
+from mcptwist.auth.authorizedkeys import Grant
+from mcptwist.auth.credentials import IAccessToken, IKeySignature
+from mcptwist.auth.dpop import ProofReader, ProofRefused
+from mcptwist.auth.keyring import Keyring
+from mcptwist.auth.keys import ALGORITHMS, PrivateKey, PublicKey
+from mcptwist.auth.realm import SIGNATURE, TOKEN, Proved
+from mcptwist.auth.tokens import LONGEST, Token, TokenTable, is_ours
+
+INVALID_TOKEN, INVALID_PROOF, USE_NONCE = (
+    "invalid_token",
+    "invalid_dpop_proof",
+    "use_dpop_nonce",
+)
+
+
+class CredentialsRefused(UnauthorizedLogin):
+    """They are not believed.
+
+    :ivar reason: why, for the audit log.
+    :ivar error: what the caller may be told (RFC 6750 section 3.1, RFC 9449 section 7.1).
+    :ivar is_stale: whether it looks like something that was good once.
+    """
+
+    def __init__(self, reason: str, error: str = INVALID_TOKEN, is_stale: bool = False) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.error = error
+        self.is_stale = is_stale
+
+
+@implementer(ICredentialsChecker)
+class KeySignatureChecker:
+    """Looks signatures up among the good keys.
+
+    Who is unknown costs as much as who is known and signs wrongly: a key of nobody's is tried.
+    """
+
+    credentialInterfaces = (IKeySignature,)
+
+    def __init__(self, keyring: Keyring) -> None:
+        self._keyring = keyring
+        self._nobody: dict[str, PublicKey] = {}
+
+    # Twisted's stubs want a Deferred; the portal takes an answer at once as well.
+    def requestAvatarId(self, credentials: IKeySignature) -> Proved:  # type: ignore[override]
+        """Called by the portal."""
+        known = self._keyring.candidates(credentials.client)
+        good = [grant for grant in known if _fits(grant, credentials)]
+        for grant in good:
+            if _is_signed(grant.key, credentials):
+                return Proved(grant, SIGNATURE)
+        if not good:
+            _is_signed(self._key_of_nobody(credentials.algorithm), credentials)
+        reason = "unknown client" if not known else "wrong key" if good else "not from there"
+        raise CredentialsRefused(reason)
+
+    def _key_of_nobody(self, algorithm: str) -> PublicKey:
+        for kind, algorithms in ALGORITHMS.items():
+            if algorithm in algorithms:
+                if kind not in self._nobody:
+                    self._nobody[kind] = PrivateKey.generate(kind).public
+                return self._nobody[kind]
+        raise CredentialsRefused("algorithm is none that is taken")
+
+
+def _fits(grant: Grant, credentials: IKeySignature) -> bool:
+    """Whether that key may be meant, and may be used like this."""
+    hint, key = credentials.hint, grant.key
+    if credentials.algorithm not in key.algorithms or not grant.oauth:
+        return False
+    if hint is not None and hint not in (key.fingerprint, key.thumbprint):
+        return False
+    return grant.takes(credentials.source)
+
+
+def _is_signed(key: PublicKey, credentials: IKeySignature) -> bool:
+    return key.verify(credentials.algorithm, credentials.signature, credentials.signed)
+
+
+@implementer(ICredentialsChecker)
+class AccessTokenChecker:
+    """Looks tokens up, and holds the proofs that come with them against them."""
+
+    credentialInterfaces = (IAccessToken,)
+
+    def __init__(self, tokens: TokenTable, keyring: Keyring, proofs: ProofReader) -> None:
+        self._tokens = tokens
+        self._keyring = keyring
+        self._proofs = proofs
+
+    def requestAvatarId(self, credentials: IAccessToken) -> Proved:  # type: ignore[override]
+        """Called by the portal.
+
+        :raises ReplaysFull: a proof cannot be remembered.
+        """
+        token = self._found(credentials.token)
+        grant = self._keyring.grant(token.key)
+        if grant is None:
+            raise CredentialsRefused("the key is not good any more")
+        if token.resource != credentials.resource:
+            raise CredentialsRefused("the token is for another resource")
+        if not grant.takes(credentials.source):
+            raise CredentialsRefused("not from there")
+        self._check_possession(token, credentials)
+        return Proved(grant, TOKEN, token)
+
+    def _found(self, text: bytes) -> Token:
+        if len(text) > LONGEST:
+            raise CredentialsRefused("the token is too long")
+        token = self._tokens.find(text)
+        if token is None:
+            stale = is_ours(text)
+            reason = "the token has ended" if stale else "the token is none of ours"
+            raise CredentialsRefused(reason, is_stale=stale)
+        return token
+
+    def _check_possession(self, token: Token, credentials: IAccessToken) -> None:
+        if token.jkt is None:
+            if credentials.scheme != "bearer":
+                raise CredentialsRefused("the token is bound to no key")
+            return
+        if credentials.scheme != "dpop":
+            raise CredentialsRefused("the token is bound to a key and came without proof")
+        if len(credentials.proofs) != 1:
+            raise CredentialsRefused("there must be one proof", INVALID_PROOF)
+        proof = credentials.proofs[0]
+        try:
+            self._proofs.read(
+                proof, credentials.method, credentials.url, credentials.token, token.jkt
+            )
+        except ProofRefused as refused:
+            error = USE_NONCE if refused.wants_nonce else INVALID_PROOF
+            raise CredentialsRefused(f"the proof {refused.reason}", error) from None

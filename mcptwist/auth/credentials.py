@@ -1,0 +1,59 @@
+"""What a caller brings to prove who it is.
+
+Whether it is fresh (meant for us, in time, not used before) was found out by whoever made the
+credentials from what came over the wire; whether it is *true* is for a checker to say.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from twisted.cred.credentials import ICredentials
+from zope.interface import Attribute, implementer
+
+
+class IKeySignature(ICredentials):
+    """A signature over something fresh, with a key that the caller says it has."""
+
+    client = Attribute("Who it says it is: a principal's name, or a key's fingerprint.")
+    hint = Attribute("Which key it says it used: a fingerprint, a thumbprint, or None.")
+    algorithm = Attribute("The name of a JWS algorithm, as it says.")
+    signed = Attribute("The bytes that are signed.")
+    signature = Attribute("The signature, as JWS has it.")
+    source = Attribute("Where it came from: an address, or ``unix``.")
+
+
+class IAccessToken(ICredentials):
+    """A token that we gave out, as it came with a request."""
+
+    scheme = Attribute("``bearer`` or ``dpop``.")
+    token = Attribute("Its text, as bytes.")
+    proofs = Attribute("The DPoP proofs that came with it, as they came.")
+    method = Attribute("The request's method.")
+    url = Attribute("Where the request went, without query.")
+    resource = Attribute("What it must have been given for.")
+    source = Attribute("Where it came from: an address, or ``unix``.")
+
+
+@implementer(IKeySignature)
+class KeySignature(msgspec.Struct, frozen=True):
+    """See :class:`IKeySignature`."""
+
+    client: str
+    hint: str | None
+    algorithm: str
+    signed: bytes
+    signature: bytes
+    source: str
+
+
+@implementer(IAccessToken)
+class AccessToken(msgspec.Struct, frozen=True):
+    """See :class:`IAccessToken`."""
+
+    scheme: str
+    token: bytes
+    proofs: tuple[str, ...]
+    method: str
+    url: str
+    resource: str
+    source: str

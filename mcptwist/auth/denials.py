@@ -1,0 +1,79 @@
+"""How a caller is told no: unknown, not allowed, not any more.
+
+Each is an error of the house's own with the status it deserves and, for HTTP, the headers that go
+with it. None tells which part of what was proved was wrong; the audit log does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mcptwist.errors import McpTwistError
+
+UNAUTHORIZED = -32001
+
+HeaderList = Sequence[tuple[bytes, bytes]]
+
+
+class Denied(McpTwistError):
+    """The root of them.
+
+    :ivar headers: to be sent with it where there are headers.
+    """
+
+    rpc_code = UNAUTHORIZED
+    code = "denied"
+    status = 403
+
+    def __init__(self, message: str, headers: HeaderList = (), **data: Any) -> None:
+        super().__init__(message, **data)
+        self.headers = headers
+
+
+class Unauthenticated(Denied):
+    """Who is calling was not proved."""
+
+    code = "unauthenticated"
+    status = 401
+
+
+class InsufficientScope(Denied):
+    """Who is calling is known, and what they brought is not enough for this.
+
+    :ivar needed: the scope that is missing.
+    """
+
+    code = "insufficient-scope"
+    status = 403
+
+    def __init__(self, needed: str, headers: HeaderList = ()) -> None:
+        super().__init__(f"this needs the scope {needed}", headers, scope=needed)
+        self.needed = needed
+
+
+class NotAllowed(Denied):
+    """The key may not be used for this, whatever it proves."""
+
+    code = "not-allowed"
+
+
+class KeyWithdrawn(Denied):
+    """The key was good and is not any more."""
+
+    code = "key-withdrawn"
+    status = 401
+
+
+class TooManyFailures(Denied):
+    """Too much that came from there was wrong; nothing is looked at for a while."""
+
+    code = "too-many-failures"
+    status = 429
+
+
+class NoRoom(Denied):
+    """A bound of the gatehouse's is reached, and nothing can be believed until there is room."""
+
+    code = "overloaded"
+    status = 503

@@ -1,0 +1,372 @@
+"""What stands before the HTTP resources: who is calling is proved anew with every request.
+
+The :class:`Gate` is the root of the tree. What is public is listed in it; all the rest is behind
+the :class:`Guard`, also what is not there at all. Past it a request has a ``principal`` and no
+credentials any more: no resource, no log and no server behind can see them.
+
+MCP 2026-07-28, *Authorization*; RFC 6750 section 3 and RFC 9449 section 7 (challenges).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+from twisted.cred.portal import Portal
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.server import NOT_DONE_YET
+from zope.interface import implementer
+
+from mcptwist.auth.addresses import Address, Addresses
+from mcptwist.auth.audit import Audit
+from mcptwist.auth.authorizedkeys import CALL, READ
+from mcptwist.auth.checkers import INVALID_PROOF, USE_NONCE, CredentialsRefused
+from mcptwist.auth.credentials import AccessToken
+from mcptwist.auth.denials import (
+    Denied,
+    HeaderList,
+    InsufficientScope,
+    NoRoom,
+    NotAllowed,
+    TooManyFailures,
+    Unauthenticated,
+)
+from mcptwist.auth.dpop import ALGORITHMS as PROOF_ALGORITHMS
+from mcptwist.auth.dpop import Nonces
+from mcptwist.auth.patterns import UNIX
+from mcptwist.auth.penalties import BAD_TOKEN, STALE_TOKEN, Penalties
+from mcptwist.auth.policy import scope_of
+from mcptwist.auth.realm import IPrincipal, Principal
+from mcptwist.auth.replay import ReplaysFull
+from mcptwist.errors import McpTwistError
+from mcptwist.messages import Message, error_answer, pieces
+from mcptwist.messages import Request as Asked
+from mcptwist.protocols import refusals
+from mcptwist.protocols.request import IAsksEarly, Request
+from mcptwist.protocols.site import PLACE as SITE_PLACE
+from mcptwist.protocols.site import descend
+
+#: The scopes a client is told to ask for when it comes without a token: enough to be of use, and
+#: never all there are (some clients ask for no others from then on).
+BASELINE = (READ, CALL)
+
+_CREDENTIALS = frozenset({b"authorization", b"dpop", b"cookie", b"proxy-authorization"})
+_JSON = (b"content-type", b"application/json")
+_NO_STORE = (b"cache-control", b"no-store")
+_ALGORITHMS = " ".join(PROOF_ALGORITHMS)
+# What is concluded from a head and holds for the next one like it (see Request.facts).
+_PLACE, _WHO = "gate.place", "gate.who"
+
+
+class Guarding(msgspec.Struct, frozen=True):
+    """What the guard stands on.
+
+    :ivar nonces: given out where proofs must have them.
+    """
+
+    portal: Portal
+    addresses: Addresses
+    penalties: Penalties
+    audit: Audit
+    monotonic: Callable[[], float]
+    nonces: Nonces | None = None
+
+
+class Guard:
+    """Finds out who is calling.
+
+    :ivar admitted: how many requests were let in.
+    """
+
+    log = Logger()
+
+    def __init__(self, on: Guarding) -> None:
+        self._on = on
+        self.admitted = 0
+
+    def admit(self, request: Request) -> Principal:
+        """Who sent *request*.
+
+        :raises Denied: that is not known; with the headers to send.
+        """
+        facts = request.facts
+        if facts is not None and _WHO in facts:
+            known: Principal = facts[_WHO]
+            token = known.token
+            if token is not None and token.is_live and token.deadline > self._on.monotonic():
+                return known
+            del facts[_WHO]
+        principal = self._proved(request)
+        # A proof is good once; and where a key may be used from may depend on the source.
+        is_lasting = principal.token is not None and principal.token.jkt is None
+        if facts is not None and is_lasting:
+            facts[_WHO] = principal
+        return principal
+
+    def _proved(self, request: Request) -> Principal:
+        address, source = self.address(request), source_of(request)
+        self.check_patience(source)
+        values = request.header_values(b"authorization")
+        if len(values) != 1:
+            raise self._unknown(address, None, "several credentials" if values else "none")
+        scheme, _, text = values[0].partition(b" ")
+        credentials = AccessToken(
+            scheme.decode("latin-1").lower(),
+            text.strip(b" "),
+            tuple(value.decode("latin-1") for value in request.header_values(b"dpop")),
+            request.method.decode("latin-1"),
+            address.url,
+            address.resource,
+            source,
+        )
+        return self._let_in(request, address, credentials)
+
+    def _let_in(self, request: Request, address: Address, credentials: AccessToken) -> Principal:
+        try:
+            if credentials.scheme not in ("bearer", "dpop"):
+                raise CredentialsRefused("the scheme is neither Bearer nor DPoP")
+            principal: Principal = now(self._on.portal.login(credentials, request, IPrincipal))
+        except CredentialsRefused as refused:
+            raise self._refused(request, address, credentials, refused) from None
+        except ReplaysFull:
+            self._tell(request, address, reason="the replay cache is full")
+            raise NoRoom("try again shortly", [(b"retry-after", b"5")]) from None
+        if not principal.grant.websocket and request.path.endswith(b"/ws"):
+            self._tell(request, address, reason="no-ws", principal=principal.name)
+            raise NotAllowed("this key may not be used on a WebSocket")
+        return principal
+
+    def address(self, request: Request) -> Address:
+        """Where *request* went.
+
+        :raises Denied: we are not known by that name.
+        """
+        stream = request.stream
+        host = request.header(b"host") or b""
+        address = self._on.addresses.of(host, stream.port, request.is_secure, request.path)
+        if address is None:
+            raise _Misdirected(refusals.FOREIGN_HOST.message)
+        return address
+
+    def resource(self, address: Address, url: str) -> Address | None:
+        """The place of ours that *url* names, ``None`` if none, or under another name of ours."""
+        return self._on.addresses.resource(address.base, url)
+
+    def check_patience(self, source: str) -> None:
+        """Look at nothing from a source that has to wait.
+
+        :raises TooManyFailures: it has.
+        """
+        wait = self._on.penalties.wait(source)
+        if wait > 0:
+            after = [(b"retry-after", b"%d" % (int(wait) + 1))]
+            raise TooManyFailures("too much that came from there was wrong; wait", after)
+
+    def blame(self, request: Request, seconds: float) -> None:
+        """What came from there was wrong."""
+        source = source_of(request)
+        if self._on.penalties.blame(source, seconds):
+            self._on.audit.tell("auth.penalty", peer=source)
+
+    # --- scopes ---------------------------------------------------------------------------
+
+    def check_scope(self, request: Request, message: Message) -> None:
+        """Whether what *request* came with is enough for what its body asks.
+
+        :raises InsufficientScope: it is not; with the challenge that tells what would be.
+        """
+        principal = request.principal
+        if not isinstance(message, Asked):
+            return
+        needed = scope_of(message.method)
+        if needed in principal.scopes:
+            return
+        address = self.address(request)
+        self._on.audit.tell(
+            "auth.stepup",
+            principal=principal.name,
+            key=principal.key,
+            peer=source_of(request),
+            method=message.method,
+            needed=needed,
+        )
+        all_needed = " ".join(sorted(principal.scopes | {needed}))
+        is_bound = principal.token is not None and principal.token.jkt is not None
+        challenge = _challenge(
+            "DPoP" if is_bound else "Bearer", address, all_needed, "insufficient_scope"
+        )
+        raise InsufficientScope(needed, [(b"www-authenticate", challenge)])
+
+    # --- denials --------------------------------------------------------------------------
+
+    def _refused(
+        self,
+        request: Request,
+        address: Address,
+        credentials: AccessToken,
+        refused: CredentialsRefused,
+    ) -> Denied:
+        if refused.error != USE_NONCE:
+            self.blame(request, STALE_TOKEN if refused.is_stale else BAD_TOKEN)
+            self._tell(request, address, reason=refused.reason, error=refused.error)
+        scheme = "DPoP" if refused.error in (INVALID_PROOF, USE_NONCE) else "Bearer"
+        if credentials.scheme == "dpop":
+            scheme = "DPoP"
+        return self._unknown(address, refused.error, "", scheme)
+
+    def _unknown(
+        self, address: Address, error: str | None, reason: str, scheme: str = "Bearer"
+    ) -> Denied:
+        scope = " ".join(BASELINE)
+        headers = [(b"www-authenticate", _challenge(scheme, address, scope, error))]
+        if self._on.nonces is not None and scheme == "DPoP":
+            headers.append((b"dpop-nonce", self._on.nonces.current().encode()))
+        if error is None:
+            self._on.audit.counts["auth.challenged"] = (
+                self._on.audit.counts.get("auth.challenged", 0) + 1
+            )
+            if reason != "none":
+                self._on.audit.tell("auth.request.denied", reason=reason, path=address.path)
+        return Unauthenticated(
+            "who is calling must be proved: get a token from the authorization server that the "
+            "resource metadata names",
+            headers,
+        )
+
+    def _tell(self, request: Request, address: Address, **fields: Any) -> None:
+        self._on.audit.tell(
+            "auth.request.denied",
+            peer=source_of(request),
+            resource=address.url if address.place is not None else None,
+            path=request.path,
+            method=request.method,
+            **fields,
+        )
+
+
+class _Misdirected(Denied):
+    """The request is for somebody else."""
+
+    code = refusals.FOREIGN_HOST.code
+    status = 421
+
+
+def _challenge(scheme: str, address: Address, scope: str, error: str | None) -> bytes:
+    """One line; what some clients look at is only its first scheme."""
+    parts = [f'resource_metadata="{address.metadata}"', f'scope="{scope}"']
+    if error is not None:
+        parts.insert(0, f'error="{error}"')
+    if scheme == "DPoP":
+        return f'DPoP realm="mcptwist", algs="{_ALGORITHMS}", {", ".join(parts)}'.encode()
+    told = f'Bearer realm="mcptwist", {", ".join(parts)}, DPoP algs="{_ALGORITHMS}"'
+    return told.encode()
+
+
+def source_of(request: Request) -> str:
+    """Where *request* came from: an address, or ``unix``."""
+    return getattr(request.stream.peer, "host", None) or UNIX
+
+
+def now(answer: Deferred[Any]) -> Any:
+    """What a Deferred that has fired already holds; its failure is raised.
+
+    A request cannot wait for its checker: the tree is walked at once.
+    """
+    found: list[Any] = []
+    answer.addBoth(found.append)
+    if not found:
+        answer.cancel()
+        raise CredentialsRefused("the checker did not answer at once")
+    if isinstance(found[0], Failure):
+        found[0].raiseException()
+    # The portal gives the interface, the avatar, and what to call when it leaves.
+    return found[0][1]
+
+
+@implementer(IAsksEarly)
+class Gate:
+    """The root of the tree.
+
+    :param inside: the root of what is behind the guard.
+    :param public: what is not, by the first part of its path.
+    :param opened: told of each request that was let in.
+    """
+
+    isLeaf = True
+
+    def __init__(
+        self,
+        guard: Guard,
+        inside: Any,
+        public: Mapping[bytes, Any],
+        opened: Callable[[Request], object] = lambda request: None,
+    ) -> None:
+        self._guard = guard
+        self._inside = inside
+        self._public = dict(public)
+        self._opened = opened
+
+    def getChildWithDefault(self, name: bytes, request: Request) -> Any:
+        """There is nothing below the gate; it walks on by itself."""
+        raise AssertionError("isLeaf")
+
+    def putChild(self, name: bytes, child: Any) -> None:
+        """There is nothing below the gate."""
+        raise AssertionError("isLeaf")
+
+    def render(self, request: Request) -> int:
+        """Let *request* in, or not."""
+        facts = request.facts
+        place = None if facts is None else facts.get(_PLACE)
+        if place is None:
+            # What the site concluded from the head is that we are asked; we look further.
+            if facts is not None:
+                facts.pop(SITE_PLACE, None)
+            if self._is_public(request):
+                return NOT_DONE_YET
+        try:
+            request.principal = self._guard.admit(request)
+        except Denied as denied:
+            deny(request, denied)
+            return NOT_DONE_YET
+        self._guard.admitted += 1
+        request.forget(_CREDENTIALS)
+        self._opened(request)
+        if place is not None:
+            place.render(request)
+        else:
+            self._go_inside(request)
+        return NOT_DONE_YET
+
+    def _is_public(self, request: Request) -> bool:
+        """Answer what anybody may ask."""
+        segments = request.postpath
+        public = self._public.get(segments[0]) if segments else None
+        if public is None or not segments:
+            return False
+        assert request.prepath is not None
+        request.prepath.append(segments.pop(0))
+        _ask(descend(public, request), request)
+        return True
+
+    def _go_inside(self, request: Request) -> None:
+        place, facts = descend(self._inside, request), request.facts
+        if facts is not None and IAsksEarly.providedBy(place):
+            # The same head leads to the same place; whether it may go there is asked each time.
+            facts[_PLACE] = place
+            facts[SITE_PLACE] = self
+        _ask(place, request)
+
+
+def _ask(resource: Any, request: Request) -> None:
+    site: Any = request.site
+    site.ask(resource, request)
+
+
+def deny(request: Request, problem: McpTwistError, headers: HeaderList = ()) -> None:
+    """Answer with an error of ours, before anything of the body was read."""
+    headers = [_JSON, _NO_STORE, *getattr(problem, "headers", ()), *headers]
+    request.respond(problem.status, headers, pieces(error_answer(None, problem)))
