@@ -20,6 +20,7 @@ from twisted.internet.interfaces import (
     IHalfCloseableProtocol,
     IProtocolFactory,
     IPushProducer,
+    IStreamClientEndpoint,
 )
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
@@ -314,11 +315,19 @@ class LineFactory:
 class ByteStreamConnector:
     """A way to a server behind a socket on which messages are lines.
 
-    :param endpoint: a Twisted client endpoint string, such as ``unix:/run/mcp.sock``.
+    :param where: a Twisted client endpoint string, such as ``unix:/run/mcp.sock``.
+    :param endpoint: makes the endpoint of it.
     """
 
-    def __init__(self, endpoint: str, reactor: Any, limits: LineLimits | None = None) -> None:
-        self.description = endpoint
+    def __init__(
+        self,
+        where: str,
+        reactor: Any,
+        limits: LineLimits | None = None,
+        endpoint: Callable[[Any, str], IStreamClientEndpoint] = clientFromString,
+    ) -> None:
+        self.description = where
+        self._where = where
         self._endpoint = endpoint
         self._reactor = reactor
         self._limits = limits or LineLimits()
@@ -333,7 +342,7 @@ class ByteStreamConnector:
             reader, self._reactor, self._limits, self.description, gone=self._exited
         )
         try:
-            await clientFromString(self._reactor, self._endpoint).connect(_Only(wire))
+            await self._endpoint(self._reactor, self._where).connect(_Only(wire))
         except CancelledError:
             raise
         except Exception as problem:

@@ -12,8 +12,8 @@ from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import msgspec
 import txaio
-import txaio.tx
 from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientProtocol
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
@@ -28,16 +28,37 @@ from mcptwist.errors import ClientError, ServerExited, ServerStartFailed
 from mcptwist.interfaces import IConnector, IWire, IWireReader
 from mcptwist.messages import Message, decode, encode
 from mcptwist.protocols.inbox import Inbox
+from mcptwist.protocols.timers import Timers
 from mcptwist.protocols.upstream import unreachable
-from mcptwist.protocols.websocket import PROTOCOL, UNSUPPORTED_DATA, WebSocketLimits, check_speed
+from mcptwist.protocols.websocket import PROTOCOL, UNSUPPORTED_DATA, check_speed
 from mcptwist.redaction import redact
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IReactorTime
+    from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 txaio.use_twisted()
 
 NORMAL = 1000
+
+
+class DialLimits(msgspec.Struct, frozen=True):
+    """Bounds of one connection; sizes in bytes, times in seconds.
+
+    :ivar message: that the server may send, in one frame or several.
+    :ivar backlog: what may wait for a server that does not read.
+    :ivar ping: of silence after which the server is asked for a sign of life.
+    :ivar ping_timeout: that it has to give one.
+    :ivar handshake: that opening may take.
+    :ivar closing: that closing may take.
+    """
+
+    message: int = 64 << 20
+    backlog: int = 64 << 20
+    ping: float = 20.0
+    ping_timeout: float = 20.0
+    handshake: float = 10.0
+    closing: float = 2.0
+
 
 MakeEndpoint = Callable[[Any, bool, str, int], IStreamClientEndpoint]
 
@@ -65,13 +86,13 @@ class WebSocketConnector:
         *,
         description: str = "",
         secrets: Collection[str] = (),
-        limits: WebSocketLimits | None = None,
+        limits: DialLimits | None = None,
         endpoint: MakeEndpoint = make_endpoint,
     ) -> None:
         check_speed()
         self.description = description or redact(url, secrets)
         self._reactor = reactor
-        self._limits = limits or WebSocketLimits()
+        self._limits = limits or DialLimits()
         self._factory = _factory(url, headers, reactor, self._limits)
         self._endpoint = endpoint
         self._secure = url.lower().startswith("wss:")
@@ -128,7 +149,7 @@ class WebSocketClientWire(WebSocketClientProtocol):
     transport: Any
 
     def __init__(
-        self, reader: IWireReader, clock: IReactorTime, description: str, limits: WebSocketLimits
+        self, reader: IWireReader, clock: IReactorTime, description: str, limits: DialLimits
     ) -> None:
         super().__init__()
         self.description = description
@@ -139,6 +160,8 @@ class WebSocketClientWire(WebSocketClientProtocol):
         self._queue: deque[bytes] = deque()
         self._flowing = True
         self._problem = ""
+        self._clock = clock
+        self._drop: IDelayedCall | None = None
 
     # --- what Autobahn calls ----------------------------------------------------------
 
@@ -174,6 +197,8 @@ class WebSocketClientWire(WebSocketClientProtocol):
         """Called when the connection is gone."""
         self._queue.clear()
         self.backlog = 0
+        if self._drop is not None and self._drop.active():
+            self._drop.cancel()
         why = self._problem or _why(code, reason, self.wasNotCleanReason)
         if not self.opened.called:
             self.opened.errback(ServerStartFailed(f"{self.description} {why}"))
@@ -231,6 +256,8 @@ class WebSocketClientWire(WebSocketClientProtocol):
                 self.transport.resumeProducing()
             self._problem = self._problem or "was left"
             self.sendClose(NORMAL)
+            if self._drop is None:
+                self._drop = self._clock.callLater(2 * self._limits.closing, self._abort)
         self._inbox.clear()
         return closed
 
@@ -250,7 +277,7 @@ def _why(code: int | None, reason: str | None, unclean: str | None) -> str:
 
 
 def _factory(
-    url: str, headers: Sequence[tuple[str, str]], clock: IReactorTime, limits: WebSocketLimits
+    url: str, headers: Sequence[tuple[str, str]], clock: IReactorTime, limits: DialLimits
 ) -> WebSocketClientFactory:
     agent = f"mcptwist/{mcptwist.__version__}"
     factory = WebSocketClientFactory(url, protocols=[PROTOCOL], useragent=agent, reactor=clock)
@@ -263,11 +290,10 @@ def _factory(
         autoPingRestartOnAnyTraffic=True,
         openHandshakeTimeout=limits.handshake,
         closeHandshakeTimeout=limits.closing,
-        serverConnectionDropTimeout=limits.closing,
+        # That timer goes by the global reactor; the wire has its own.
+        serverConnectionDropTimeout=0,
         failByDrop=False,
         tcpNoDelay=True,
     )
-    # Autobahn's timers go by the global reactor unless they are told otherwise.
-    timers: Any = txaio.tx.with_config(loop=clock)
-    factory._batched_timer = timers.make_batched_timer(0.2, 1000)
+    factory._batched_timer = Timers(clock)
     return factory
