@@ -167,13 +167,17 @@ class Pulse:
     def _beat(self) -> None:
         self._call = None
         now = self._clock.seconds()
-        for reply in _older(self._waiting, now - self._patience):
-            del self._waiting[reply]
-            reply.late()
-        for stream in _older(self._streams, now - self._keep_alive):
-            stream.keep_alive()
-        if (self._waiting or self._streams) and self._call is None:
-            self._next()
+        try:
+            # Whoever is told may end others, who then are not told any more.
+            for reply in _older(self._waiting, now - self._patience):
+                if self._waiting.pop(reply, None) is not None:
+                    reply.late()
+            for stream in _older(self._streams, now - self._keep_alive):
+                if stream in self._streams:
+                    stream.keep_alive()
+        finally:
+            if (self._waiting or self._streams) and self._call is None:
+                self._next()
 
     def stop(self) -> None:
         """No more beats."""
