@@ -26,13 +26,12 @@ from twisted.internet.interfaces import (
     ISSLTransport,
 )
 from twisted.internet.protocol import Factory, Protocol, connectionDone
-from twisted.internet.tcp import Connection
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.http import NO_BODY_CODES, datetimeToString
 from zope.interface import implementer
 
-from mcptwist.protocols import refusals
+from mcptwist.protocols import refusals, sockets
 from mcptwist.protocols.cors import STANDING
 from mcptwist.protocols.http1syntax import CHUNKED, ChunkedBody, Head, KnownHead, read_head
 from mcptwist.protocols.limits import Counters, Limits
@@ -526,29 +525,13 @@ class HTTP1Connection(Protocol):
             self._enqueue((data,))
         else:
             self.meter.sent += len(data)
-            self._put(data)
-
-    def _put(self, data: bytes) -> None:
-        """Give the socket what it takes at once, where nothing waits before it.
-
-        Twisted's ``write`` waits for the reactor to find the socket writable, which costs two
-        calls to epoll and a turn for each answer; a socket whose buffer is empty nearly always
-        takes a small answer whole.
-        """
-        transport: Any = self.transport
-        if isinstance(transport, Connection) and _idle(transport):
-            taken = transport.writeSomeData(data)
-            if isinstance(taken, int):
-                if taken == len(data):
-                    return
-                data = data[taken:]
-        transport.write(data)
+            sockets.write(self.transport, data)
 
     def _send(self, pieces: Sequence[bytes], size: int) -> None:
         if not self._queued and not self._paused and size <= SMALL:
             data = b"".join(pieces)
             self.meter.sent += len(data)
-            self._put(data)
+            sockets.write(self.transport, data)
             return
         self._enqueue(pieces)
         self._pump()
@@ -631,17 +614,6 @@ class HTTP1Connection(Protocol):
         protocol.makeConnection(transport)
         if read_ahead:
             protocol.dataReceived(read_ahead)
-
-
-def _idle(transport: Any) -> bool:
-    """Whether a TCP or UNIX transport is open and has nothing left to write."""
-    return (
-        transport.connected
-        and not transport.TLS
-        and not transport.disconnecting
-        and not transport.dataBuffer
-        and not transport._tempDataBuffer
-    )
 
 
 @implementer(IProtocolNegotiationFactory)
