@@ -74,6 +74,7 @@ class Caller:
         self._make_session = make_session
         self._draining = draining
         self._opened = Opened(in_flight)
+        self._held = False
 
     @property
     def open(self) -> bool:
@@ -87,7 +88,9 @@ class Caller:
     # --- what the client says ---------------------------------------------------------
 
     def received(self, message: Message) -> None:
-        """The client said something."""
+        """The client said something; what was in hand when its wire was lost is dropped."""
+        if not self.open:
+            return
         if isinstance(message, Request):
             self._asked(message)
         elif isinstance(message, Notification):
@@ -96,10 +99,14 @@ class Caller:
             self.session.answer(message)
 
     def malformed(self, problem: ClientError) -> None:
-        """The client sent something that is no message; it hears so."""
+        """The client sent something that is no message; it hears so.
+
+        Under the id that was in it, unless a request of that id is open: an answer by that
+        id would be taken for that request's.
+        """
         self.malformations += 1
         id = problem.id if isinstance(problem, InvalidMessage) else None
-        self._refuse(id, problem)
+        self._refuse(None if id is None or self._open_request(id) else id, problem)
 
     def lost(self, reason: McpTwistError) -> None:
         """The wire is gone, and the client with it."""
@@ -108,17 +115,50 @@ class Caller:
         if self.session is not None:
             self.session.end(ClientGone("the client left"))
 
+    def told_flow(self, runs: bool) -> None:
+        """The client takes nothing more at present, or takes on: hold its servers back or not."""
+        self._held = not runs
+        for exchange in self._exchanges():
+            (exchange.release if runs else exchange.hold)()
+
     def _asked(self, request: Request) -> None:
+        if self._open_request(request.id) is not None:
+            problem = f"a request with the id {request.id!r} is open already"
+            self._refuse(None, DuplicateId(problem, id=request.id))
+            return
         try:
             if (draining := self._draining()) is not None:
                 raise draining
             self._begin(request)
         except McpTwistError as problem:
             self._refuse(request.id, problem)
+        except Exception:
+            self.log.failure("no answer to {method}", method=request.method)
+            self._fail(request.id, McpTwistError("the daemon failed; its log says how"))
+        else:
+            self._hold_if_held(request.id)
+
+    def _exchanges(self) -> list[Exchange]:
+        return [*self._opened, *(self.session.opened if self.session is not None else ())]
+
+    def _open_request(self, id: MessageId) -> Exchange | None:
+        """The open request of that id, of either era."""
+        if self.session is not None and (found := self.session.opened.get(id)) is not None:
+            return found
+        return self._opened.get(id)
+
+    def _fail(self, id: MessageId, problem: McpTwistError) -> None:
+        exchange = self._open_request(id)
+        if exchange is not None:
+            exchange.fail(problem)
+        else:
+            self._refuse(id, problem)
+
+    def _hold_if_held(self, id: MessageId) -> None:
+        if self._held and (exchange := self._open_request(id)) is not None:
+            exchange.hold()
 
     def _begin(self, request: Request) -> None:
-        if request.id in self._opened or (self.session and request.id in self.session.opened):
-            raise DuplicateId(f"a request with the id {request.id!r} is open already")
         if looks_modern(request.params):
             self._begin_modern(request)
         elif self.session is not None or request.method == "initialize":
@@ -132,7 +172,13 @@ class Caller:
         if self.session is None:
             self.session = self._make_session(self.view, self.principal)
             self.session.back = self
+            self.session.when_ended(self._session_ended)
         return self.session
+
+    def _session_ended(self, session: Session) -> None:
+        """The house ended the session: it was the wire, so the wire ends as well."""
+        if session is self.session and self.open and self.wire is not None:
+            self.wire.close()
 
     def _begin_modern(self, request: Request) -> None:
         envelope = read_envelope(request.params)
@@ -157,7 +203,7 @@ class Caller:
 
     def asked(self, exchange: Exchange, question: Exchange) -> None:
         """A server asks the client something in the course of its call."""
-        if self.session is None:
+        if self.session is None or exchange.stay is not self.session:
             question.fail(ClientGone("a client of revision 2026-07-28 cannot be asked"))
             return
         request = self.session.put(question)
@@ -168,7 +214,7 @@ class Caller:
         """The answer."""
         self._opened.remove(exchange)
         self._send(answer)
-        if exchange.request.method == "initialize" and isinstance(answer, Error):
+        if exchange.stay is self.session and _failed_to_greet(exchange, answer):
             self._handshake_failed()
 
     def cancelled(self, exchange: Exchange, reason: str) -> None:
@@ -194,3 +240,7 @@ class Caller:
     def _send(self, message: Message) -> None:
         if self.wire is not None and self.lost_reason is None:
             self.wire.send(message)
+
+
+def _failed_to_greet(exchange: Exchange, answer: Answer) -> bool:
+    return exchange.request.method == "initialize" and isinstance(answer, Error)
