@@ -157,7 +157,7 @@ class Backend:
         """A legacy session at a server that is modern only."""
         if self.settings.scope == SESSION:
             # Its log messages, which name no call, can thus be told from those of others.
-            return Interpreted(session, Assembly(self, Discovering(self._identity), False), True)
+            return Interpreted(session, Assembly(self, Discovering(self._identity)), True)
         return Interpreted(session, min(self._modern, key=lambda a: len(a.interpreted)))
 
     # --- which eras it speaks ---------------------------------------------------------

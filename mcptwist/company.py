@@ -60,9 +60,9 @@ class Assembly(Company):
     :ivar interpreted: legacy sessions that are served by it in translation.
     """
 
-    def __init__(self, backend: Backend, opening: Any, restart: bool = True) -> None:
+    def __init__(self, backend: Backend, opening: Any) -> None:
         self.interpreted: set[Interpreted] = set()
-        super().__init__(backend, opening, restart)
+        super().__init__(backend, opening)
 
     def admit(self, link: Link, exchange: Exchange) -> None:
         """Hold mirrored headers against the tool's schema, where the client's wire has headers."""

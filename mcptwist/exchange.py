@@ -354,6 +354,12 @@ class Asked:
             return None
         return cancelled_notification(id, reason)
 
+    def hearten(self, now: float) -> None:
+        """Count idle times anew, as if each had reported progress."""
+        for question in self._waiting.values():
+            if question.idle is not None:
+                question.idle_by = now + question.idle
+
     def late(self, now: float) -> list[tuple[MessageId, Exchange]]:
         """Those that have waited too long, with our ids; they stay in the table."""
         return [(id, q.exchange) for id, q in self._waiting.items() if _is_late(q, now)]

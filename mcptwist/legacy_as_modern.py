@@ -329,6 +329,7 @@ class Leases:
         self._identity = identity
         self._settings = settings
         self._idle: dict[Lease, IDelayedCall] = {}
+        self._stopped = False
 
     def take(self, capabilities: bytes) -> Lease:
         """A process whose client has exactly these capabilities to be asked.
@@ -348,7 +349,8 @@ class Leases:
     def give_back(self, lease: Lease) -> None:
         """The call is over; keep the process for the next one, for a while."""
         lease.call = None
-        self._idle[lease] = self._clock.callLater(self._settings.idle, self._stop_idle, lease)
+        if not self._stopped:
+            self._idle[lease] = self._clock.callLater(self._settings.idle, self._stop_idle, lease)
 
     def discard(self, lease: Lease) -> None:
         """The process may still be busy with what nobody wants: stop it."""
@@ -358,6 +360,7 @@ class Leases:
 
     def stop(self) -> None:
         """Forget the idle ones' timers; the processes are stopped by the backend."""
+        self._stopped = True
         for timer in self._idle.values():
             timer.cancel()
         self._idle.clear()

@@ -203,7 +203,11 @@ class Link:
 
     def _give_up_late(self) -> None:
         self._sweep = None
-        for id, exchange in self._asked.late(self._clock.seconds()):
+        now = self._clock.seconds()
+        if len(self._opened):
+            # It is not idle: it waits itself, for a client or the person before it.
+            self._asked.hearten(now)
+        for id, exchange in self._asked.late(now):
             self.tally.late += 1
             self._traffic.unanswered(exchange, "late")
             self._cancel(id, "no answer in time")

@@ -100,7 +100,8 @@ class Interpreted(Attachment):
         capabilities = open_fields(open_fields(link.welcome).get("capabilities", b""))
         self._logs = "logging" in capabilities
         self.session.wants_log = self._logs
-        self.listen(link)
+        if self._listening is None:
+            self.listen(link)
 
     def set_level(self, exchange: Exchange, level: str) -> None:
         """Remember it; each request carries it."""
@@ -125,7 +126,7 @@ class Interpreted(Attachment):
         self._stop_listening()
         wanted = Wanted(True, True, True, sorted(self.subscriptions))
         awaited = Awaited(self._heard)
-        awaited.answer.addErrback(self._not_listening)
+        awaited.answer.addCallbacks(self._heard_out, self._not_listening)
         params = self.envelope(encode_json({"notifications": wanted}))
         visit = Visit(LATEST, b"", b"{}", self.session.principal)
         self._listening = awaited.begin(link, LISTEN, params, visit)
@@ -143,6 +144,10 @@ class Interpreted(Attachment):
         if notification.method != ACKNOWLEDGED:
             params = unsolicited(notification.params, SUBSCRIPTION_ID)
             self.session.tell(self.backend.name, Notification(notification.method, params))
+
+    def _heard_out(self, result: Json) -> None:
+        """The server ended it in good order; it is asked again with the next request."""
+        self._listening = None
 
     def _not_listening(self, failure: Failure) -> None:
         """A server need not know subscriptions; it is asked again when it is up again."""
