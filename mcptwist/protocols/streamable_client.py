@@ -662,10 +662,7 @@ class Asking:
         if self.over:
             return
         self.finish()
-        if self._life is not None:
-            self._life.cancel()
-        if self._body is not None:
-            self._body.close()
+        self._close()
 
     def answered(self, answer: Answer) -> None:
         """There is an answer."""
@@ -678,19 +675,27 @@ class Asking:
             elif self.request.method == "tools/list" and self._wire.modern:
                 self._wire.mirror.learn(answer.result)
         self.told(answer)
-        if isinstance(self._body, EventBody) and not self._body.closed:
-            self._linger(self._body)
+        if not isinstance(self._body, WholeBody):
+            self._linger()
 
-    def _linger(self, body: ResponseBody) -> None:
-        """The stream ought to end now; one that does not is closed."""
-        ending = self._wire.clock.callLater(self._wire.limits.linger, body.close)
+    def _linger(self) -> None:
+        """The response ought to end now; one that does not is closed."""
+        life = self._life
+        if life is None or (self._body is not None and self._body.closed):
+            return
+        ending = self._wire.clock.callLater(self._wire.limits.linger, self._close)
 
-        def ended(outcome: object) -> object:
+        def ended(outcome: None) -> None:
             if ending.active():
                 ending.cancel()
-            return outcome
 
-        body.done.addBoth(ended)
+        life.addBoth(ended)
+
+    def _close(self) -> None:
+        if self._life is not None:
+            self._life.cancel()
+        if self._body is not None:
+            self._body.close()
 
     async def _run(self, written: Callable[[], None]) -> None:
         try:
