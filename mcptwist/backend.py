@@ -29,7 +29,7 @@ from mcptwist.messages import Notification
 from mcptwist.modern_as_legacy import Interpreted
 from mcptwist.negotiation import hello_params
 from mcptwist.opening import Discovering, Handshake
-from mcptwist.supervisor import UP, Supervisor, SupervisorSettings
+from mcptwist.supervisor import STARTING, UP, WAITING, Supervisor, SupervisorSettings
 from mcptwist.tally import Tally
 from mcptwist.versions import LEGACY, MODERN, REMOVED
 
@@ -77,6 +77,7 @@ class Backend:
     :param held: where calls in translation wait for their clients; of the whole daemon.
     :param traffic: told of each call while anybody watches; of the whole daemon.
     :ivar tally: what was counted of it, over all of its processes.
+    :ivar stopped: why nobody may ask it until it is woken, if so.
     :ivar unattributed: log messages dropped because nobody could tell whose
         call on a shared process they belong to.
     """
@@ -104,7 +105,7 @@ class Backend:
         self._attachments: dict[Session, Attachment] = {}
         self._refusals: dict[str, tuple[EraMismatch, float]] = {}
         self._leaving: set[Deferred[None]] = set()
-        self._stopped: McpTwistError | None = None
+        self.stopped: McpTwistError | None = None
         size = self.settings.pool if self.settings.scope == POOL else 1
         self._identity = identity
         self._modern = [Assembly(self, Discovering(identity)) for _ in range(size)]
@@ -119,8 +120,8 @@ class Backend:
 
     def begin(self, exchange: Exchange) -> None:
         """Put *exchange* to the process that serves its client, in its era or in translation."""
-        if self._stopped is not None:
-            exchange.fail(self._stopped)
+        if self.stopped is not None:
+            exchange.fail(self.stopped)
         elif exchange.stay.era == MODERN:
             self._begin_modern(exchange)
         else:
@@ -238,10 +239,32 @@ class Backend:
 
     def stop(self, reason: McpTwistError | None = None) -> Deferred[None]:
         """Stop every process; fires when none is left."""
-        self._stopped = reason or Draining(f"{self.name} is being stopped")
+        self.stopped = reason or Draining(f"{self.name} is being stopped")
         self._as_modern.leases.stop()
         stopping = [supervisor.stop(reason) for supervisor in self.supervisors()]
         return DeferredList([*stopping, *self._leaving]).addCallback(lambda _: None)
+
+    def refuse(self, reason: McpTwistError) -> None:
+        """Let nobody ask it any more; what is in flight goes on."""
+        self.stopped = reason
+
+    def wake(self) -> None:
+        """Let it be asked again after :meth:`stop` or :meth:`refuse`."""
+        self.stopped = None
+        self._as_modern.leases.resume()
+        for supervisor in self.supervisors():
+            supervisor.wake()
+
+    def start_now(self) -> None:
+        """Start it, if it is not started, whatever its back-off says."""
+        if any(supervisor.state in (UP, STARTING) for supervisor in self.supervisors()):
+            return
+        for company in self._crowds if self._speaks(LEGACY) else self._modern:
+            company.supervisor.restart()
+
+    def sessions(self) -> list[Session]:
+        """The legacy sessions that have to do with it."""
+        return list(self._attachments)
 
     def departing(self, stopped: Deferred[None]) -> None:
         """A session's own process is being stopped; so is the server, until *stopped* fires."""
@@ -249,9 +272,9 @@ class Backend:
         stopped.addBoth(lambda _: self._leaving.discard(stopped))
 
     def restart(self) -> None:
-        """Replace every process that is up."""
+        """Replace every process that is up, and do not make those wait that failed."""
         for supervisor in self.supervisors():
-            if supervisor.state == UP:
+            if supervisor.state in (UP, WAITING):
                 supervisor.restart()
 
     def end_listening(self) -> None:

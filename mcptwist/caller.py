@@ -37,7 +37,7 @@ from mcptwist.messages import (
     error_answer,
 )
 from mcptwist.negotiation import looks_modern, read_envelope, require_modern
-from mcptwist.session import ANYONE, Session, visit
+from mcptwist.session import ANYONE, Session, Visit, visit
 
 if TYPE_CHECKING:
     from mcptwist.interfaces import IView, IWire
@@ -52,6 +52,7 @@ class Caller:
     :param in_flight: how many modern requests may be open.
     :param draining: the reason to take no new work, once there is one.
     :ivar session: the legacy session, once it shook hands.
+    :ivar stay: the last one heard, of either era (:class:`~mcptwist.interfaces.IStay`), or None.
     :ivar lost_reason: why the wire is gone, once it is.
     """
 
@@ -68,6 +69,7 @@ class Caller:
         self.view = view
         self.principal = principal
         self.session: Session | None = None
+        self.stay: Session | Visit | None = None
         self.wire: IWire | None = None
         self.malformations = 0
         self.lost_reason: McpTwistError | None = None
@@ -80,6 +82,11 @@ class Caller:
     def open(self) -> bool:
         """Whether the client can hear anything."""
         return self.lost_reason is None
+
+    @property
+    def in_flight(self) -> int:
+        """How many requests are open."""
+        return len(self._opened) + (0 if self.session is None else len(self.session.opened))
 
     def waits(self) -> bool:
         """Whether anything the client asked is not answered yet."""
@@ -172,6 +179,9 @@ class Caller:
         if self.session is None:
             self.session = self._make_session(self.view, self.principal)
             self.session.back = self
+            self.stay = self.session
+            if self.wire is not None:
+                self.session.wire = self.wire.description
             self.session.when_ended(self._session_ended)
         return self.session
 
@@ -183,7 +193,8 @@ class Caller:
     def _begin_modern(self, request: Request) -> None:
         envelope = read_envelope(request.params)
         require_modern(envelope.version)
-        exchange = Exchange(request, self, visit(envelope, self.principal))
+        self.stay = stay = visit(envelope, self.principal)
+        exchange = Exchange(request, self, stay)
         self._opened.add(exchange)
         self.view.begin(exchange)
 

@@ -33,7 +33,7 @@ class Held:
     """The calls that are held.
 
     :param make_bytes: so many unguessable bytes each time.
-    :param limit: how many may be held.
+    :param limit: how many may be held; an attribute too.
     :param patience: seconds that a client has to come back.
     :ivar expired: how many nobody came back for, so far.
     """
@@ -48,7 +48,7 @@ class Held:
         self._clock = clock
         self._make_bytes = make_bytes
         self._secret = make_bytes(_MAC)
-        self._limit = limit
+        self.limit = limit
         self._patience = patience
         self._calls: dict[bytes, tuple[Any, IDelayedCall]] = {}
         self.expired = 0
@@ -63,8 +63,8 @@ class Held:
         :return: the ``requestState``.
         :raises Overloaded: too many are held.
         """
-        if len(self._calls) >= self._limit:
-            raise Overloaded(f"{self._limit} calls wait for their clients' inputs", limit="held")
+        if len(self._calls) >= self.limit:
+            raise Overloaded(f"{self.limit} calls wait for their clients' inputs", limit="held")
         handle = self._make_bytes(_HANDLE)
         timer = self._clock.callLater(self._patience, self._expire, handle)
         self._calls[handle] = (call, timer)

@@ -365,6 +365,12 @@ class Leases:
             timer.cancel()
         self._idle.clear()
 
+    def resume(self) -> None:
+        """Keep idle ones again; those there were are gone."""
+        if self._stopped:
+            self._stopped = False
+            self.all.clear()
+
     def _make_room(self) -> None:
         if len(self.all) < self._settings.limit:
             return

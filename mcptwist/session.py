@@ -100,9 +100,13 @@ class Session:
     :ivar hello: the params of its ``initialize`` as they came.
     :ivar wants_log: whether log messages of calls in translation are for it.
     :ivar back: where it hears what belongs to no open exchange.
+    :ivar number: what people know it by, for its key is a secret.
+    :ivar wire: what it is spoken over, for people.
     """
 
     era = LEGACY
+    number = 0
+    wire = "http"
 
     def __init__(
         self,
@@ -339,6 +343,7 @@ class SessionTable:
     :param idle: seconds without a word after which a session is forgotten.
     :param in_flight: how many requests of one session may be open, in each direction.
     :param age: seconds after which a session ends, used or not; ``None`` for never.
+    :ivar begun: how many there have been so far.
     :ivar expired: how many were forgotten so far.
     :ivar refused: how many clients were turned away for the limit.
     """
@@ -356,11 +361,12 @@ class SessionTable:
     ) -> None:
         self._clock = clock
         self._make_key = make_key
-        self._limit = limit
+        self.limit = limit
         self._idle = idle
         self._age = age
         self._in_flight = in_flight
         self._sessions: dict[str, Session] = {}
+        self.begun = 0
         self.expired = 0
         self.refused = 0
 
@@ -375,14 +381,16 @@ class SessionTable:
 
         :raises Overloaded: there are too many.
         """
-        if len(self._sessions) >= self._limit:
+        if len(self._sessions) >= self.limit:
             self.refused += 1
             raise Overloaded(
-                f"{self._limit} sessions are open; end some, or raise limits.sessions",
+                f"{self.limit} sessions are open; end some, or raise limits.sessions",
                 limit="sessions",
             )
         session = Session(self._make_key(), view, self._clock, principal, self._in_flight)
         self._sessions[session.key] = session
+        self.begun += 1
+        session.number = self.begun
         session.when_ended(self._forget)
         return session
 

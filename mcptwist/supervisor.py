@@ -358,6 +358,19 @@ class Supervisor:
             link.lost(problem)
         return DeferredList(self._closing).addCallback(lambda _: None)
 
+    def wake(self) -> None:
+        """Take up work again after :meth:`stop`, when somebody asks."""
+        if self.state == STOPPED:
+            self._patience.forgive()
+            self.reason = None
+            self._turn(IDLE)
+
+    @property
+    def era(self) -> str:
+        """In which the server is asked."""
+        era: str = self._opening.era
+        return era
+
     def restart(self) -> None:
         """Stop the link and open another at once, whatever the back-off says.
 

@@ -616,6 +616,10 @@ class HTTP1Connection(Protocol):
             protocol.dataReceived(read_ahead)
 
 
+def _nobody(_: IAddress | None) -> bool:
+    return False
+
+
 @implementer(IProtocolNegotiationFactory)
 class HTTP1Factory(Factory):
     """One listener's connections: their number, their time, their end.
@@ -624,6 +628,7 @@ class HTTP1Factory(Factory):
     :param clock: of the deadlines.
     :param limits: the bounds of this listener.
     :param now: the wall clock, for the Date header, in seconds since the epoch.
+    :ivar turns_away: whether who comes from an address is not let in.
     """
 
     noisy = False
@@ -644,6 +649,7 @@ class HTTP1Factory(Factory):
         self.memorable = min(MEMORABLE, self.limits.head - 16)
         self.connections: set[HTTP1Connection] = set()
         self.draining = False
+        self.turns_away: Callable[[IAddress | None], bool] = _nobody
         self.date_line = b""
         self._now = now
         self._sweep_call: Any = None
@@ -657,7 +663,8 @@ class HTTP1Factory(Factory):
         self, addr: IAddress | None
     ) -> HTTP1Connection | None:
         """Accept a connection, turn it away politely, or, far beyond the limit, at once."""
-        if self.draining or len(self.connections) >= self.limits.connections + COURTESY:
+        crowded = len(self.connections) >= self.limits.connections + COURTESY
+        if self.draining or crowded or self.turns_away(addr):
             self.counters.connections_refused += 1
             return None
         return HTTP1Connection(self)

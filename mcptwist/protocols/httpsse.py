@@ -34,6 +34,7 @@ from mcptwist.interfaces import IWire
 from mcptwist.messages import Message, decode, pieces
 from mcptwist.protocols.eventstream import HEADERS, KEEP_ALIVE, event
 from mcptwist.protocols.media import accepts, check_content_type
+from mcptwist.protocols.meter import SSE
 from mcptwist.protocols.replies import refuse
 from mcptwist.protocols.request import IAsksEarly
 from mcptwist.protocols.streams import Pulse
@@ -163,6 +164,8 @@ class HttpSse:
         caller = self._make_caller(request)
         wire = HttpSseWire(request, caller, self._pulse, partial(self._gone, key))
         self._wires[key] = wire
+        meter = request.stream.connection.meter
+        meter.wire, meter.caller = SSE, caller
         place = request.path.rpartition(b"/")[0] + b"/messages"
         wire.begin(b"%b?session_id=%b" % (place, key.encode()))
 

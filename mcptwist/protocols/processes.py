@@ -26,6 +26,7 @@ from contextlib import contextmanager
 
 HAS_PROC = os.path.exists(f"/proc/self/task/{os.getpid()}/children")
 _LIMIT = b"Max realtime timeout"
+_PAGE = resource.getpagesize()
 _MOST = 4096  # a fork bomb is not counted to its end in one go
 
 
@@ -90,6 +91,26 @@ def descendants(roots: list[int]) -> set[int]:
         seen |= new
         waiting += new
     return seen - set(roots)
+
+
+def resident(pid: int) -> int | None:
+    """Bytes of memory that *pid* and all that descends from it use; ``None`` if it is gone.
+
+    What they share is counted for each.
+    """
+    own = own_resident(pid)
+    if own is None:
+        return None
+    return own + sum(own_resident(other) or 0 for other in descendants([pid]))
+
+
+def own_resident(pid: int) -> int | None:
+    """Bytes of memory that *pid* uses by itself; ``None`` if it is gone."""
+    try:
+        with open(f"/proc/{pid}/statm", "rb", buffering=0) as file:
+            return int((file.readall() or b"").split()[1]) * _PAGE
+    except (OSError, ValueError, IndexError):
+        return None
 
 
 def new_mark() -> int:

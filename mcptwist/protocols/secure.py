@@ -48,7 +48,7 @@ class SecureFront(Factory):
 
     def buildProtocol(self, addr: IAddress | None) -> Handshake | None:
         """Accept a connection, at the cost of the oldest handshake if there are too many."""
-        if self.http.draining:
+        if self.http.draining or self.http.turns_away(addr):
             self.http.counters.connections_refused += 1
             return None
         while len(self.handshakes) >= self._most:

@@ -59,19 +59,20 @@ class StreamLimits(msgspec.Struct, frozen=True):
 class Allowance:
     """Bytes that all event logs may hold together.
 
+    :ivar total: that limit.
     :ivar used: bytes held now.
     :ivar dropped: events thrown away for want of room, so far.
     """
 
     def __init__(self, total: int) -> None:
-        self._total = total
+        self.total = total
         self.used = 0
         self.dropped = 0
 
     @property
     def exhausted(self) -> bool:
         """Whether there is no room left."""
-        return self.used > self._total
+        return self.used > self.total
 
 
 class EventLog:
