@@ -382,11 +382,12 @@ class HTTP2Stream:
         self._over = True
         self._producer = None
         limits = self.connection.limits
-        if self._tunnel is not None:
-            self._tunnel.sent_all()
+        tunnel, self._tunnel = self._tunnel, None
+        if tunnel is not None:
+            tunnel.sent_all()
         if self._ended:
             self.connection.forget(self)
-        elif not 0 <= self._head.length - self._received <= limits.spare_body:
+        elif (self._head.tunnel and (tunnel is None or tunnel.refused)) or not 0 <= self._head.length - self._received <= limits.spare_body:
             self._stop_body()
         else:
             self.connection.codec.hand_back(self.number, self._held_cost)

@@ -37,6 +37,7 @@ class Tunnel:
     """The transport of one protocol that took a stream over.
 
     :ivar disconnecting: whether our end was closed.
+    :ivar refused: whether the answer to the handshake was no.
     """
 
     disconnecting = False
@@ -45,7 +46,7 @@ class Tunnel:
         self._stream = stream
         self._protocol: Any = protocol
         self._head: bytearray | None = bytearray()  # of the answer to the handshake
-        self._refused = False
+        self.refused = False
         self._lost = False
 
     def connect(self) -> None:
@@ -75,7 +76,7 @@ class Tunnel:
 
     def write(self, data: bytes) -> None:
         """Send; first of all the answer to the opening handshake."""
-        if self.disconnecting or self._refused:
+        if self.disconnecting or self.refused:
             return
         if self._head is None:
             self._stream.write((data,))
@@ -85,7 +86,7 @@ class Tunnel:
         if blank:
             self._head = None
             self._answer(head)
-            if rest and not self._refused:
+            if rest and not self.refused:
                 self._stream.write((rest,))
         elif len(head) > LONGEST_HEAD:
             self.abortConnection()
@@ -96,8 +97,8 @@ class Tunnel:
         pairs = (line.partition(b":")[::2] for line in lines)
         headers = [(name.lower(), value.strip()) for name, value in pairs]
         passed = [(name, value) for name, value in headers if name in _PASSED_ON]
-        self._refused = status != 101
-        self._stream.open_tunnel(200 if status == 101 else status, passed, self._refused)
+        self.refused = status != 101
+        self._stream.open_tunnel(200 if status == 101 else status, passed, self.refused)
 
     def writeSequence(self, data: Any) -> None:
         """Send several pieces."""
@@ -115,9 +116,16 @@ class Tunnel:
         self._stream.finish()
 
     def abortConnection(self) -> None:
-        """Close at once."""
+        """Close at once.
+
+        Where all was sent, that is no mishap: servers of WebSocket abort when both ends have
+        said goodbye, so that the client is not left to close the connection.
+        """
+        if self._head is None and not self.refused and not self._stream.queue:
+            self.loseConnection()
         self.disconnecting = True
-        self._stream.connection.cut(self._stream, frames.CANCEL)
+        code = frames.NO_ERROR if self._lost else frames.CANCEL
+        self._stream.connection.cut(self._stream, code)
 
     def getPeer(self) -> IAddress:
         """The address of the far end."""

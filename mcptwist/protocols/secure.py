@@ -115,6 +115,11 @@ class _TLSFactory(TLSMemoryBIOFactory):
 
     protocol = TLSMemoryBIOProtocol
 
+    def buildProtocol(self, addr: IAddress) -> TLSMemoryBIOProtocol | None:  # type: ignore[override]
+        """Called with each connection; Twisted's own cannot be told no by who is inside."""
+        inside = self.wrappedFactory.buildProtocol(addr)
+        return None if inside is None else self.protocol(self, inside)
+
 
 def secured(
     http: HTTP1Factory,
