@@ -144,6 +144,7 @@ class Network:
     def agent(self, factory: Any) -> Agent:
         """Asks over HTTP what *factory* answers, whatever the URL's host."""
         pool = HTTPConnectionPool(self.clock)
+        pool.retryAutomatically = False
         return Agent.usingEndpointFactory(
             self.clock, _Endpoints(lambda: self.endpoint(factory)), pool=pool
         )

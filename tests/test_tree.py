@@ -13,7 +13,17 @@ from twisted.trial.unittest import SynchronousTestCase
 CHECKOUT = Path(__file__).resolve().parent.parent
 PACKAGE = CHECKOUT / "mcptwist"
 WINGS = ("mcptwist.protocols", "mcptwist.auth", "mcptwist.console")
-ASSEMBLERS = {"services", "daemon", "tap", "cli", "running", "asking", "client", "stdio", "__main__"}
+ASSEMBLERS = {
+    "services",
+    "daemon",
+    "tap",
+    "cli",
+    "running",
+    "asking",
+    "client",
+    "stdio",
+    "__main__",
+}
 NAMELESS = {
     "common", "engine", "engines", "handler", "handlers", "helper", "helpers",
     "manager", "managers", "misc", "processor", "processors", "util", "utils",

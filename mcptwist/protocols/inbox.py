@@ -39,11 +39,12 @@ class Inbox:
         self._description = description
         self._waiting: deque[Message | ClientError] = deque()
         self._lost = False
+        self._deaf = False
         self._watchers: list[Deferred[None]] = []
 
     def put(self, message: Message | ClientError) -> None:
         """Tell *message*, or what was no message, when it is its turn."""
-        if self.reason is not None:
+        if self.reason is not None or self._deaf:
             return
         if self.paused or self._waiting:
             self._waiting.append(message)
@@ -67,7 +68,8 @@ class Inbox:
             self._clock.callLater(0, self._tell_on)
 
     def clear(self) -> None:
-        """What waits is not wanted any more, nor is any pause."""
+        """Nothing is wanted any more but ``lost``: not what waits, not what comes, no pause."""
+        self._deaf = True
         self._waiting.clear()
         self.paused = False
         if self.reason is not None:

@@ -47,6 +47,8 @@ def make_agent(reactor: Any) -> IAgent:
     """HTTP/1.1, and TLS whose certificates are checked against the system's and the host's name."""
     pool = HTTPConnectionPool(reactor)
     pool._factory = _Quiet
+    # It would repeat a GET that was cancelled; the wires know better what to repeat.
+    pool.retryAutomatically = False
     pool.maxPersistentPerHost = _SPARE
     pool.cachedConnectionTimeout = _SPARE_FOR  # type: ignore[assignment]
     agent: IAgent = Agent(reactor, pool=pool, connectTimeout=_CONNECT)

@@ -185,7 +185,7 @@ class WebSocketClientWire(WebSocketClientProtocol):
         """Called with each message."""
         if isBinary:
             self._inbox.put(ClientError("a binary frame; messages are text frames"))
-            self.sendClose(UNSUPPORTED_DATA, "messages are text frames")
+            self.sendCloseFrame(UNSUPPORTED_DATA, b"messages are text frames")
             return
         try:
             message: Message | ClientError = decode(payload)

@@ -12,7 +12,6 @@ from twisted.internet.task import deferLater
 
 from tests.interop.rig import (
     SECONDS_TO_START,
-    Daemon,
     Hurry,
     Json,
     Program,

@@ -1,0 +1,220 @@
+"""WebSocket, the asking end, against Autobahn's own server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
+from twisted.trial.unittest import SynchronousTestCase
+
+from mcptwist.errors import ServerStartFailed
+from mcptwist.messages import Message, Request, decode, encode
+from mcptwist.protocols.timers import Timers
+from mcptwist.protocols.websocket_client import DialLimits, WebSocketConnector
+from tests.contracts.wires import WORDS, ConnectorContract, WireContract
+from tests.fakes import FakeReader
+from tests.joined import PORT, Network
+
+URL = f"ws://localhost:{PORT}/ws"
+
+
+class Server(WebSocketServerProtocol):
+    """A server that does what the test says."""
+
+    def onConnect(self, request: Any) -> str | None:
+        self.factory.requests.append(request)
+        self.factory.servers.append(self)
+        self.texts: list[bytes] = []
+        chosen: str | None = self.factory.chosen
+        return chosen
+
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:
+        assert not isBinary
+        self.texts.append(payload)
+
+
+class Servers:
+    """Autobahn's server in memory."""
+
+    def __init__(self, network: Network) -> None:
+        self.factory = WebSocketServerFactory(reactor=network.clock)
+        self.factory.protocol = Server
+        self.factory._batched_timer = Timers(network.clock)
+        self.factory.requests = self.requests = []  # type: ignore[var-annotated]
+        self.factory.servers = self.servers = []  # type: ignore[var-annotated]
+        self.factory.chosen = "mcp"
+
+
+def connector(
+    network: Network, servers: Any, limits: DialLimits | None = None, **headers: str
+) -> WebSocketConnector:
+    return WebSocketConnector(
+        URL,
+        list(headers.items()),
+        network.clock,
+        description="far",
+        limits=limits,
+        endpoint=lambda *_: network.endpoint(servers),
+    )
+
+
+class WebSocketRig:
+    def __init__(self, limits: DialLimits | None = None) -> None:
+        self.network = Network()
+        self.servers = Servers(self.network)
+        self.reader = FakeReader()
+        connecting = connector(self.network, self.servers.factory, limits).connect(self.reader)
+        self.network.turn()
+        self.wire: Any = connecting.result  # type: ignore[attr-defined]
+        self.server = self.servers.servers[0]
+
+    def say(self, *messages: Message) -> None:
+        for message in messages:
+            self.server.sendMessage(encode(message))
+
+    def heard(self) -> list[Message]:
+        return [decode(text) for text in self.server.texts]
+
+    def leave(self) -> None:
+        self.turn()
+        self.server.sendClose(1000)
+        self.turn()
+
+    def turn(self) -> None:
+        self.network.turn()
+
+
+class WebSocketWireContract(WireContract, SynchronousTestCase):
+    def make_rig(self) -> WebSocketRig:
+        return WebSocketRig()
+
+
+class WebSocketConnectorContract(ConnectorContract, SynchronousTestCase):
+    def setUp(self) -> None:
+        self.network = Network()
+        self.servers = Servers(self.network)
+
+    def make_connector(self) -> WebSocketConnector:
+        return connector(self.network, self.servers.factory)
+
+    def make_failing_connector(self) -> WebSocketConnector:
+        self.network.up = False
+        return self.make_connector()
+
+    def turn(self) -> None:
+        self.network.turn()
+
+
+class OpeningTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.network = Network()
+        self.servers = Servers(self.network)
+        self.reader = FakeReader()
+
+    def failure(self, seconds: float = 0) -> str:
+        connecting = connector(self.network, self.servers.factory).connect(self.reader)
+        self.network.turn()
+        self.network.turn(seconds)
+        problem = self.failureResultOf(connecting, ServerStartFailed).value
+        self.assertEqual(self.reader.told, [])
+        self.assertEqual(self.network.ends, [])
+        message: str = problem.message
+        return message
+
+    def test_what_is_asked_for(self) -> None:
+        connecting = connector(
+            self.network, self.servers.factory, authorization="Bearer x"
+        ).connect(self.reader)
+        self.network.turn()
+        self.successResultOf(connecting)
+        (request,) = self.servers.requests
+        self.assertEqual(request.protocols, ["mcp"])
+        self.assertEqual(request.headers["authorization"], "Bearer x")
+        self.assertEqual(request.extensions, [])
+
+    def test_a_server_that_chooses_no_protocol_will_do(self) -> None:
+        self.servers.factory.chosen = None
+        connecting = connector(self.network, self.servers.factory).connect(self.reader)
+        self.network.turn()
+        self.successResultOf(connecting)
+
+    def test_one_that_refuses(self) -> None:
+        self.servers.factory.setProtocolOptions(versions=[8])
+        self.assertIn("400", self.failure())
+
+    def test_one_that_does_not_answer(self) -> None:
+        class Silent(Server):
+            def _dataReceived(self, data: bytes) -> None:
+                """Say nothing."""
+
+        self.servers.factory.protocol = Silent
+        self.failure(30)
+
+    def test_giving_up_leaves_nothing(self) -> None:
+        connecting = connector(self.network, self.servers.factory).connect(self.reader)
+        connecting.cancel()
+        self.failureResultOf(connecting)
+        self.network.turn()
+        self.assertEqual(self.network.ends, [])
+        self.assertEqual(self.reader.told, [])
+
+
+class WebSocketWireTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.rig = WebSocketRig(DialLimits(message=1000, backlog=1000))
+        self.wire, self.reader, self.server = self.rig.wire, self.rig.reader, self.rig.server
+        self.network = self.rig.network
+
+    def test_a_binary_frame_ends_it(self) -> None:
+        self.server.sendMessage(b"{}", isBinary=True)
+        self.network.turn()
+        self.assertEqual(len(self.reader.problems), 1)
+        self.assertEqual(len(self.reader.reasons), 1)
+
+    def test_what_is_no_message_does_not(self) -> None:
+        self.server.sendMessage(b"hello")
+        self.rig.say(WORDS[0])
+        self.network.turn()
+        self.assertEqual((len(self.reader.problems), len(self.reader.messages)), (1, 1))
+        self.assertEqual(self.reader.reasons, [])
+
+    def test_a_message_that_is_too_large_ends_it(self) -> None:
+        self.server.sendMessage(b'"' + b"x" * 2000 + b'"')
+        self.network.turn(10)
+        self.assertEqual(self.reader.messages, [])
+        self.assertEqual(len(self.reader.reasons), 1)
+
+    def test_a_server_that_does_not_read(self) -> None:
+        self.wire.pauseProducing()
+        self.wire.send(WORDS[0])
+        self.network.turn()
+        self.assertEqual(self.rig.heard(), [])
+        self.assertGreater(self.wire.backlog, 0)
+        self.wire.resumeProducing()
+        self.network.turn()
+        self.assertEqual(len(self.rig.heard()), 1)
+
+    def test_and_lets_it_overflow(self) -> None:
+        self.wire.pauseProducing()
+        for _ in range(40):
+            self.wire.send(Request(1, "tools/call", b"{}"))
+        self.network.turn()
+        self.assertIn("takes nothing", self.reader.reasons[0].message)
+        self.assertEqual(self.wire.backlog, 0)
+
+    def test_silence_is_asked_about(self) -> None:
+        self.network.turn(100, steps=100)
+        self.assertEqual(self.reader.reasons, [])
+        for end in self.network.ends[0]:
+            end.full = True
+        self.network.turn(100, steps=100)
+        self.assertEqual(len(self.reader.reasons), 1)
+
+    def test_a_server_that_does_not_close_is_dropped(self) -> None:
+        self.network.ends[0][1].full = True
+        closed = self.wire.close()
+        self.network.turn()
+        self.assertNoResult(closed)
+        self.network.turn(10, steps=10)
+        self.successResultOf(closed)
+        self.assertEqual(self.network.ends, [])
