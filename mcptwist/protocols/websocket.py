@@ -1,17 +1,20 @@
-"""WebSocket, the answering end: one JSON-RPC message per text frame.
+"""WebSocket, the answering end: one JSON-RPC message per text message.
 
 No revision of MCP specifies this wire; ``docs/wires/websocket.rst`` does. It is
 the stdio binding over frames: a legacy client's session is its connection, and
 modern requests stand alone on it. Autobahn does RFC 6455.
 
-Sent messages wait in a bounded queue while the client does not read; a client
-that lets it overflow, or takes nothing for too long, is let go.
+Back-pressure: while a client takes nothing, the servers it waits for are held back
+where that hurts nobody else. What is sent all the same waits in a queue; when that
+grows, no more is read of the client, and one that lets it overflow is let go.
 """
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -20,57 +23,103 @@ import txaio.tx
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
 from autobahn.websocket import USES_NVX
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IProtocol, IPushProducer, IReactorTime
-from twisted.logger import Logger
-from twisted.python.failure import Failure
+from twisted.internet.interfaces import IPushProducer, IReactorTime, ISSLTransport
 from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
 from mcptwist.caller import Caller
-from mcptwist.errors import ClientError, ClientGone
+from mcptwist.errors import ClientError, ClientGone, McpTwistError
 from mcptwist.interfaces import IWire, IWireReader
-from mcptwist.messages import Message, decode, encode
+from mcptwist.messages import Json, Message, decode, pieces
+from mcptwist.protocols import sockets
+from mcptwist.protocols.h2frames import Rate
+from mcptwist.protocols.inbox import Inbox
+from mcptwist.protocols.replies import refuse
 from mcptwist.protocols.request import IAsksEarly
+from mcptwist.protocols.timers import Timers
 
 if TYPE_CHECKING:
     from mcptwist.protocols.request import Request
 
 txaio.use_twisted()
+_autobahn: Any = txaio
 
 PROTOCOL = "mcp"
-GOING_AWAY, UNSUPPORTED_DATA, POLICY, TRY_LATER = 1001, 1003, 1008, 1013
+GOING_AWAY, UNSUPPORTED_DATA, POLICY = 1001, 1003, 1008
+
+#: The longest frame that is sent, bytes; pings find their way between the frames of a message.
+LONGEST_FRAME = 64 * 1024
+#: A part of a message that is shorter than this, bytes, is paid for like an empty frame.
+TINY = 128
+#: The most that is given to Autobahn at once, bytes: it moves what follows a frame.
+BITE = 8 * 1024
+
+_TEXT, _CONTINUED, _LAST = 0x01, 0x00, 0x80
+_OPEN = WebSocketServerProtocol.STATE_OPEN
 
 
 class WebSocketLimits(msgspec.Struct, frozen=True):
     """Bounds of one connection.
 
-    :ivar message: bytes that a message may have, in one frame or several.
+    :ivar message: bytes that a client's message may have, in one frame or several.
+    :ivar message_time: seconds from its first frame to its last.
     :ivar backlog: bytes that may wait for a client that does not read.
-    :ivar ping: seconds of silence after which the client is asked for a sign of life.
+    :ivar ping: seconds until the client is asked for a sign of life.
     :ivar ping_timeout: seconds it has to give one.
     :ivar handshake: seconds that opening may take.
     :ivar closing: seconds that closing may take.
+    :ivar idle_frames: how many frames it may send that carry nothing, or next to nothing:
+        pings, pongs, and parts of messages of less than :data:`TINY` bytes.
     """
 
     message: int = 16 << 20
+    message_time: float = 60.0
     backlog: int = 16 << 20
     ping: float = 20.0
     ping_timeout: float = 20.0
     handshake: float = 5.0
     closing: float = 2.0
+    idle_frames: Rate = Rate(200, 20)
 
 
 class WebSocketCounters(msgspec.Struct):
     """What happened on all connections so far.
 
-    :ivar binary: closed for a binary frame.
+    :ivar refused: that were not opened, for their handshake was not in order.
+    :ivar binary: closed for a binary message.
+    :ivar too_big: closed for a message that was too big.
+    :ivar invalid: closed for text that is not UTF-8.
+    :ivar violations: closed for breaking another rule of RFC 6455.
+    :ivar flooded: closed for too many frames that carry nothing.
+    :ivar too_slow: closed for a message that took too long.
     :ivar overflowed: closed because too much waited for the client.
+    :ivar silent: closed because the client gave no sign of life.
     """
 
     opened: int = 0
     closed: int = 0
+    refused: int = 0
     binary: int = 0
+    too_big: int = 0
+    invalid: int = 0
+    violations: int = 0
+    flooded: int = 0
+    too_slow: int = 0
     overflowed: int = 0
+    silent: int = 0
+
+
+class UpgradeRequired(ClientError):
+    """The request is none to open a WebSocket."""
+
+    code = "upgrade-required"
+    status = 426
+
+
+class BadHandshake(ClientError):
+    """The request to open a WebSocket is not in order."""
+
+    code = "bad-handshake"
 
 
 def check_speed() -> None:
@@ -89,28 +138,81 @@ def check_speed() -> None:
 
 @implementer(IWire, IPushProducer)
 class WebSocketWire(WebSocketServerProtocol):
-    """One client's connection."""
+    """One client's connection.
 
-    log = Logger()
+    :param handshake: the request that opens it, as it would come on a connection.
+    :param told_flow: told ``False`` when the client takes no more for now, and ``True``
+        when it has caught up.
+    :param told_gone: told when the connection is gone.
+    """
+
+    # Autobahn describes every message and every broken rule; counters tell as much.
+    log = _autobahn.make_logger(level="error")
     transport: Any
 
-    def __init__(self, reader: IWireReader, limits: WebSocketLimits, counters: Any) -> None:
+    def __init__(
+        self,
+        reader: IWireReader,
+        clock: IReactorTime,
+        limits: WebSocketLimits,
+        counters: WebSocketCounters,
+        handshake: bytes = b"",
+        told_flow: Callable[[bool], None] = lambda runs: None,
+        told_gone: Callable[[WebSocketWire], None] = lambda wire: None,
+    ) -> None:
         super().__init__()
         self.description = "a WebSocket"
-        self._reader = reader
+        self._clock = clock
         self._limits = limits
         self._counters = counters
-        self._queue: deque[bytes] = deque()
+        self._handshake = handshake
+        self._told_flow = told_flow
+        self._told_gone = told_gone
+        self._inbox = Inbox(reader, clock, self.description)
+        self._queue: deque[tuple[bytes, Json | memoryview]] = deque()
         self._queued = 0
         self._flowing = True
-        self._told_lost = False
-        self._gone: list[Deferred[None]] = []
+        self._congested = False
+        self._took = 0.0
+        self._purse = (limits.idle_frames.burst, clock.seconds())
+        self._slow: Any = None
+        self._linger: Any = None
 
-    # --- what Autobahn calls ----------------------------------------------------------
+    # --- what the transport calls -----------------------------------------------------
+
+    def connectionMade(self) -> None:
+        """Called with the transport, and before anything that came after the handshake."""
+        super().connectionMade()
+        handshake, self._handshake = self._handshake, b""
+        self._dataReceived(handshake)
 
     def dataReceived(self, data: bytes) -> None:
         """Called with what arrived; Autobahn's own describes it in the log first, at a cost."""
-        self._dataReceived(data)
+        if len(data) <= BITE:
+            self._dataReceived(data)
+        else:
+            for start in range(0, len(data), BITE):
+                self._dataReceived(data[start : start + BITE])
+        if self.state == _OPEN and self.inside_message:
+            self._mind_message()
+
+    def pauseProducing(self) -> None:
+        """Called when the client does not read: keep what is sent, and hold its servers."""
+        self._flowing = False
+        self._told_flow(False)
+
+    def resumeProducing(self) -> None:
+        """Called when the client has read all that was written."""
+        self._flowing = True
+        self._took = self._clock.seconds()
+        self._pump()
+        if self._flowing:
+            self._told_flow(True)
+
+    def stopProducing(self) -> None:
+        """Called when the connection is gone."""
+
+    # --- what Autobahn calls ----------------------------------------------------------
 
     def onConnect(self, request: Any) -> str | None:
         """Called with the opening handshake: the sub-protocol to speak."""
@@ -120,50 +222,112 @@ class WebSocketWire(WebSocketServerProtocol):
         """Called when the connection is open."""
         self._counters.opened += 1
         self.transport.registerProducer(self, True)
+        # It may stay for days; the texts of its handshake need not.
+        del self.http_headers, self.http_request_data, self.http_response_data
+
+    def onFrameBegin(self) -> None:
+        """Called with the head of each frame."""
+        frame = self.current_frame
+        if frame.opcode > 7 or (not frame.fin and frame.length < TINY):
+            self._pay()
+        super().onFrameBegin()
+
+    def onFrameData(self, payload: bytes) -> bool | None:
+        """Called with what came of a frame; nothing is made of it when it was refused."""
+        if self.failedByMe and self.current_frame.opcode <= 7:
+            return None
+        return super().onFrameData(payload)
+
+    def onMessageEnd(self) -> None:
+        """Called when a message is complete; Autobahn's own also tells listeners it has not."""
+        slow, self._slow = self._slow, None
+        if slow is not None:
+            slow.cancel()
+        parts, self.message_data = self.message_data, []
+        if not self.failedByMe:
+            self.onMessage(b"".join(parts), self.message_is_binary)
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
         """Called with each message."""
+        if self.state != _OPEN:
+            return
         if isBinary:
             self._counters.binary += 1
-            self.sendClose(UNSUPPORTED_DATA, "messages are text frames")
+            self.close(UNSUPPORTED_DATA, "messages are text")
             return
         try:
-            message = decode(payload)
+            message: Message | ClientError = decode(payload)
         except ClientError as problem:
-            self._reader.malformed(problem)
+            message = problem
+        self._inbox.put(message)
+
+    def onAutoPingTimeout(self) -> None:
+        """Called when no pong came in time; one that waits for us to read on is not late."""
+        taken = self._clock.seconds() - self._took
+        if self._congested and taken < self._limits.ping + self._limits.ping_timeout:
+            self.autoPingTimeoutCall = self._later(
+                self._limits.ping_timeout, self.onAutoPingTimeout
+            )
             return
-        self._reader.received(message)
+        self._counters.silent += 1
+        super().onAutoPingTimeout()
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
         """Called when the connection is gone."""
         self._counters.closed += 1
-        self._queue.clear()
-        self._queued = 0
-        if not self._told_lost:
-            self._told_lost = True
-            self._reader.lost(ClientGone(f"the WebSocket was closed ({code})"))
-        gone, self._gone = self._gone, []
-        for deferred in gone:
-            deferred.callback(None)
+        self._forget()
+        for timer in (self._slow, self._linger):
+            if timer is not None:
+                timer.cancel()
+        self._slow = self._linger = None
+        self._told_gone(self)
+        self._inbox.end(ClientGone(f"the WebSocket was closed ({code})"))
 
-    # --- what the transport calls -----------------------------------------------------
+    def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:
+        """Called to write what Autobahn made: a handshake's answer, a control frame."""
+        sockets.write(self.transport, data)
 
-    def pauseProducing(self) -> None:
-        """Called when the client does not read: keep what is sent, and read no more of it."""
-        self._flowing = False
-        self.pause()
+    def dropConnection(self, abort: bool = False) -> None:
+        """Called to end the connection, in good order or at once."""
+        if self.state == self.STATE_CLOSED:
+            return
+        if not abort:
+            # The client may never take what it would have to take first.
+            self._linger = self._later(self._limits.closing, self._cut)
+        super().dropConnection(abort)
 
-    def resumeProducing(self) -> None:
-        """Called when the client reads again."""
-        self._flowing = True
-        self.resume()
-        while self._queue and self._flowing:
-            text = self._queue.popleft()
-            self._queued -= len(text)
-            self.sendMessage(text)
+    def _closeConnection(self, abort: bool = False) -> None:
+        """Called with the connection to end.
 
-    def stopProducing(self) -> None:
-        """Called when the connection is gone."""
+        Where the client was still talking, only our half is closed: the system would reset
+        a connection with unread bytes in it, and the client not hear why.
+        """
+        transport = self.transport
+        half = getattr(transport, "loseWriteConnection", None)
+        if self.failedByMe and not abort and half and not ISSLTransport.providedBy(transport):
+            transport.resumeProducing()
+            half()
+        else:
+            super()._closeConnection(abort)
+
+    def _max_message_size_exceeded(self, size: int, limit: int, reason: str) -> None:
+        """Called when a message is about to be too big."""
+        self._counters.too_big += 1
+        super()._max_message_size_exceeded(size, limit, reason)
+
+    def _protocol_violation(self, reason: str) -> bool:
+        """Called when a rule is broken: say so, and read no more of what makes no sense."""
+        self._counters.violations += self.state == _OPEN
+        super()._protocol_violation(reason)
+        self.dropConnection(abort=False)
+        return True
+
+    def _invalid_payload(self, reason: str) -> bool:
+        """Called when text is not UTF-8."""
+        self._counters.invalid += self.state == _OPEN
+        super()._invalid_payload(reason)
+        self.dropConnection(abort=False)
+        return True
 
     # --- what the house asks ----------------------------------------------------------
 
@@ -174,40 +338,137 @@ class WebSocketWire(WebSocketServerProtocol):
 
     def send(self, message: Message) -> None:
         """Send *message*, or keep it while the client does not read."""
-        text = encode(message)
-        if self._flowing and not self._queue:
-            self.sendMessage(text)
+        if self.state != _OPEN:
             return
-        self._queue.append(text)
-        self._queued += len(text)
-        if self._queued > self._limits.backlog:
+        parts = pieces(message)
+        size = sum(map(len, parts))
+        if size <= LONGEST_FRAME and self._flowing and not self._queue:
+            sockets.write(self.transport, b"".join((_head(_TEXT | _LAST, size), *parts)))
+        elif self._queued > self._limits.backlog:
             self._counters.overflowed += 1
-            self._queue.clear()
-            self._queued = 0
+            self._forget()
             self.dropConnection(abort=True)
+        else:
+            self._enqueue(parts)
+            self._pump()
 
     def pause(self) -> None:
         """Read no more."""
-        self.transport.pauseProducing()
+        self._inbox.pause()
+        self._read_on_or_not()
 
     def resume(self) -> None:
         """Read on."""
-        self.transport.resumeProducing()
+        self._inbox.resume()
+        self._read_on_or_not()
 
-    def close(self, code: int = GOING_AWAY, reason: str = "the daemon stops") -> Deferred[None]:
+    def close(
+        self, code: int = GOING_AWAY, reason: str = "the session has ended"
+    ) -> Deferred[None]:
         """Close in good order; Autobahn drops a client that does not answer in time."""
-        gone: Deferred[None] = Deferred()
-        if self._told_lost:
-            gone.callback(None)
-            return gone
-        self._gone.append(gone)
-        self.sendClose(code, reason)
-        return gone
+        closed = self._inbox.when_lost()
+        if self.state == _OPEN:
+            while self._queue:
+                self._write_next()
+            self.sendCloseFrame(code=code, reasonUtf8=reason.encode()[:123])
+        self._inbox.clear()
+        self._read_on_or_not()
+        return closed
 
-    def dropConnection(self, abort: bool = False) -> None:
-        """Called to end the TCP connection, in good order or at once."""
-        self.transport.unregisterProducer()
-        super().dropConnection(abort)
+    # --- how --------------------------------------------------------------------------
+
+    def _enqueue(self, parts: Sequence[Json]) -> None:
+        """Put a message into the queue, in frames; what it is made of is not copied."""
+        slices = list(_slices(parts))
+        for number, part in enumerate(slices, 1):
+            first = _TEXT if number == 1 else _CONTINUED
+            head = _head(first | (_LAST if number == len(slices) else 0), len(part))
+            self._queue.append((head, part))
+            self._queued += len(head) + len(part)
+
+    def _pump(self) -> None:
+        """Write as much as the client takes."""
+        while self._queue and self._flowing and self.state == _OPEN:
+            self._write_next()
+        self._congested = self._queued > self._limits.backlog // 4
+        self._read_on_or_not()
+
+    def _write_next(self) -> None:
+        head, part = self._queue.popleft()
+        self._queued -= len(head) + len(part)
+        sockets.write(self.transport, b"".join((head, part)))
+
+    def _read_on_or_not(self) -> None:
+        if self.state == _OPEN and (self._inbox.paused or self._congested):
+            self.transport.pauseProducing()
+        else:
+            self.transport.resumeProducing()
+
+    def _pay(self) -> None:
+        """Take a frame that carries nothing out of the purse, and let go of who has none left."""
+        rate = self._limits.idle_frames
+        left, since = self._purse
+        now = self._clock.seconds()
+        left = min(rate.burst, left + (now - since) * rate.per_second) - 1
+        self._purse = left, now
+        if left < 0 and self.state == _OPEN:
+            self._counters.flooded += 1
+            self._fail_connection(POLICY, "too many frames that carry nothing")
+            self.dropConnection(abort=False)
+
+    def _mind_message(self) -> None:
+        """More of a message must come, within its time; meanwhile no pong can."""
+        if self._slow is None:
+            self._slow = self._later(self._limits.message_time, self._message_late)
+        waiting: Any = self.autoPingTimeoutCall
+        if waiting is not None and self.current_frame is not None:
+            self._cancelAutoPingTimeoutCall()
+
+    def _message_late(self) -> None:
+        self._slow = None
+        if self._congested or self._inbox.paused:
+            self._slow = self._later(self._limits.message_time, self._message_late)
+        elif self.state == _OPEN:
+            self._counters.too_slow += 1
+            self.close(POLICY, "the message takes too long")
+
+    def _forget(self) -> None:
+        self._queue.clear()
+        self._queued = 0
+        self._congested = False
+
+    def _cut(self) -> None:
+        self._linger = None
+        self.transport.abortConnection()
+
+    def _later(self, seconds: float, call: Callable[[], None]) -> Any:
+        return self.factory._batched_timer.call_later(seconds, call)
+
+
+def _slices(parts: Sequence[Json]) -> Iterator[Json | memoryview]:
+    """The parts of a message as payloads of frames; what is short goes with what follows it."""
+    short = b""
+    for part in parts:
+        if len(part) < TINY:
+            short += part
+            continue
+        view = memoryview(part)
+        first = LONGEST_FRAME - len(short)
+        yield b"".join((short, view[:first]))
+        short = b""
+        for start in range(first, len(view), LONGEST_FRAME):
+            yield view[start : start + LONGEST_FRAME]
+    if short:
+        yield short
+
+
+def _head(first: int, size: int) -> bytes:
+    """The head of a frame from a server (RFC 6455, section 5.2)."""
+    if size < 126:
+        return bytes((first, size))
+    if size < 1 << 16:
+        return bytes((first, 126)) + size.to_bytes(2, "big")
+    return bytes((first, 127)) + size.to_bytes(8, "big")
 
 
 @implementer(IAsksEarly)
@@ -230,9 +491,10 @@ class WebSocketPlace:
     ) -> None:
         check_speed()
         self.wires: set[WebSocketWire] = set()
+        self.counters = counters or WebSocketCounters()
         self._make_caller = make_caller
+        self._clock = clock
         self._limits = limits or WebSocketLimits()
-        self._counters = counters or WebSocketCounters()
         self._factory = _factory(clock, self._limits)
 
     def getChildWithDefault(self, name: bytes, request: Request) -> Any:
@@ -244,59 +506,93 @@ class WebSocketPlace:
         raise AssertionError("isLeaf")
 
     def render(self, request: Request) -> int:
-        """Open a WebSocket, or say that nothing else is to be had here."""
-        if request.method != b"GET" or not _wants_websocket(request):
-            headers = [(b"upgrade", b"websocket"), (b"content-type", b"text/plain")]
-            request.respond(426, headers, b"This URL is for WebSockets.\n")
-            return NOT_DONE_YET
-        self._open(request)
+        """Open a WebSocket, or say what is wrong with the request for one."""
+        try:
+            check_handshake(request)
+        except McpTwistError as problem:
+            self.counters.refused += 1
+            refuse(request, problem, headers=_HELP if problem.status == 426 else ())
+        else:
+            self._open(request)
         return NOT_DONE_YET
 
     def _open(self, request: Request) -> None:
         caller = self._make_caller(request)
-        wire = WebSocketWire(caller, self._limits, self._counters)
+        wire = WebSocketWire(
+            caller,
+            self._clock,
+            self._limits,
+            self.counters,
+            _handshake(request),
+            caller.told_flow,
+            self.wires.discard,
+        )
         caller.wire = wire
         wire.factory = self._factory
         self.wires.add(wire)
-        handshake = _head(request)
-        request.upgrade(_Following(wire, self.wires.discard))
-        wire.dataReceived(handshake)
+        request.upgrade(wire)
 
     def close(self) -> list[Deferred[None]]:
         """The daemon stops: close all in good order."""
-        return [wire.close() for wire in list(self.wires)]
+        return [wire.close(reason="the daemon stops") for wire in list(self.wires)]
 
 
-@implementer(IProtocol)
-class _Following:
-    """Follows a WebSocket to its end, to strike it off the list.
+_HELP = ((b"upgrade", b"websocket"), (b"connection", b"upgrade"), (b"sec-websocket-version", b"13"))
 
-    :param told: called with the wire when it is gone.
+
+def check_handshake(request: Request) -> None:
+    """Is this a request to open a WebSocket that we can speak?
+
+    RFC 6455, section 4.2.1. ``Origin`` was judged by the site's guard already.
+
+    :raises UpgradeRequired: it does not ask for a WebSocket, or for one of another version.
+    :raises BadHandshake: it does, but not as it must be done.
     """
+    upgrades, wants = _tokens(request, b"upgrade"), _tokens(request, b"connection")
+    if request.method != b"GET" or b"websocket" not in upgrades or b"upgrade" not in wants:
+        raise UpgradeRequired("this URL is for WebSockets")
+    if request.header_values(b"sec-websocket-version") != [b"13"]:
+        raise UpgradeRequired("only version 13 of the WebSocket protocol is spoken here")
+    if request.content_length:
+        raise BadHandshake("a request to open a WebSocket has no body")
+    keys = request.header_values(b"sec-websocket-key")
+    if len(keys) != 1 or not _is_key(keys[0]):
+        raise BadHandshake("Sec-WebSocket-Key must be there once, 16 bytes in base64")
+    offered = _tokens(request, b"sec-websocket-protocol")
+    if offered and PROTOCOL.encode() not in offered:
+        raise BadHandshake(f"the sub-protocol here is {PROTOCOL!r}; offer it, or none")
 
-    def __init__(self, wire: WebSocketWire, told: Callable[[WebSocketWire], None]) -> None:
-        self._wire = wire
-        self._told = told
 
-    def makeConnection(self, transport: Any) -> None:
-        """Called with the transport."""
-        self._wire.makeConnection(transport)
+def _tokens(request: Request, name: bytes) -> set[bytes]:
+    values = chain.from_iterable(value.split(b",") for value in request.header_values(name))
+    return {value.strip().lower() for value in values}
 
-    def connectionMade(self) -> None:
-        """Called by nobody: the wire is told by its own ``makeConnection``."""
 
-    def dataReceived(self, data: bytes) -> None:
-        """Called with what arrived."""
-        self._wire.dataReceived(data)
+def _is_key(value: bytes) -> bool:
+    try:
+        return len(b64decode(value, validate=True)) == 16
+    except ValueError:
+        return False
 
-    def connectionLost(self, reason: Failure) -> None:
-        """Called when the connection is gone."""
-        self._told(self._wire)
-        self._wire.connectionLost(reason)
+
+def _handshake(request: Request) -> bytes:
+    """The request as Autobahn wants to read it, with what it needs to know and no more."""
+    lines = [
+        b"GET / HTTP/1.1",
+        b"Host: localhost",
+        b"Upgrade: websocket",
+        b"Connection: Upgrade",
+        b"Sec-WebSocket-Version: 13",
+        b"Sec-WebSocket-Key: %b" % request.header_values(b"sec-websocket-key")[0],
+    ]
+    if request.header(b"sec-websocket-protocol"):
+        lines.append(b"Sec-WebSocket-Protocol: %b" % PROTOCOL.encode())
+    return b"\r\n".join([*lines, b"", b""])
 
 
 def _factory(clock: IReactorTime, limits: WebSocketLimits) -> WebSocketServerFactory:
     factory = WebSocketServerFactory(reactor=clock)
+    factory.server = None
     factory.setProtocolOptions(
         maxFramePayloadSize=limits.message,
         maxMessagePayloadSize=limits.message,
@@ -307,26 +603,6 @@ def _factory(clock: IReactorTime, limits: WebSocketLimits) -> WebSocketServerFac
         closeHandshakeTimeout=limits.closing,
         failByDrop=False,
         tcpNoDelay=True,
-        allowNullOrigin=True,
     )
-    # Autobahn's timers go by the global reactor unless they are told otherwise.
-    timers: Any = txaio.tx.with_config(loop=clock)
-    factory._batched_timer = timers.make_batched_timer(0.2, 1000)
+    factory._batched_timer = Timers(clock)
     return factory
-
-
-def _wants_websocket(request: Request) -> bool:
-    upgrade = request.header(b"upgrade") or b""
-    connection = request.header(b"connection") or b""
-    tokens = {token.strip().lower() for token in connection.split(b",")}
-    return upgrade.lower() == b"websocket" and b"upgrade" in tokens
-
-
-def _head(request: Request) -> bytes:
-    """The request as Autobahn wants to read it, once more.
-
-    ``Origin`` was judged by the guard already, for all wires alike.
-    """
-    lines = [b"%b %b HTTP/1.1" % (request.method, request.uri)]
-    lines += [b"%b: %b" % pair for pair in request.raw_headers if pair[0] != b"origin"]
-    return b"\r\n".join([*lines, b"", b""])
