@@ -115,7 +115,7 @@ class Discovering:
             try:
                 page = await ask(link, "tools/list", encode_json(params))
                 cursor = _collect(page, found)
-            except (Refused, msgspec.DecodeError):
+            except (Refused, msgspec.DecodeError, RecursionError):
                 return found
             if cursor is None:
                 break
