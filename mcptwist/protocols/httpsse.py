@@ -38,6 +38,7 @@ from mcptwist.protocols.meter import SSE
 from mcptwist.protocols.replies import refuse
 from mcptwist.protocols.request import IAsksEarly
 from mcptwist.protocols.streams import Pulse
+from mcptwist.session import ANYONE
 
 if TYPE_CHECKING:
     from mcptwist.protocols.request import Request
@@ -126,6 +127,7 @@ class HttpSse:
 
     :param make_caller: makes the client of a new stream, from its request.
     :param make_key: returns a new unguessable key each time.
+    :param principal: says who is calling, from the request.
     """
 
     def __init__(
@@ -134,11 +136,13 @@ class HttpSse:
         make_key: Callable[[], str],
         pulse: Pulse,
         settings: HttpSseSettings | None = None,
+        principal: Callable[[Request], str] = lambda _: ANYONE,
     ) -> None:
         self.listening = _Place(self._listen)
         self.speaking = _Place(self._speak)
         self._make_caller = make_caller
         self._make_key = make_key
+        self._principal = principal
         self._pulse = pulse
         self._settings = settings or HttpSseSettings()
         self._wires: dict[str, HttpSseWire] = {}
@@ -185,7 +189,7 @@ class HttpSse:
         if len(keys) != 1:
             raise SessionRequired("the URL lacks session_id; POST to the URL the stream told")
         wire = self._wires.get(keys[0].decode("latin-1"))
-        if wire is None:
+        if wire is None or wire.caller.principal != self._principal(request):
             raise UnknownSession("that stream has ended or never was; open it again")
         return wire
 
