@@ -223,14 +223,12 @@ class Caller:
 
     def answered(self, exchange: Exchange, answer: Answer) -> None:
         """The answer."""
-        self._opened.remove(exchange)
         self._send(answer)
         if exchange.stay is self.session and _failed_to_greet(exchange, answer):
             self._handshake_failed()
 
     def cancelled(self, exchange: Exchange, reason: str) -> None:
         """It is not wanted any more; nothing is said of it (MCP, *Cancellation*)."""
-        self._opened.remove(exchange)
 
     def say(self, message: Message) -> bool:
         """Say what belongs to no exchange."""

@@ -67,9 +67,10 @@ class Exchange:
         server's own question.
     :ivar over: whether it was answered or cancelled.
     :ivar source: what its answer comes from and can be held back, once that is known.
+    :ivar listed: the list of open ones that it stands on, if it stands on one.
     """
 
-    __slots__ = ("_canceller", "_reply", "over", "request", "source", "stay")
+    __slots__ = ("_canceller", "_reply", "listed", "over", "request", "source", "stay")
 
     def __init__(self, request: Request, reply: IReply, stay: Any = None) -> None:
         self.request = request
@@ -77,6 +78,7 @@ class Exchange:
         self.over = False
         self._reply = reply
         self.source: ISource | None = None
+        self.listed: Opened | None = None
         self._canceller: Callable[[str], None] | None = None
 
     def __repr__(self) -> str:
@@ -147,6 +149,8 @@ class Exchange:
     def _end(self) -> None:
         self.over = True
         self._canceller = None
+        if self.listed is not None:
+            self.listed.remove(self)
         source, self.source = self.source, None
         if source is not None:
             source.release(self)
@@ -176,7 +180,7 @@ class Opened:
         return self._open.get(id)
 
     def add(self, exchange: Exchange) -> None:
-        """Remember *exchange* until :meth:`remove`.
+        """Remember *exchange* until it is over.
 
         :raises DuplicateId: that far end has one of this id open. It gets to
             hear so at once and the first stays untouched.
@@ -191,9 +195,10 @@ class Opened:
                 limit="in_flight",
             )
         self._open[id] = exchange
+        exchange.listed = self
 
     def remove(self, exchange: Exchange) -> None:
-        """Forget it, if it is there."""
+        """Forget it, if it is there; called by the exchange itself when it is over."""
         if self._open.get(exchange.request.id) is exchange:
             del self._open[exchange.request.id]
 

@@ -314,12 +314,10 @@ class Link:
 
     def answered(self, exchange: Exchange, answer: Answer) -> None:
         """The answer to a question of the server's."""
-        self._opened.remove(exchange)
         self._send(answer)
 
     def cancelled(self, exchange: Exchange, reason: str) -> None:
         """The server took its question back."""
-        self._opened.remove(exchange)
 
     def _send(self, message: Message) -> None:
         if self.wire is not None and self.gone is None:

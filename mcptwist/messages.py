@@ -114,6 +114,17 @@ def decode(data: bytes) -> Message:
     """
     if not data.isascii():
         check_utf8(data)
+    if b"\n" in data or b"\r" in data:
+        return _decode_carefully(data)
+    try:
+        envelope = _envelope.decode(data)
+    except (msgspec.DecodeError, RecursionError):
+        return _decode_carefully(data)
+    return _classify(envelope)
+
+
+def _decode_carefully(data: bytes) -> Message:
+    """Read a message that is written in an unusual way, or tell what is wrong with it."""
     try:
         return _decode(data)
     except UnparsableMessage:

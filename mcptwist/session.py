@@ -146,7 +146,7 @@ class Session:
         self.last_used = self._clock.seconds()
         if self.ended is not None:
             raise self.ended
-        exchange = Exchange(request, _Closing(reply, self.opened), self)
+        exchange = Exchange(request, reply, self)
         if request.method == "initialize":
             self._greet(request)
         elif self.hello == b"" and request.method != "ping":
@@ -307,31 +307,6 @@ class Session:
         listeners, self._when_ended = self._when_ended, []
         for told in listeners:
             told(self)
-
-
-@implementer(IReply)
-class _Closing:
-    """A reply that also takes its exchange off the list of open ones."""
-
-    __slots__ = ("_opened", "_reply")
-
-    def __init__(self, reply: IReply, opened: Opened) -> None:
-        self._reply = reply
-        self._opened = opened
-
-    def notified(self, exchange: Exchange, notification: Notification) -> None:
-        self._reply.notified(exchange, notification)
-
-    def asked(self, exchange: Exchange, question: Exchange) -> None:
-        self._reply.asked(exchange, question)
-
-    def answered(self, exchange: Exchange, answer: Answer) -> None:
-        self._opened.remove(exchange)
-        self._reply.answered(exchange, answer)
-
-    def cancelled(self, exchange: Exchange, reason: str) -> None:
-        self._opened.remove(exchange)
-        self._reply.cancelled(exchange, reason)
 
 
 class SessionTable:

@@ -118,6 +118,7 @@ class StreamableHttp:
 
     :param view: what clients of this URL see.
     :param principal: says who is calling, from the request.
+    :param admit: whether who is calling may ask what the body asks; it raises otherwise.
     """
 
     isLeaf = True
@@ -127,10 +128,12 @@ class StreamableHttp:
         concourse: Concourse,
         view: IView,
         principal: Callable[[HttpRequest], str] = lambda _: ANYONE,
+        admit: Callable[[HttpRequest, Message], None] | None = None,
     ) -> None:
         self._concourse = concourse
         self._view = view
         self._principal = principal
+        self._admit = admit
 
     def getChildWithDefault(self, name: bytes, request: HttpRequest) -> Any:
         """There is nothing below an endpoint."""
@@ -198,7 +201,8 @@ class StreamableHttp:
         if not isinstance(message, Request):
             raise InvalidMessage("a client of revision 2026-07-28 sends no answers", message.id)
         try:
-            self._take_no_work_while_draining()
+            if self._concourse.draining is not None:
+                raise self._concourse.draining
             self._begin_modern(request, message)
         except McpTwistError as problem:
             refuse(request, problem, message.id)
@@ -208,6 +212,8 @@ class StreamableHttp:
         values = request.header_values
         mcphttp.check_headers(message, envelope.version, values)
         require_modern(envelope.version)
+        if self._admit is not None:
+            self._admit(request, message)
         stay = visit(envelope, self._principal(request), partial(_check_mirrored, values))
         request.stream.connection.meter.stay = stay
         reply = ModernReply(request, self._concourse.pulse)
@@ -220,6 +226,8 @@ class StreamableHttp:
     def _legacy(self, request: HttpRequest, message: Request) -> None:
         try:
             self._take_no_work_while_draining()
+            if self._admit is not None:
+                self._admit(request, message)
             if message.method == "initialize" and request.header(mcphttp.SESSION) is None:
                 self._initialize(request, message)
             else:
@@ -299,6 +307,10 @@ class StreamableHttp:
             raise InvalidMessage(f"revision {name} has no batches; send one message at a time")
         members = decode_many(body, self._concourse.settings.batch)
         assert isinstance(members, list)
+        if self._admit is not None:
+            for member in members:
+                if isinstance(member, Request):
+                    self._admit(request, member)
         self._answer_batch(request, session, members)
 
     def _answer_batch(
