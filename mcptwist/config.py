@@ -21,7 +21,16 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from mcptwist.configtext import SyntaxMistake, parse
-from mcptwist.listening import DEFAULT_ENDPOINT, encrypted, endpoints, header_name, host, origin
+from mcptwist.gateconfig import Auth
+from mcptwist.listening import (
+    DEFAULT_ENDPOINT,
+    encrypted,
+    endpoints,
+    header_name,
+    host,
+    is_local,
+    origin,
+)
 from mcptwist.redaction import secret_values
 from mcptwist.serverconfig import (
     NOT_USED,
@@ -58,6 +67,7 @@ from mcptwist.settings import (
 from mcptwist.tlsconfig import KeyPair, Tls, tls_table
 
 __all__ = [
+    "Auth",
     "BrokenServer",
     "Config",
     "Cors",
@@ -240,6 +250,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     http: Annotated[Http, Key(table_of(Http), "a table as below")] = Http()
     cors: Annotated[Cors, Key(table_of(Cors), "a table as below")] = Cors()
     tls: Annotated[Tls, Key(tls_table, "a table as below")] = Tls()
+    auth: Annotated[
+        Auth | None,
+        Key(table_of(Auth), "a table as below; without it, whoever gets here may come in"),
+    ] = None
     log: Annotated[Log, Key(table_of(Log), "a table as below")] = Log()
     servers: tuple[ServerConfig, ...] = ()
     broken: tuple[BrokenServer, ...] = ()
@@ -479,14 +493,30 @@ def command_config(name: str | None, argv: Sequence[str], listen: Sequence[str] 
 def override_listen(loaded: Loaded, listen: Sequence[str]) -> Loaded:
     """The same, listening on the endpoints of the command line, if there are any."""
     if not listen or loaded.config is None:
-        return loaded
+        return _refuse_exposure(loaded, "listen")
     ledger = Ledger({})
     chosen = endpoints(ledger.place("--listen"), list(listen))
     if ledger.mistakes or chosen is None:
         return Loaded(loaded.name, None, (*loaded.mistakes, *ledger.mistakes))
     old = tuple(note for note in loaded.config.notes if not note.path.startswith("listen["))
     config = msgspec.structs.replace(loaded.config, listen=chosen, notes=(*old, *ledger.notes))
-    return Loaded(loaded.name, config, loaded.mistakes)
+    return _refuse_exposure(Loaded(loaded.name, config, loaded.mistakes), "--listen")
+
+
+def _refuse_exposure(loaded: Loaded, where: str) -> Loaded:
+    """Nobody listens to a network without knowing who is calling."""
+    if loaded.config is None or loaded.config.auth is not None:
+        return loaded
+    ledger = Ledger({})
+    for number, entry in enumerate(loaded.config.listen):
+        if not is_local(entry):
+            ledger.place(where).item(number).mistake(
+                "is open to the network, and there are no keys",
+                "an [auth] section, or interface=127.0.0.1",
+            )
+    if not ledger.mistakes:
+        return loaded
+    return Loaded(loaded.name, None, (*loaded.mistakes, *ledger.mistakes))
 
 
 # ── what mcptwist check says ────────────────────────────────────────────────────────────────────

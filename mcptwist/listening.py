@@ -53,8 +53,8 @@ def _endpoint(place: Place, value: Any) -> str | None:
     if is_encrypted and description.startswith("ssl:"):
         place.mistake("would be encrypted twice", '"https:" and the arguments of "tcp:"')
         return None
-    if _is_open_to_the_network(description):
-        place.note("is open to the network, and everyone there may use the servers")
+    if not is_local(found):
+        place.note("is open to the network: who may come in is said by auth")
     return found
 
 
@@ -92,11 +92,17 @@ def _plugin_endpoints() -> frozenset[str]:
 
 
 _ANY_PORT = re.compile(r"tcp6?:0(?::|\Z)")
-_LOOPBACK = re.compile(r":interface=(?:127\.|localhost(?::|\Z)|\\:\\:1(?::|\Z))")
+_LOOPBACK = re.compile(
+    r":interface=(?:127\.\d{1,3}\.\d{1,3}\.\d{1,3}|localhost|\\:\\:1)(?::|\Z)", re.ASCII
+)
 
 
-def _is_open_to_the_network(description: str) -> bool:
-    return description.startswith(("tcp:", "tcp6:", "ssl:")) and not _LOOPBACK.search(description)
+def is_local(entry: str) -> bool:
+    """Whether an entry of ``listen`` can only be reached from this machine, for certain."""
+    description = encrypted(entry.removeprefix(LINES))[1]
+    if description.startswith(("unix:", "systemd:domain=UNIX:")):
+        return True
+    return len(_LOOPBACK.findall(description)) == 1 and description.count("interface=") == 1
 
 
 def endpoints(place: Place, value: Any) -> tuple[str, ...] | None:

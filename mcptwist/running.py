@@ -10,6 +10,7 @@ from twisted.logger import globalLogBeginner
 from twisted.python.failure import Failure
 
 from mcptwist import logs
+from mcptwist.auth.denials import CannotStart
 from mcptwist.collecting import spare_what_stays
 from mcptwist.config import Loaded, report
 from mcptwist.daemon import CannotListen, Daemon
@@ -30,7 +31,11 @@ def run(loaded: Loaded, log_level: str = "warn") -> int:
     begin_logging(log_level, loaded.config.log.format)
     if loaded.mistakes:
         print(report(loaded), file=sys.stderr)
-    foreground = _Foreground(loaded, reactor)
+    try:
+        foreground = _Foreground(loaded, reactor)
+    except CannotStart as problem:
+        print(f"mcptwist: {problem}", file=sys.stderr)
+        return 1
     foreground.start()
     reactor.run()
     return foreground.status

@@ -13,6 +13,7 @@ import random
 import secrets
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from twisted.application.internet import TimerService
 
 import mcptwist
 from mcptwist import config as configuration
+from mcptwist.auth.denials import CannotStart
+from mcptwist.auth.gatehouse import Gatehouse, process_start
 from mcptwist.backend import Backend, BackendSettings
 from mcptwist.caller import Caller
 from mcptwist.catalog import Catalog
@@ -28,7 +31,7 @@ from mcptwist.gateway import Gateway, whole_view
 from mcptwist.held import Held
 from mcptwist.interfaces import IConnector, IView
 from mcptwist.link import Deadlines
-from mcptwist.listening import LINES, encrypted
+from mcptwist.listening import LINES, encrypted, is_local
 from mcptwist.patience import Patience, jitter_from
 from mcptwist.protocols.bytestream import LineFactory, LineLimits
 from mcptwist.protocols.child import ChildLimits, Launcher
@@ -40,7 +43,7 @@ from mcptwist.protocols.httpsse import HttpSse, HttpSseSettings
 from mcptwist.protocols.inprocess import PythonConnector
 from mcptwist.protocols.limits import Limits
 from mcptwist.protocols.listener import Listener
-from mcptwist.protocols.pages import Places, site_tree
+from mcptwist.protocols.pages import Answering, Places, site_tree
 from mcptwist.protocols.remote import remote_connector
 from mcptwist.protocols.secure import secured
 from mcptwist.protocols.site import HostGuard, Site
@@ -50,7 +53,7 @@ from mcptwist.protocols.tls import CertificateFiles, Certificates
 from mcptwist.protocols.upstream import UpstreamLimits
 from mcptwist.protocols.websocket import WebSocketLimits, WebSocketPlace
 from mcptwist.serverconfig import PythonServer, RemoteServer, ServerConfig, StdioServer
-from mcptwist.session import SessionTable
+from mcptwist.session import ANYONE, SessionTable
 from mcptwist.supervisor import SupervisorSettings
 
 IDENTITY = {"name": "mcptwist", "version": mcptwist.__version__}
@@ -69,6 +72,7 @@ def make_daemon(
     :param config: checked values.
     :param reactor: everything that waits, listens or launches goes by it.
     :param environ: from which children inherit what their configuration names.
+    :raises CannotStart: it would let in whom it should not; the message tells what to do.
     """
     held = Held(reactor, secrets.token_bytes)
     backends = {
@@ -80,17 +84,23 @@ def make_daemon(
         whole_view(backends, Catalog(backends, reactor, IDENTITY)),
         {broken.name: str(broken.mistakes[0]) for broken in config.broken},
     )
+    _refuse_exposure(config)
     sessions = make_sessions(config.limits, reactor)
     concourse = Concourse(reactor, sessions, _streamable(config.limits))
     daemon = Daemon(gateway, concourse, reactor, config.limits.drain)
     limits = _http_limits(config)
-    guard = HostGuard(config.allowed_hosts, config.allowed_origins)
-    tree = site_tree(gateway, _places(daemon, config, reactor), daemon.health, daemon.ready)
+    hosts = () if config.auth is None else config.auth.hosts()
+    guard = HostGuard((*config.allowed_hosts, *hosts), config.allowed_origins)
+    gatehouse = _gatehouse(daemon, config, reactor, environ)
+    places = _places(daemon, config, reactor, gatehouse)
+    tree: Any = site_tree(gateway, places, daemon.health, daemon.ready)
+    if gatehouse is not None:
+        tree = gatehouse.gate(tree, _public(daemon))
     site = Site(tree, guard, limits, clock=reactor, cors=_cross_origin(config.cors))
     secure = _secure(daemon, config, reactor, environ)
     for entry in config.listen:
         if entry.startswith(LINES):
-            daemon.listen(_socket(entry.removeprefix(LINES), daemon, config, reactor))
+            daemon.listen(_socket(entry.removeprefix(LINES), daemon, config, reactor, gatehouse))
             continue
         is_encrypted, endpoint = encrypted(entry)
         factory = HTTP1Factory(site, reactor, limits)
@@ -98,20 +108,66 @@ def make_daemon(
     return daemon
 
 
-def _socket(endpoint: str, daemon: Daemon, config: configuration.Config, reactor: Any) -> Listener:
+class Exposed(CannotStart):
+    """The daemon would be open to a network, and would not know who is calling."""
+
+
+def _refuse_exposure(config: configuration.Config) -> None:
+    """:raises Exposed: it would listen on more than this machine without keys."""
+    exposed = [entry for entry in config.listen if not is_local(entry)]
+    if exposed and config.auth is None:
+        raise Exposed(f"{exposed[0]} is open to the network, and there is no [auth] section")
+
+
+def _gatehouse(
+    daemon: Daemon, config: configuration.Config, reactor: Any, environ: Mapping[str, str]
+) -> Gatehouse | None:
+    """What stands before the daemon, where keys are wanted."""
+    if config.auth is None:
+        return None
+    gatehouse = Gatehouse(
+        config.auth, reactor, secrets.token_bytes, born=process_start(), environ=environ
+    )
+    gatehouse.presence.sessions = daemon.concourse.sessions
+    gatehouse.setServiceParent(daemon)
+    return gatehouse
+
+
+def _public(daemon: Daemon) -> dict[bytes, Any]:
+    """What anybody may ask: whether the daemon is well, and not what it serves."""
+
+    def ready() -> tuple[int, Any]:
+        status, report = daemon.ready()
+        return status, {"status": report["status"]}
+
+    return {b"health": Answering(daemon.health), b"ready": Answering(ready)}
+
+
+def _socket(
+    endpoint: str,
+    daemon: Daemon,
+    config: configuration.Config,
+    reactor: Any,
+    gatehouse: Gatehouse | None,
+) -> Listener:
     """A UNIX socket on which messages are lines; for the daemon's own user unless it says."""
     bounds = LineLimits(config.limits.body_bytes, connections=config.limits.connections)
     view = daemon.gateway.whole
+    if gatehouse is not None:
+        view = gatehouse.view(view)
     factory = LineFactory(lambda: make_caller(daemon, view, config.limits), reactor, bounds)
     private = endpoint if ":mode=" in endpoint else f"{endpoint}:mode=600"
     return Listener(private, factory, reactor)
 
 
-def make_caller(daemon: Daemon, view: IView, limits: configuration.Limits) -> Caller:
+def make_caller(
+    daemon: Daemon, view: IView, limits: configuration.Limits, principal: str = ANYONE
+) -> Caller:
     """A client on a wire of its own."""
     return Caller(
         view,
         daemon.concourse.sessions.begin,
+        principal,
         in_flight=limits.in_flight_per_session,
         draining=lambda: daemon.concourse.draining,
     )
@@ -150,27 +206,46 @@ def _certificate_files(
     return [CertificateFiles(*pair) for pair in pairs]
 
 
-def _places(daemon: Daemon, config: configuration.Config, reactor: Any) -> Places:
+def _places(
+    daemon: Daemon, config: configuration.Config, reactor: Any, gatehouse: Gatehouse | None
+) -> Places:
     """What clients of a view come to: one place for each wire."""
     concourse, limits = daemon.concourse, config.limits
     bounds = WebSocketLimits(message=limits.body_bytes)
     sse = HttpSseSettings(limits.body_bytes, limits.sessions)
 
     def caller(view: IView) -> Callable[[Any], Caller]:
-        return lambda request: make_caller(daemon, view, limits)
+        if gatehouse is None:
+            return lambda request: make_caller(daemon, view, limits)
+        return partial(_known_caller, daemon, gatehouse, view, limits)
+
+    principal = gatehouse.principal if gatehouse is not None else lambda _: ANYONE
+    admit = gatehouse.admit if gatehouse is not None else None
 
     def places(view: IView) -> dict[bytes, Any]:
+        if gatehouse is not None:
+            view = gatehouse.view(view)
         websockets = WebSocketPlace(caller(view), reactor, bounds)
-        events = HttpSse(caller(view), make_key, concourse.pulse, sse)
+        events = HttpSse(caller(view), make_key, concourse.pulse, sse, principal=principal)
         daemon.closing += (websockets.close, events.close)
         return {
-            b"mcp": StreamableHttp(concourse, view),
+            b"mcp": StreamableHttp(concourse, view, principal, admit),
             b"ws": websockets,
             b"sse": events.listening,
             b"messages": events.speaking,
         }
 
     return places
+
+
+def _known_caller(
+    daemon: Daemon, gatehouse: Gatehouse, view: IView, limits: configuration.Limits, request: Any
+) -> Caller:
+    """A client on a wire of its own, which *request* opened."""
+    seen = gatehouse.connection(view, request)
+    caller = make_caller(daemon, seen, limits, gatehouse.principal(request))
+    gatehouse.presence.connected(caller)
+    return caller
 
 
 def make_backend(

@@ -12,6 +12,7 @@ from twisted.python import usage
 
 from mcptwist import config as configuration
 from mcptwist import logs
+from mcptwist.auth.denials import CannotStart
 from mcptwist.collecting import spare_what_stays
 from mcptwist.services import make_daemon
 from mcptwist.stopping import Stopping
@@ -111,7 +112,10 @@ def makeService(options: Options) -> IService:
     running: Any = reactor
     running.callWhenRunning(Stopping(running).heed)
     running.callWhenRunning(spare_what_stays)
-    service: Any = make_daemon(options.loaded.config, running)
+    try:
+        service: Any = make_daemon(options.loaded.config, running)
+    except CannotStart as problem:
+        raise SystemExit(f"mcptwist: {problem}") from None
     return service  # type: ignore[no-any-return]
 
 

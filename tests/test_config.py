@@ -36,6 +36,7 @@ from mcptwist.config import (
     read,
     report,
 )
+from mcptwist.gateconfig import Auth
 from mcptwist.listening import DEFAULT_ENDPOINT
 from mcptwist.serverconfig import CLIENT_KEYS, Breaker, RemoteServer, Restart, Server
 from mcptwist.settings import Ledger, keys_of
@@ -351,7 +352,8 @@ class WithoutFileTests(Good):
 
     def test_override(self) -> None:
         """They take the place of the file's, and of what was noted about those."""
-        found = loaded({"listen": ["tcp:1", "unix:/a"], "mcpServers": {"a": {"command": 5}}})
+        file = {"listen": ["tcp:1", "unix:/a"], "auth": {}, "mcpServers": {"a": {"command": 5}}}
+        found = loaded(file)
         self.assertEqual([note.path for note in self.config(found).notes], ["listen[0]"])
         over = override_listen(found, ["tcp:2"])
         self.assertEqual(self.config(over).listen, ("tcp:2",))
@@ -361,6 +363,17 @@ class WithoutFileTests(Good):
         self.assertEqual(
             paths(override_listen(found, ["x"])), ["mcpServers.a.command", "--listen[0]"]
         )
+
+    def test_open_without_keys(self) -> None:
+        """A daemon that a network can reach must know who is calling; where it is said is shown."""
+        there = {"mcpServers": {"a": TIME}}
+        found = loaded({"listen": ["unix:/a", "tcp:1"], **there})
+        self.assertEqual(paths(override_listen(found, [])), ["listen[1]"])
+        self.assertEqual(override_listen(found, ["unix:/a"]).mistakes, ())
+        closed = loaded(there)
+        self.assertEqual(paths(override_listen(closed, ["unix:/a", "https:1"])), ["--listen[1]"])
+        with_keys = loaded({"auth": {}, **there})
+        self.assertEqual(override_listen(with_keys, ["tcp:1"]).mistakes, ())
 
     def test_override_fatal(self) -> None:
         """What cannot be used cannot be used elsewhere either."""
@@ -463,7 +476,7 @@ class AnyFileTests(SynchronousTestCase):
 
 TABLES: tuple[type[msgspec.Struct], ...] = (
     Server, Restart, Breaker, StdioServer, RemoteServer, PythonServer, Config, Limits, Http,
-    Cors, Tls, Log,
+    Cors, Tls, Auth, Log,
 )  # fmt: skip
 
 

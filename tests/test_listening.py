@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 from twisted.trial.unittest import SynchronousTestCase
 
-from mcptwist.listening import DEFAULT_ENDPOINT, endpoints, header_name, host, origin
+from mcptwist.listening import DEFAULT_ENDPOINT, endpoints, header_name, host, is_local, origin
 from mcptwist.protocols.site import HostGuard
 from mcptwist.settings import Ledger, Reader
 
@@ -38,7 +38,23 @@ class EndpointsTests(SynchronousTestCase):
     def test_opens_nothing(self) -> None:
         """Certificates and inherited sockets are looked for when the daemon starts, not before."""
         there = ["ssl:8443:interface=127.0.0.1:privateKey=/nowhere", "systemd:domain=INET:index=0"]
-        self.assertEqual(reading(endpoints, there), (tuple(there), [], []))
+        self.assertEqual(reading(endpoints, there), (tuple(there), [], ["x[1]"]))
+
+    def test_local(self) -> None:
+        """What can be reached from elsewhere, or might be, is not local."""
+        for entry in (
+            "tcp:1:interface=127.0.0.1", "https:1:interface=127.9.9.9", "tcp:1:interface=localhost",
+            "tcp6:1:interface=\\:\\:1", "unix:/a", "lines:unix:/a", "https+unix:/a",
+            "systemd:domain=UNIX:index=0",
+        ):  # fmt: skip
+            self.assertTrue(is_local(entry), entry)
+        for entry in (
+            "tcp:1", "tcp6:1", "https:1", "tcp:1:interface=0.0.0.0", "tcp:1:interface=10.0.0.1",
+            "tcp:1:interface=127.example.com", "tcp:1:interface=localhost.example.com",
+            "tcp6:1:interface=\\:\\:", "systemd:domain=INET:index=0",
+            "tcp:1:interface=127.0.0.1:interface=0.0.0.0",
+        ):  # fmt: skip
+            self.assertFalse(is_local(entry), entry)
 
     def test_bad(self) -> None:
         """What is no endpoint says so, and says what one looks like."""

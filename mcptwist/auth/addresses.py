@@ -113,18 +113,6 @@ def place_of(path: str) -> str | None:
     return None if match is None else (match[1] or "/")
 
 
-def is_good_base(url: str) -> bool:
-    """Whether *url* is a scheme and a host, and nothing else."""
-    try:
-        parts = urlsplit(url)
-        _netloc(parts)
-    except ValueError:
-        return False
-    plain = f"{parts.scheme}://{parts.netloc}"
-    good = parts.scheme in _DEFAULTS and bool(parts.hostname) and plain.lower() == url.lower()
-    return good and "@" not in parts.netloc
-
-
 def _netloc(parts: object) -> tuple[str, int]:
     host = getattr(parts, "netloc", "").lower()
     scheme = getattr(parts, "scheme", "")

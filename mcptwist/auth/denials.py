@@ -16,6 +16,10 @@ UNAUTHORIZED = -32001
 HeaderList = Sequence[tuple[bytes, bytes]]
 
 
+class CannotStart(Exception):
+    """Without what is wrong here put right, the daemon would let in whom it should not."""
+
+
 class Denied(McpTwistError):
     """The root of them.
 

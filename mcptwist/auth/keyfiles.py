@@ -20,12 +20,13 @@ from twisted.logger import Logger
 
 from mcptwist.auth.audit import Audit
 from mcptwist.auth.authorizedkeys import LineProblem, read_authorized_keys, read_revoked_keys
+from mcptwist.auth.denials import CannotStart
 from mcptwist.auth.keyring import Keyring
 
 LARGEST = 4 << 20
 
 
-class FileProblem(Exception):
+class FileProblem(CannotStart):
     """A file cannot be believed or read; the message tells why and what to do."""
 
 

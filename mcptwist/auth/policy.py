@@ -242,6 +242,17 @@ def unknown(kind: str, name: str) -> UnknownName:
     return UnknownName(f"Unknown {kind.removesuffix('s')}: {name[:100]}")
 
 
+def name_in(request: Request) -> str | None:
+    """What a request asks for by name, for the audit log."""
+    named = _NAMED.get(request.method)
+    if named is None:
+        return None
+    try:
+        return _text(open_fields(request.params), named[1])
+    except (InvalidMessage, InvalidParams):
+        return None
+
+
 def _text(fields: Mapping[str, Raw], name: str) -> str:
     try:
         return msgspec.json.decode(fields[name], type=str)

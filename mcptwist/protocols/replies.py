@@ -46,7 +46,8 @@ def refuse(
     if not request.is_open:
         return
     request.on_lost = None
-    request.respond(problem.status, [JSON, *headers], encode(error_answer(id, problem)))
+    told = (*headers, *getattr(problem, "headers", ()))
+    request.respond(problem.status, [JSON, *told], encode(error_answer(id, problem)))
 
 
 def status_of(answer: Answer) -> int:

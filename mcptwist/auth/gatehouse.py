@@ -1,0 +1,203 @@
+"""The gatehouse, put together: from the ``[auth]`` section to what stands before the daemon.
+
+It is a service: while it runs, the key files are looked at, tokens and open requests grow old, and
+whoever came in with a key that is withdrawn has to leave.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from twisted.application.internet import TimerService
+from twisted.application.service import MultiService
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from mcptwist.auth.addresses import Addresses
+from mcptwist.auth.audit import Audit, AuditFile
+from mcptwist.auth.authorizedkeys import Grant
+from mcptwist.auth.checkers import AccessTokenChecker, KeySignatureChecker
+from mcptwist.auth.dpop import Nonces, ProofReader
+from mcptwist.auth.guard import Gate, Guard, Guarding
+from mcptwist.auth.keyfiles import KeyFiles
+from mcptwist.auth.keyring import Keyring
+from mcptwist.auth.oauth import AuthorizationServer, Issuing
+from mcptwist.auth.penalties import Penalties
+from mcptwist.auth.policy import Policed, Policies, Scoped, name_in
+from mcptwist.auth.presence import Presence
+from mcptwist.auth.realm import Principal, make_portal
+from mcptwist.auth.replay import ReplayCache
+from mcptwist.auth.tokens import TokenTable
+from mcptwist.exchange import Exchange
+from mcptwist.gateconfig import Auth
+from mcptwist.interfaces import IView
+from mcptwist.messages import Message
+from mcptwist.protocols.pages import Tree
+from mcptwist.protocols.request import Request
+
+LOOK = 0.3
+"""Seconds between two looks at the key files; whoever is withdrawn is out within a second."""
+_SWEEP = 15.0
+
+
+class Gatehouse(MultiService):
+    """Everything that stands between a stranger and the daemon.
+
+    :param auth: checked values.
+    :param clock: goes only forward, and times what is done now and then.
+    :param wall: seconds since 1970.
+    :param born: when this process began, by that clock.
+    :param make_bytes: so many unguessable bytes each time.
+    :param checkers: for further sorts of credentials.
+    :raises FileProblem: the key files cannot be read or not be believed.
+    :raises OSError: the audit log cannot be written.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        auth: Auth,
+        clock: IReactorTime,
+        make_bytes: Callable[[int], bytes],
+        wall: Callable[[], float] = time.time,
+        born: float | None = None,
+        environ: Mapping[str, str] = os.environ,
+        checkers: tuple[Any, ...] = (),
+    ) -> None:
+        super().__init__()
+        monotonic = clock.seconds
+        file = AuditFile(auth.audit_log) if auth.audit_log else None
+        self.audit = Audit(wall, file.write if file else None)
+        self.keyring = Keyring(wall)
+        self.tokens = TokenTable(monotonic, make_bytes)
+        self.replays = ReplayCache(wall, monotonic)
+        self.penalties = Penalties(monotonic, exempt=auth.exempt)
+        self.policies = Policies(self.keyring)
+        nonces = Nonces(make_bytes(32), monotonic) if auth.dpop_nonces else None
+        proofs = ProofReader(wall, self.replays, nonces)
+        self.portal = make_portal(
+            [
+                KeySignatureChecker(self.keyring),
+                AccessTokenChecker(self.tokens, self.keyring, proofs),
+                *checkers,
+            ]
+        )
+        addresses = Addresses(auth.public_urls)
+        self.guard = Guard(
+            Guarding(self.portal, addresses, self.penalties, self.audit, monotonic, nonces)
+        )
+        self.server = AuthorizationServer(
+            Issuing(
+                self.portal,
+                self.guard,
+                self.tokens,
+                self.replays,
+                proofs,
+                self.penalties,
+                self.audit,
+                wall,
+                wall() if born is None else born,
+                int(auth.token_ttl),
+            )
+        )
+        self.presence = Presence(monotonic, auth.stream_age)
+        self.files = KeyFiles(*auth.paths(environ), self.keyring, self.audit)
+        self.keyring.when_withdrawn(self._withdrawn)
+        self.files.load()
+        self._sweep_now_and_then(clock, file)
+
+    def _sweep_now_and_then(self, clock: IReactorTime, file: AuditFile | None) -> None:
+        def sweep() -> None:
+            self.tokens.expire()
+            if file is not None:
+                file.look()
+
+        def look() -> None:
+            self.files.look()
+            self.presence.look()
+
+        for seconds, call in ((LOOK, look), (_SWEEP, sweep)):
+            service = TimerService(seconds, call)
+            service.clock = clock
+            service.setServiceParent(self)
+
+    # --- what stands before the tree ------------------------------------------------------
+
+    def gate(self, inside: Any, public: Mapping[bytes, Any]) -> Gate:
+        """The root of the tree.
+
+        :param inside: the root of what one must be let in to.
+        :param public: what else is not, such as ``/health``.
+        """
+        pages = {
+            name: Tree(children, "see the authorization server's metadata")
+            for name, children in self.server.pages().items()
+        }
+        return Gate(self.guard, inside, {**pages, **public}, self.presence.opened)
+
+    def view(self, view: IView) -> IView:
+        """A view in which everyone reaches what they may."""
+        return Policed(view, self.policies, self._told if self.audit.is_kept else None)
+
+    def connection(self, view: IView, request: Request) -> IView:
+        """A view for one connection, which *request* opened."""
+        return Scoped(view, request.principal)
+
+    def principal(self, request: Request) -> str:
+        """Whose sessions are those of who sent *request*."""
+        principal: Principal = request.principal
+        return principal.identity
+
+    def admit(self, request: Request, message: Message) -> None:
+        """Whether what *request* came with is enough for *message*, which was in it.
+
+        :raises InsufficientScope: it is not.
+        """
+        self.guard.check_scope(request, message)
+
+    # --- what is told ---------------------------------------------------------------------
+
+    def _told(self, exchange: Exchange, grant: Grant, outcome: str) -> None:
+        self.audit.tell(
+            f"mcp.{outcome}",
+            principal=grant.principal,
+            key=grant.key.fingerprint,
+            method=exchange.request.method,
+            name=name_in(exchange.request),
+        )
+
+    def _withdrawn(self, grant: Grant, why: str) -> None:
+        """That key is not good any more: nothing that came with it may go on."""
+        tokens = self.tokens.withdraw(grant.key.fingerprint)
+        told = self.presence.dismiss(grant.identity)
+        self.log.warn(
+            "the key {key} of {principal} is {why}: {tokens} tokens and {told} ended",
+            key=grant.key.fingerprint,
+            principal=grant.principal,
+            why=why,
+            tokens=tokens,
+            told=told,
+        )
+        self.audit.tell(
+            "auth.key.revoked",
+            principal=grant.principal,
+            key=grant.key.fingerprint,
+            reason=why,
+            tokens=tokens,
+            **told,
+        )
+
+
+def process_start(wall: Callable[[], float] = time.time) -> float:
+    """When this process began, in seconds since 1970; now, where the system does not tell."""
+    try:
+        with open("/proc/self/stat", "rb") as file:
+            ticks = int(file.read().rpartition(b")")[2].split()[19])
+        up = time.clock_gettime(time.CLOCK_BOOTTIME)
+        return wall() - (up - ticks / os.sysconf("SC_CLK_TCK"))
+    except (OSError, ValueError, IndexError, AttributeError):
+        return wall()
