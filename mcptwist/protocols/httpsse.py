@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 import msgspec
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IPushProducer
 from twisted.python.failure import Failure
 from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
@@ -33,6 +34,7 @@ from mcptwist.errors import (
 from mcptwist.interfaces import IWire
 from mcptwist.messages import Message, decode, pieces
 from mcptwist.protocols.eventstream import HEADERS, KEEP_ALIVE, event
+from mcptwist.protocols.inbox import Inbox
 from mcptwist.protocols.media import accepts, check_content_type
 from mcptwist.protocols.meter import SSE
 from mcptwist.protocols.replies import refuse
@@ -42,6 +44,8 @@ from mcptwist.session import ANYONE
 
 if TYPE_CHECKING:
     from mcptwist.protocols.request import Request
+
+_GONE = "that stream has ended or never was; open it again"
 
 
 class HttpSseSettings(msgspec.Struct, frozen=True):
@@ -55,7 +59,7 @@ class HttpSseSettings(msgspec.Struct, frozen=True):
     streams: int = 10_000
 
 
-@implementer(IWire)
+@implementer(IWire, IPushProducer)
 class HttpSseWire:
     """One client: what it is told goes to its stream.
 
@@ -63,13 +67,18 @@ class HttpSseWire:
     """
 
     def __init__(
-        self, request: Request, caller: Caller, pulse: Pulse, told_gone: Callable[[], None]
+        self,
+        request: Request,
+        caller: Caller,
+        pulse: Pulse,
+        told_gone: Callable[[], None],
     ) -> None:
         self.description = "HTTP+SSE"
         self.caller = caller
         self._request: Request | None = request
         self._pulse = pulse
         self._told_gone = told_gone
+        self._inbox = Inbox(caller, pulse.clock, self.description)
         caller.wire = self
         request.on_lost = self._lost
 
@@ -83,7 +92,17 @@ class HttpSseWire:
         assert self._request is not None
         self._request.start(200, HEADERS)
         self._request.write(b"event: endpoint\ndata: %b\n\n" % endpoint)
+        self._request.registerProducer(self, True)
         self._pulse.heard(self)
+
+    @property
+    def open(self) -> bool:
+        """Whether the stream is there to answer on."""
+        return self._request is not None
+
+    def spoken(self, message: Message) -> None:
+        """The client posted *message*."""
+        self._inbox.put(message)
 
     def send(self, message: Message) -> None:
         """Say *message* on the stream."""
@@ -98,28 +117,43 @@ class HttpSseWire:
             self._pulse.heard(self)
 
     def pause(self) -> None:
-        """Each POST is a request of its own; there is nothing to stop reading."""
+        """Take nothing of what is posted from now on to heart, until resumed."""
+        self._inbox.pause()
 
     def resume(self) -> None:
-        """See :meth:`pause`."""
+        """Go on."""
+        self._inbox.resume()
 
     def close(self) -> Deferred[None]:
         """End the stream."""
+        closed = self._inbox.when_lost()
         request = self._request
         if request is not None:
             request.on_lost = None
-            self._end(ClientGone("the stream was ended"))
+            self._end("the stream was ended")
             request.finish()
-        return succeed(None)
+        self._inbox.clear()
+        return closed
+
+    def pauseProducing(self) -> None:
+        """Called when the client does not read as fast as it is written to."""
+        self.caller.told_flow(False)
+
+    def resumeProducing(self) -> None:
+        """Called when it has caught up."""
+        self.caller.told_flow(True)
+
+    def stopProducing(self) -> None:
+        """Called when it is gone."""
 
     def _lost(self, _: Failure) -> None:
-        self._end(ClientGone("the client closed its stream"))
+        self._end("the client closed its stream")
 
-    def _end(self, reason: ClientGone) -> None:
+    def _end(self, why: str) -> None:
         self._request = None
         self._pulse.closed(self)
         self._told_gone()
-        self.caller.lost(reason)
+        self._inbox.end(ClientGone(why))
 
 
 class HttpSse:
@@ -185,12 +219,13 @@ class HttpSse:
         request.receive_body(self._settings.body, partial(self._spoken, request, wire))
 
     def _wire_of(self, request: Request) -> HttpSseWire:
-        keys = parse_qs(request.uri.partition(b"?")[2]).get(b"session_id", [])
+        query = request.uri.partition(b"?")[2].decode("latin-1")
+        keys = parse_qs(query).get("session_id", [])
         if len(keys) != 1:
             raise SessionRequired("the URL lacks session_id; POST to the URL the stream told")
-        wire = self._wires.get(keys[0].decode("latin-1"))
+        wire = self._wires.get(keys[0])
         if wire is None or wire.caller.principal != self._principal(request):
-            raise UnknownSession("that stream has ended or never was; open it again")
+            raise UnknownSession(_GONE)
         return wire
 
     def _spoken(self, request: Request, wire: HttpSseWire, body: bytes) -> None:
@@ -199,8 +234,11 @@ class HttpSse:
         except ClientError as problem:
             refuse(request, problem)
             return
-        request.respond(202, [(b"content-type", b"text/plain")], b"Accepted\n")
-        wire.caller.received(message)
+        if wire.open:
+            request.respond(202, [(b"content-type", b"text/plain")], b"Accepted\n")
+            wire.spoken(message)
+        else:
+            refuse(request, UnknownSession(_GONE))
 
 
 @implementer(IAsksEarly)

@@ -129,12 +129,13 @@ class EventLog:
 class Pulse:
     """One timer for everything that must happen when nothing happens.
 
+    :param clock: by which it goes.
     :param patience: seconds until an unanswered reply is told to open its stream.
     :param keep_alive: seconds until a silent stream is told to give a sign of life.
     """
 
     def __init__(self, clock: IReactorTime, patience: float, keep_alive: float) -> None:
-        self._clock = clock
+        self.clock = clock
         self._patience = patience
         self._keep_alive = keep_alive
         self._waiting: dict[Any, float] = {}
@@ -143,7 +144,7 @@ class Pulse:
 
     def wait(self, reply: Any) -> None:
         """Call ``reply.late()`` when it was not :meth:`done` in time."""
-        self._waiting[reply] = self._clock.seconds()
+        self._waiting[reply] = self.clock.seconds()
         if self._call is None:
             self._next()
 
@@ -154,7 +155,7 @@ class Pulse:
     def heard(self, stream: Any) -> None:
         """The stream was just written to; call ``stream.keep_alive()`` when it falls silent."""
         self._streams.pop(stream, None)
-        self._streams[stream] = self._clock.seconds()
+        self._streams[stream] = self.clock.seconds()
         if self._call is None:
             self._next()
 
@@ -163,11 +164,11 @@ class Pulse:
         self._streams.pop(stream, None)
 
     def _next(self) -> None:
-        self._call = self._clock.callLater(min(0.5, self._patience), self._beat)
+        self._call = self.clock.callLater(min(0.5, self._patience), self._beat)
 
     def _beat(self) -> None:
         self._call = None
-        now = self._clock.seconds()
+        now = self.clock.seconds()
         try:
             # Whoever is told may end others, who then are not told any more.
             for reply in _older(self._waiting, now - self._patience):

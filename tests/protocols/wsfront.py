@@ -163,8 +163,9 @@ class SocketFront(Front):
         self.sessions = SessionTable(self.clock, lambda: next(keys))
         self.callers: list[Caller] = []
         self.counts = WebSocketCounters()
-        self.place: Any = WebSocketPlace(self._caller, self.clock, limits, self.counts)
-        self.root.putChild(b"ws", self.place)
+        self.place = WebSocketPlace(self._caller, self.clock, limits, self.counts)
+        place: Any = self.place
+        self.root.putChild(b"ws", place)
 
     def _caller(self, request: Any) -> Caller:
         self.callers.append(Caller(self.view, self.sessions.begin))
