@@ -58,10 +58,10 @@ class OptionsTests(TapCase):
 
     def test_listen(self) -> None:
         """Endpoints of the command line replace those of the file."""
-        options = self.options("--listen", "tcp:1", "-l", "tcp:2")
+        options = self.options("--listen", "unix:/a", "-l", "unix:/b")
         assert options.loaded is not None
         assert options.loaded.config is not None
-        self.assertEqual(options.loaded.config.listen, ("tcp:1", "tcp:2"))
+        self.assertEqual(options.loaded.config.listen, ("unix:/a", "unix:/b"))
 
     def test_mistakes(self) -> None:
         """What cannot be used is told at once, every mistake of it."""
@@ -162,4 +162,4 @@ class ServiceTests(TapCase):
         self.assertEqual((bounds.body, bounds.batch, daemon._grace), (5000, 2, 3))
         streams = bounds.streams
         self.assertEqual((streams.keep_alive, streams.log_events, streams.streams), (15, 9, 4))
-        self.assertEqual((table._limit, table._age), (7, 60))
+        self.assertEqual((table.limit, table._age), (7, 60))

@@ -1,0 +1,132 @@
+"""``mcptwist.cli``: the commands as a person types them, and how they end."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from io import StringIO
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from mcptwist import cli
+from mcptwist.config import BUILTIN_NAME, Loaded
+
+
+class CommandCase(SynchronousTestCase):
+    """Commands, run in this process as far as they go without a reactor."""
+
+    def setUp(self) -> None:
+        self.out, self.err = StringIO(), StringIO()
+        self.patch(sys, "stdout", self.out)
+        self.patch(sys, "stderr", self.err)
+
+    def run_command(self, *words: str) -> object:
+        """The exit status."""
+        return self.assertRaises(SystemExit, cli.main, list(words)).code
+
+    def file(self, value: object) -> str:
+        path = Path(self.mktemp() + ".json")
+        path.write_text(value if isinstance(value, str) else json.dumps(value), encoding="utf-8")
+        return str(path)
+
+
+class UsageTests(CommandCase):
+    """Wrong usage ends with 2, and says what is right."""
+
+    def test_wrong(self) -> None:
+        """Nothing, an unknown command or option, too little, too much, what does not fit."""
+        for words in (
+            [],
+            ["nonsense"],
+            ["--nonsense"],
+            ["check"],
+            ["check", "a", "b"],
+            ["run", "--name", "x"],
+            ["run", "--config", "x", "--", "cat"],
+            ["run", "--log-level", "loud"],
+            ["call", "s"],
+            ["call", "s", "t", "{"],
+            ["call", "s", "t", "[]"],
+            ["list", "--header", "no colon"],
+            ["list", "--config", "x", "--url", "http://localhost"],
+        ):
+            self.assertEqual(self.run_command(*words), 2, words)
+            self.assertIn("mcptwist:", self.err.getvalue())
+        self.assertEqual(self.out.getvalue(), "")
+
+    def test_help(self) -> None:
+        """Every command explains itself."""
+        for words in ([], ["run"], ["check"], ["call"], ["list"]):
+            self.assertEqual(self.run_command(*words, "--help"), 0, words)
+        self.assertIn("mcptwist run", self.out.getvalue())
+
+    def test_version(self) -> None:
+        """Of the daemon, not of Twisted, wherever it stands."""
+        for words in (["--version"], ["run", "--version"]):
+            self.assertEqual(self.run_command(*words), 0)
+        self.assertEqual(self.out.getvalue().count("mcptwist "), 2)
+
+
+class CheckTests(CommandCase):
+    """``mcptwist check FILE``."""
+
+    def test_good(self) -> None:
+        """Ends with 0."""
+        path = self.file({"mcpServers": {"cat": {"command": "/bin/cat"}}})
+        self.assertEqual(self.run_command("check", path), 0)
+        self.assertIn("cat", self.out.getvalue())
+
+    def test_mistakes(self) -> None:
+        """Ends with 1 and tells all of them, each with its path."""
+        servers = {"a": {"command": 5}, "b": {"comand": "x"}}
+        self.assertEqual(self.run_command("check", self.file({"mcpServers": servers})), 1)
+        for path in ("mcpServers.a.command", "mcpServers.b.comand"):
+            self.assertIn(path, self.out.getvalue())
+
+    def test_no_file(self) -> None:
+        """A file that is not there, or is none."""
+        for path in ("/nowhere/x.json", os.curdir, self.file("{")):
+            self.assertEqual(self.run_command("check", path), 1, path)
+
+
+class RunTests(CommandCase):
+    """``mcptwist run``: what it would serve."""
+
+    def loaded(self, *words: str) -> Loaded:
+        options = cli.RunOptions()
+        options.parseOptions(list(words))
+        return options.loaded()
+
+    def test_default(self) -> None:
+        """Without anything: the built-in server."""
+        config = self.loaded().config
+        assert config is not None
+        self.assertEqual([s.name for s in config.servers], [BUILTIN_NAME])
+
+    def test_command(self) -> None:
+        """A command after ``--``, its own options untouched, under a name made from it or given."""
+        config = self.loaded(
+            "--listen",
+            "tcp:0:interface=127.0.0.1",
+            "--",
+            "mcp-server-time",
+            "--local-timezone",
+            "UTC",
+        ).config
+        assert config is not None
+        (server,) = config.servers
+        self.assertEqual(
+            (server.command, server.args), ("mcp-server-time", ("--local-timezone", "UTC"))
+        )  # type: ignore[union-attr]
+        self.assertEqual((server.name, config.listen), ("time", ("tcp:0:interface=127.0.0.1",)))
+        config = self.loaded("--name", "clock", "--", "mcp-server-time").config
+        assert config is not None
+        self.assertEqual(config.servers[0].name, "clock")
+
+    def test_unusable(self) -> None:
+        """What cannot be used ends with 1, and nothing is started."""
+        self.assertEqual(self.run_command("run", "--config", "/nowhere/x.json"), 1)
+        self.assertEqual(self.run_command("run", "--listen", "nonsense"), 1)
+        self.assertIn("nonsense", self.err.getvalue())
