@@ -66,7 +66,9 @@ def read_assertion(
         name = word(claims, "iss")
         if claims.get("sub") != name or client not in (None, name):
             raise Malformed("iss, sub and client_id differ")
-        if claims.get("aud") != issuer:
+        # An empty path and "/" are the same URL (RFC 3986 section 6.2.3); the Python SDK 1.x
+        # writes the second, whatever the metadata says.
+        if claims.get("aud") not in (issuer, f"{issuer}/"):
             raise Malformed("aud is not the issuer")
         until = _check_times(claims, now, born)
         key = word(header, "kid") if "kid" in header else None

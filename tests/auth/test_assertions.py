@@ -95,8 +95,9 @@ class RefusedTests(SynchronousTestCase):
         self.assertTrue(read(text, None, NOW - 10))
 
     def test_audience(self) -> None:
+        self.assertTrue(read(assertion(key(), aud=f"{ISSUER}/")))
         for audience in (
-            f"{ISSUER}/",
+            f"{ISSUER}//",
             f"{ISSUER}/oauth/token",
             f"{ISSUER}/mcp",
             [ISSUER],
