@@ -57,7 +57,7 @@ class Daemon(MultiService):
         self.closing: list[Callable[[], list[Deferred[None]]]] = []
         self._clock = clock
         self._grace = grace
-        self._expiry = LoopingCall(concourse.sessions.expire)
+        self._expiry = LoopingCall(self._expire)
         self._expiry.clock = clock
 
     def listen(self, listener: Listener) -> None:
@@ -89,6 +89,13 @@ class Daemon(MultiService):
             consumeErrors=True,
         )
         return bound.addCallback(lambda results: [port for _, port in results])
+
+    def _expire(self) -> None:
+        """Forget idle sessions; a failure must not end the forgetting for good."""
+        try:
+            self.concourse.sessions.expire()
+        except Exception:
+            self.log.failure("sessions could not be expired")
 
     # --- what it says of itself -------------------------------------------------------
 

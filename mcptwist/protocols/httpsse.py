@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
 import msgspec
@@ -37,8 +37,8 @@ from mcptwist.protocols.eventstream import HEADERS, KEEP_ALIVE, event
 from mcptwist.protocols.inbox import Inbox
 from mcptwist.protocols.media import accepts, check_content_type
 from mcptwist.protocols.meter import SSE
+from mcptwist.protocols.pages import Endpoint
 from mcptwist.protocols.replies import refuse
-from mcptwist.protocols.request import IAsksEarly
 from mcptwist.protocols.streams import Pulse
 from mcptwist.session import ANYONE
 
@@ -241,22 +241,11 @@ class HttpSse:
             refuse(request, UnknownSession(_GONE))
 
 
-@implementer(IAsksEarly)
-class _Place:
+class _Place(Endpoint):
     """A URL that one method of :class:`HttpSse` answers."""
-
-    isLeaf = True
 
     def __init__(self, answer: Callable[[Request], None]) -> None:
         self._answer = answer
-
-    def getChildWithDefault(self, name: bytes, request: Request) -> Any:
-        """There is nothing below."""
-        raise AssertionError("isLeaf")
-
-    def putChild(self, name: bytes, child: Any) -> None:
-        """There is nothing below."""
-        raise AssertionError("isLeaf")
 
     def render(self, request: Request) -> int:
         """Answer, now or later."""

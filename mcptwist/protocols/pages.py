@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 from twisted.web.resource import Resource
+from zope.interface import implementer
 
 from mcptwist.errors import McpTwistError, UnknownServer
-from mcptwist.protocols.request import Request
+from mcptwist.protocols.request import IAsksEarly, Request
 
 if TYPE_CHECKING:
     from mcptwist.gateway import Gateway
@@ -72,6 +73,26 @@ class Tree(Resource):
         """Nothing is here either."""
         answer: bytes = absent(NothingHere(self._hint)).render(request)
         return answer
+
+
+@implementer(IAsksEarly)
+class Endpoint:
+    """A place that takes requests before their bodies, with nothing below it.
+
+    A slash at the end of its URL makes no difference: people type it.
+    """
+
+    isLeaf = False
+
+    def getChildWithDefault(self, name: bytes, request: Request) -> Any:
+        """Called with what stands behind its URL."""
+        if name == b"" and not request.postpath:
+            return self
+        return absent(NothingHere("there is nothing below this URL"))
+
+    def putChild(self, name: bytes, child: Any) -> None:
+        """Nothing can be put below it."""
+        raise TypeError("an endpoint has nothing below it")
 
 
 class NothingHere(McpTwistError):

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.server import NOT_DONE_YET
-from zope.interface import implementer
 
 from mcptwist.errors import (
     ClientGone,
@@ -44,6 +43,7 @@ from mcptwist.messages import (
 from mcptwist.negotiation import ENVELOPE_MARK, looks_modern, read_envelope, require_modern
 from mcptwist.protocols import mcphttp
 from mcptwist.protocols.media import accepts, check_accept, check_content_type
+from mcptwist.protocols.pages import Endpoint
 from mcptwist.protocols.replies import (
     BatchReply,
     LegacyReply,
@@ -51,7 +51,6 @@ from mcptwist.protocols.replies import (
     refuse,
     retry_of,
 )
-from mcptwist.protocols.request import IAsksEarly
 from mcptwist.protocols.request import Request as HttpRequest
 from mcptwist.protocols.streams import Allowance, Desk, Pulse, StreamLimits
 from mcptwist.session import ANYONE, Session, SessionTable, visit
@@ -112,16 +111,13 @@ class Concourse:
         return session
 
 
-@implementer(IAsksEarly)
-class StreamableHttp:
+class StreamableHttp(Endpoint):
     """One MCP endpoint: a resource that takes every method.
 
     :param view: what clients of this URL see.
     :param principal: says who is calling, from the request.
     :param admit: whether who is calling may ask what the body asks; it raises otherwise.
     """
-
-    isLeaf = True
 
     def __init__(
         self,
@@ -134,14 +130,6 @@ class StreamableHttp:
         self._view = view
         self._principal = principal
         self._admit = admit
-
-    def getChildWithDefault(self, name: bytes, request: HttpRequest) -> Any:
-        """There is nothing below an endpoint."""
-        raise AssertionError("isLeaf")
-
-    def putChild(self, name: bytes, child: Any) -> None:
-        """There is nothing below an endpoint."""
-        raise AssertionError("isLeaf")
 
     def render(self, request: HttpRequest) -> int:
         """Answer *request*, now or later."""

@@ -34,8 +34,8 @@ from mcptwist.messages import Json, Message, decode, pieces
 from mcptwist.protocols import sockets
 from mcptwist.protocols.h2frames import Rate
 from mcptwist.protocols.inbox import Inbox
+from mcptwist.protocols.pages import Endpoint
 from mcptwist.protocols.replies import refuse
-from mcptwist.protocols.request import IAsksEarly
 from mcptwist.protocols.timers import Timers
 
 if TYPE_CHECKING:
@@ -471,16 +471,13 @@ def _head(first: int, size: int) -> bytes:
     return bytes((first, 127)) + size.to_bytes(8, "big")
 
 
-@implementer(IAsksEarly)
-class WebSocketPlace:
+class WebSocketPlace(Endpoint):
     """The URL where WebSockets are opened.
 
     :param make_caller: makes the client of a new connection, from its request.
     :param clock: of pings and deadlines.
     :ivar wires: those open now.
     """
-
-    isLeaf = True
 
     def __init__(
         self,
@@ -496,14 +493,6 @@ class WebSocketPlace:
         self._clock = clock
         self._limits = limits or WebSocketLimits()
         self._factory = _factory(clock, self._limits)
-
-    def getChildWithDefault(self, name: bytes, request: Request) -> Any:
-        """There is nothing below."""
-        raise AssertionError("isLeaf")
-
-    def putChild(self, name: bytes, child: Any) -> None:
-        """There is nothing below."""
-        raise AssertionError("isLeaf")
 
     def render(self, request: Request) -> int:
         """Open a WebSocket, or say what is wrong with the request for one."""
