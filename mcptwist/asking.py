@@ -168,6 +168,11 @@ async def _servers(question: Question, reactor: Any) -> dict[str, Any]:
     report = await _ready(question, reactor)
     servers = report.get("servers")
     if not isinstance(servers, dict):
+        if "status" in report:
+            raise CannotAsk(
+                f"the daemon at {question.url} tells nobody what it serves; name a server, and "
+                "say who you are with --header"
+            )
         raise ServerMisbehaved(f"what answers at {question.url} is no mcptwist daemon")
     return servers
 

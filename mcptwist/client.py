@@ -1,5 +1,6 @@
-"""Asking MCP servers from Python: the friendly side of the house.
+"""Asking MCP servers from Python: the friendly side of the house::
 
+    from twisted.internet.defer import Deferred
     from twisted.internet.task import react
     from mcptwist.client import connect
 

@@ -263,6 +263,7 @@ class StdioServer(Server, frozen=True, kw_only=True):
 # ── servers somewhere else ──────────────────────────────────────────────────────────────────────
 
 _SCHEMES = ("http", "https", "ws", "wss")
+_SOCKET = "unix:"
 
 
 def _url(place: Place, value: Any) -> str | None:
@@ -279,13 +280,15 @@ def _url(place: Place, value: Any) -> str | None:
 def _url_problem(url: str) -> str:
     if not url.isascii() or not url.isprintable() or " " in url:
         return "holds a space or a character that no URL has"
+    if url.startswith(_SOCKET):
+        return "" if url.startswith(f"{_SOCKET}/") else "names no socket by its whole path"
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
         return "is not a URL"
     if parts.scheme not in _SCHEMES:
-        return "does not begin with http://, https://, ws:// or wss://"
+        return "does not begin with http://, https://, ws://, wss:// or unix:/"
     return "names no host" if not parts.hostname or port == 0 else ""
 
 
@@ -336,7 +339,7 @@ class RemoteServer(Server, frozen=True, kw_only=True):
     KIND: ClassVar[str] = "remote"
     MARK: ClassVar[str] = "url"
 
-    url: Annotated[str, Key(_url, "where it is: http, https, ws or wss")]
+    url: Annotated[str, Key(_url, "where it is: http, https, ws, wss, or unix: and a path")]
     headers: Annotated[Pairs, Key(_headers, "headers sent with every request")] = ()
     wire: Literal["auto", "http", "sse", "websocket"] = "auto"
 
@@ -484,6 +487,10 @@ def _folded_type(value: Any) -> str:
 
 def _wire(place: Place, url: str, said: Any) -> str:
     """What is spoken at an address, of which the type says one thing and the scheme another."""
+    if url.startswith(_SOCKET):
+        if said is not None:
+            place.at("type").mistake("does not go with a UNIX socket", "no type")
+        return "auto"
     is_websocket = url.lower().startswith("ws")
     if said is None:
         return "websocket" if is_websocket else "auto"

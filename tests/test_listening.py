@@ -31,6 +31,13 @@ class EndpointsTests(SynchronousTestCase):
         ):  # fmt: skip
             self.assertEqual(reading(endpoints, [description]), ((description,), [], []))
 
+    def test_lines(self) -> None:
+        """Lines without HTTP are for sockets in the file system: pages can reach any other."""
+        good = "lines:unix:/run/mcpd.sock:mode=660"
+        self.assertEqual(reading(endpoints, [good]), ((good,), [], []))
+        for entry in ("lines:tcp:8808", "lines:https:8808", "lines:", "lines:/a"):
+            self.assertEqual(len(reading(endpoints, [entry])[1]), 1, entry)
+
     def test_one_string(self) -> None:
         """A single endpoint needs no list."""
         self.assertEqual(reading(endpoints, DEFAULT_ENDPOINT)[0], (DEFAULT_ENDPOINT,))

@@ -264,6 +264,14 @@ class RemoteTests(Reading):
             (server.url, server.headers), ("https://a.b/mcp", (("Authorization", "Bearer t"),))
         )
 
+    def test_socket(self) -> None:
+        """A UNIX socket has a path and nothing else."""
+        server = self.good({"url": "unix:/run/a.sock"})
+        self.assertEqual((server.url, server.wire), ("unix:/run/a.sock", "auto"))
+        self.assertEqual(len(self.bad({"url": "unix:/a", "type": "http"})), 1)
+        for url in ("unix:", "unix:a", "unix:path=/a"):
+            self.assertEqual(len(self.bad({"url": url})), 1)
+
     def test_bad_address(self) -> None:
         """Nothing that only looks like an address; and it is not repeated."""
         for url in (
