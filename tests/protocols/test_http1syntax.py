@@ -141,7 +141,18 @@ class KnownHeadTests(SynchronousTestCase):
     def facts(head: Head | None) -> object:
         if head is None:
             return None
-        return [getattr(head, name) for name in Head.__slots__]
+        return [getattr(head, name) for name in Head.__slots__ if name != "facts"]
+
+    def test_conclusions_are_kept(self) -> None:
+        """What was concluded from a head holds when it comes again, with another length too."""
+        head = read_head(self.RAW, LIMITS)
+        assert head is not None
+        known = KnownHead(head)
+        assert head.facts is not None
+        head.facts["place"] = "here"
+        again = known.again(self.RAW.replace(b"12", b"99"))
+        assert again is not None
+        self.assertEqual(again.facts, {"place": "here"})
 
     def test_the_same(self) -> None:
         head = read_head(self.RAW, LIMITS)
