@@ -21,8 +21,8 @@ from hyperframe.frame import GoAwayFrame, PingFrame, SettingsFrame
 from zope.interface import Interface
 
 from mcptwist.protocols import h2frames as frames
-from mcptwist.protocols.h2fields import FieldEncoder, FieldReader, Fields
 from mcptwist.protocols.h2frames import ConnectionFailed, Frame, FrameReader, Purses, Rates
+from mcptwist.protocols.hpacking import FieldEncoder, FieldReader, Fields
 
 __all__ = ["Codec", "CodecLimits", "ICodecUser"]
 
@@ -394,7 +394,7 @@ def _connection(limits: CodecLimits) -> H2Connection:
     )
     # Both are h2's own attributes to be looked at; putting others in their place is what its
     # state machine allows without a word, and the tests of this module watch over it.
-    machine.decoder = FieldReader(2 * limits.fields)
+    machine.decoder = FieldReader(2 * limits.fields)  # type: ignore[assignment]
     machine.encoder = FieldEncoder()  # type: ignore[assignment]
     return machine
 

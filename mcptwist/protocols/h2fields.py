@@ -8,23 +8,16 @@ over HTTP/1.1. RFC 8441 adds the CONNECT that opens a WebSocket.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
 from typing import Any
 
-from hpack import Decoder, HPACKError, OversizedHeaderListError
-from hpack.table import HeaderTable
-
-from mcptwist.protocols import h2frames as frames
 from mcptwist.protocols import refusals
 from mcptwist.protocols.cors import STANDING
-from mcptwist.protocols.h2frames import ConnectionFailed
+from mcptwist.protocols.hpacking import Fields
 from mcptwist.protocols.http1syntax import CHUNKED, METHODS
 from mcptwist.protocols.limits import Limits
 from mcptwist.protocols.refusals import Refusal
 
-__all__ = ["FieldEncoder", "FieldReader", "Malformed", "StreamHead", "answer_fields", "read_fields"]
-
-Fields = Sequence[tuple[bytes, bytes]]
+__all__ = ["Malformed", "StreamHead", "answer_fields", "read_fields"]
 
 
 class Malformed(Exception):
@@ -76,6 +69,27 @@ class StreamHead:
         self.refusal: Refusal | None = None
         self.tunnel = False
 
+    @property
+    def may_be_kept(self) -> bool:
+        """Whether another head like this would be understood in the same way."""
+        special = self.refusal or self.tunnel or self.repeated or self.expects_continue
+        return not special
+
+    def again(self, length: bytes | None) -> StreamHead:
+        """The same head, with another Content-Length or none.
+
+        :raises Malformed: that is no length.
+        """
+        head = StreamHead(self.method, self.uri)
+        head.headers = {**self.headers}
+        head.headers.pop(b"content-length", None)
+        if length is not None:
+            head.headers[b"content-length"] = length
+        head.size = self.size
+        head.facts = self.facts
+        _settle_length(head, False)
+        return head
+
 
 _PSEUDO = frozenset([b":method", b":scheme", b":authority", b":path", b":protocol"])
 #: Fields that speak of an HTTP/1.1 connection (RFC 9113 section 8.2.2).
@@ -109,6 +123,39 @@ def read_fields(fields: Fields, ended: bool, secure: bool, limits: Limits) -> St
     if head.tunnel:
         _as_upgrade(head)
     return head
+
+
+class KnownHeads:
+    """The heads that came last on one connection, to recognize when they come again.
+
+    Clients repeat themselves: a head is one of the last ones, perhaps with another Content-Length.
+    Then there is nothing to look at that was not looked at before, and what a resource concluded
+    from it holds (`StreamHead.facts`).
+    """
+
+    _MOST = 8
+
+    def __init__(self, secure: bool, limits: Limits) -> None:
+        self._secure = secure
+        self._limits = limits
+        self._heads: dict[tuple[tuple[bytes, bytes], ...], StreamHead] = {}
+
+    def read(self, fields: Fields, ended: bool) -> StreamHead:
+        """As :func:`read_fields`, which it spares itself where it can."""
+        lengths = [value for name, value in fields if name == b"content-length"]
+        if len(lengths) > 1 or ended:
+            return read_fields(fields, ended, self._secure, self._limits)
+        key = tuple(field for field in fields if field[0] != b"content-length")
+        known = self._heads.get(key)
+        if known is not None:
+            return known.again(lengths[0] if lengths else None)
+        head = read_fields(fields, ended, self._secure, self._limits)
+        if head.may_be_kept:
+            if len(self._heads) >= self._MOST:
+                del self._heads[next(iter(self._heads))]
+            head.facts = {}
+            self._heads[key] = head
+        return head
 
 
 def check_trailers(fields: Fields) -> None:
@@ -241,109 +288,6 @@ def _as_upgrade(head: StreamHead) -> None:
     head.headers.update(said)
     if head.repeated is not None:
         head.repeated.extend(said.items())
-
-
-# ── HPACK ───────────────────────────────────────────────────────────────────────────────────────
-
-
-class FieldReader(Decoder):
-    """A decoder that keeps the fields for us.
-
-    The connection's state machine would otherwise judge the fields itself, and end the connection
-    where RFC 9113 section 8.1.1 wants only the stream to end.
-
-    :ivar fields: those of the block that was decoded last.
-    """
-
-    def __init__(self, most: int) -> None:
-        super().__init__(max_header_list_size=most)
-        self.fields: Fields = ()
-
-    def decode(self, data: bytes, raw: bool = False) -> Iterable[tuple[bytes, bytes]]:  # type: ignore[override]
-        """Called by the state machine with a header block.
-
-        :raises ConnectionFailed: it is no HPACK, or unfolds to more than we take.
-        """
-        try:
-            self.fields = list(super().decode(data, raw=True))
-        except OversizedHeaderListError:
-            raise ConnectionFailed(
-                frames.ENHANCE_YOUR_CALM, "a list of fields is too long", flood="fields"
-            ) from None
-        except HPACKError as error:
-            raise ConnectionFailed(frames.COMPRESSION_ERROR, str(error)) from None
-        return ()
-
-
-class FieldEncoder:
-    """An encoder without memory: each field is written out, with an index for its name at most.
-
-    What others asked on the same connection can then not be guessed from the length of an answer,
-    no connection holds a table, and a field that was encoded once need not be encoded again.
-    """
-
-    _MOST = 512
-    _CACHED_BYTES = 64
-
-    header_table_size = 4096
-
-    def __init__(self) -> None:
-        # A table of size zero (RFC 7541 section 6.3); whatever the client allows later is more.
-        self._opening = b"\x20"
-
-    def encode(self, fields: Iterable[tuple[bytes, bytes]]) -> bytes:
-        """A header block."""
-        cache = _ENCODED
-        block = [self._opening]
-        self._opening = b""
-        for field in fields:
-            known = cache.get(field)
-            block.append(_encoded(*field) if known is None else known)
-        return b"".join(block)
-
-
-_ENCODED: dict[tuple[bytes, bytes], bytes] = {}
-_NAMES = {
-    name: index for index, (name, _) in reversed(list(enumerate(HeaderTable.STATIC_TABLE, 1)))
-}
-_WHOLE = {field: index for index, field in enumerate(HeaderTable.STATIC_TABLE, 1) if field[1]}
-#: Fields whose value is one client's business: never indexed on the way, and not kept.
-_PRIVATE = frozenset([b"set-cookie", b"mcp-session-id", b"www-authenticate", b"dpop-nonce"])
-
-
-def _encoded(name: bytes, value: bytes) -> bytes:
-    """One field (RFC 7541 section 6)."""
-    whole = _WHOLE.get((name, value))
-    private = name in _PRIVATE
-    if whole is not None:
-        encoded = bytes([0x80 | whole])
-    else:
-        index = _NAMES.get(name, 0)
-        first = _integer(index, 4, 0x10 if private else 0)
-        encoded = first + (b"" if index else _text(name)) + _text(value)
-    if not private and len(value) <= FieldEncoder._CACHED_BYTES:
-        if len(_ENCODED) >= FieldEncoder._MOST:
-            _ENCODED.clear()
-        _ENCODED[name, value] = encoded
-    return encoded
-
-
-def _text(text: bytes) -> bytes:
-    return _integer(len(text), 7, 0) + text
-
-
-def _integer(number: int, bits: int, first: int) -> bytes:
-    """An integer in the last `bits` of a byte, and those after it (RFC 7541 section 5.1)."""
-    most = (1 << bits) - 1
-    if number < most:
-        return bytes([first | number])
-    encoded = bytearray([first | most])
-    number -= most
-    while number >= 128:
-        encoded.append(number & 127 | 128)
-        number >>= 7
-    encoded.append(number)
-    return bytes(encoded)
 
 
 # ── answers ─────────────────────────────────────────────────────────────────────────────────────

@@ -57,6 +57,7 @@ class HTTP2Stream:
         self.queue: deque[memoryview] = deque()
         self._head = head
         self._ended = ended  # the client has sent all
+        self._expected = head.expects_continue  # the client waits for a sign to send the body
         self._received = 0
         self._wanted = False  # somebody takes the body
         self._held = bytearray()  # of the body, not wanted yet
@@ -181,8 +182,8 @@ class HTTP2Stream:
         return held
 
     def resume_body(self) -> None:
-        if self._head.expects_continue:
-            self._head.expects_continue = False
+        if self._expected:
+            self._expected = False
             if not self._received:
                 self.connection.codec.send_fields(self.number, _CONTINUE, False)
                 self.connection.wake()
@@ -387,7 +388,7 @@ class HTTP2Stream:
             tunnel.sent_all()
         if self._ended:
             self.connection.forget(self)
-        elif (self._head.tunnel and (tunnel is None or tunnel.refused)) or not 0 <= self._head.length - self._received <= limits.spare_body:
+        elif self._is_not_worth_reading(tunnel):
             self._stop_body()
         else:
             self.connection.codec.hand_back(self.number, self._held_cost)
@@ -396,6 +397,13 @@ class HTTP2Stream:
             patience = limits.linger_time if self._head.tunnel else limits.body_total
             self._body_until = self.clock.seconds() + patience
             self._await_more()
+
+    def _is_not_worth_reading(self, tunnel: Tunnel | None) -> bool:
+        """Whether what the client still sends is much, or of no use at all."""
+        if self._head.tunnel:
+            return tunnel is None or tunnel.refused
+        left = self._head.length - self._received
+        return not 0 <= left <= self.connection.limits.spare_body
 
     # -- back-pressure -------------------------------------------------------------------
 

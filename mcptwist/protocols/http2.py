@@ -25,9 +25,10 @@ from zope.interface import implementer
 from mcptwist.protocols import h2frames as frames
 from mcptwist.protocols import refusals
 from mcptwist.protocols.h2codec import HIGHEST, Codec, CodecLimits, ICodecUser
-from mcptwist.protocols.h2fields import Fields, Malformed, check_trailers, read_fields
+from mcptwist.protocols.h2fields import KnownHeads, Malformed, check_trailers
 from mcptwist.protocols.h2frames import ConnectionFailed
 from mcptwist.protocols.h2stream import NEVER, HTTP2Stream
+from mcptwist.protocols.hpacking import Fields
 from mcptwist.protocols.http1 import SLICE, HTTP1Factory
 from mcptwist.protocols.meter import HTTP2, Meter
 from mcptwist.protocols.refusals import Refusal
@@ -115,6 +116,7 @@ class HTTP2Connection(Protocol):
         self.host: IAddress = transport.getHost()
         self.port: int | None = getattr(self.host, "port", None)
         self.is_secure = ISSLTransport.providedBy(transport)
+        self._heads = KnownHeads(self.is_secure, self.limits)
         if hasattr(transport, "setTcpNoDelay"):
             transport.setTcpNoDelay(True)
         transport.registerProducer(self, True)
@@ -304,7 +306,7 @@ class HTTP2Connection(Protocol):
             self._refuse_stream(stream, frames.REFUSED_STREAM)
             return
         try:
-            head = read_fields(fields, ended, self.is_secure, self.limits)
+            head = self._heads.read(fields, ended)
         except Malformed as malformed:
             self._log.debug("HTTP/2 request refused: {reason}", reason=str(malformed))
             self.counters.streams_malformed += 1
