@@ -1,0 +1,143 @@
+"""A daemon with TLS, asked by programs that others wrote: curl, and Node's HTTP/2."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from tests.interop.rig import Ending
+from tests.live.test_commands import MCPTWIST, CommandCase
+
+CONFIG = """
+[tls]
+directory = "{place}/tls"
+
+[mcpServers.box]
+python = "mcptwist.toolbox:toolbox"
+"""
+
+INITIALIZE = (
+    '{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25",'
+    '"capabilities":{},"clientInfo":{"name":"live","version":"1"}}}'
+)
+
+# Forty calls at once on one connection, and an event stream beside them.
+NODE = """
+const http2 = require("http2"), fs = require("fs");
+const [url, ca] = process.argv.slice(1);
+const session = http2.connect(url, {ca: fs.readFileSync(ca)});
+const failed = (error) => { console.log("failed", error.code || error); process.exit(1); };
+session.on("error", failed);
+const HEADERS = {":path": "/mcp", "content-type": "application/json",
+                 accept: "application/json, text/event-stream"};
+function ask(message, extra = {}) {
+  return new Promise((resolve) => {
+    const stream = session.request({":method": "POST", ...HEADERS, ...extra});
+    let status, id, text = "";
+    stream.setEncoding("utf8");
+    stream.on("response", (headers) => {
+      status = headers[":status"]; id = headers["mcp-session-id"];
+    });
+    stream.on("data", (data) => { text += data; });
+    stream.on("end", () => resolve({status, id, text}));
+    stream.on("error", failed);
+    stream.end(JSON.stringify({jsonrpc: "2.0", ...message}));
+  });
+}
+(async () => {
+  const params = {protocolVersion: "2025-11-25", capabilities: {},
+                  clientInfo: {name: "node", version: "1"}};
+  const opened = await ask({id: 1, method: "initialize", params});
+  const mine = {"mcp-session-id": opened.id, "mcp-protocol-version": "2025-11-25"};
+  await ask({method: "notifications/initialized"}, mine);
+  const listening = session.request({":method": "GET", ...HEADERS, ...mine,
+                                     accept: "text/event-stream"});
+  await new Promise((resolve) => listening.on("response", resolve));
+  const calls = [...Array(40).keys()].map((number) => ask({id: 100 + number,
+    method: "tools/call",
+    params: {name: "calculate", arguments: {expression: `${number}*2`}}}, mine));
+  const right = (await Promise.all(calls)).filter(({text}, number) =>
+    text.includes(`"id":${100 + number}`) && text.includes(`"value":"${number * 2}"`));
+  console.log("right", right.length, session.alpnProtocol);
+  listening.close();
+  session.close();
+})();
+"""
+
+
+class SecureTests(CommandCase):
+    async def serve(self, *options: str) -> str:
+        """Start a daemon with a certificate that it makes itself; its base URL."""
+        config = self.place / "config.toml"
+        config.write_text(CONFIG.format(place=self.place))
+        listen = ("--listen", "https:0:interface=127.0.0.1")
+        program = self.start([MCPTWIST, "run", "--config", str(config), *listen, *options])
+        heard = await program.when_said(r"(https://127\.0\.0\.1:\d+)/mcp[\s\S]+Press", 30.0)
+        self.served = program
+        return heard.group(1)
+
+    @property
+    def authority(self) -> str:
+        return str(self.place / "tls" / "host_cert.pem")
+
+    async def curl(self, *words: str) -> Ending:
+        program = self.start(["curl", "-sS", "--cacert", self.authority, *words])
+        return await program.when_ended(30.0)
+
+    async def test_receipt(self) -> None:
+        """The fingerprint is that of the certificate."""
+        from mcptwist.protocols.tls import CertificateFiles, _fingerprint
+
+        await self.serve()
+        key = Path(self.authority).with_name("host_key.pem")
+        chain, _ = CertificateFiles(self.authority, str(key)).read()
+        said = await self.served.when_said(r"SHA-256\s+([0-9A-F:]+)\s", 1.0)
+        self.assertEqual(said.group(1), _fingerprint(chain[0]))
+
+    async def test_curl(self) -> None:
+        """Each version of HTTP, on one port; the name is verified."""
+        if shutil.which("curl") is None:
+            self.skipTest("curl is not installed")
+        url = await self.serve()
+        for version, name in (("--http2", "2"), ("--http1.1", "1.1"), ("--no-alpn", "1.1")):
+            ending = await self.curl(version, "-w", " %{http_version}", f"{url}/health")
+            self.assertEqual(ending.out, f'{{"status":"ok"}}\n {name}', ending.said())
+        ending = await self.curl(
+            "--http2", "-H", "content-type: application/json", "-d", INITIALIZE,
+            "-H", "accept: application/json, text/event-stream", f"{url}/mcp",
+        )  # fmt: skip
+        self.assertIn('"serverInfo":{"name":"toolbox"', ending.out, ending.said())
+
+    async def test_curl_does_not_know_us(self) -> None:
+        """Who was not told of the certificate does not trust it."""
+        if shutil.which("curl") is None:
+            self.skipTest("curl is not installed")
+        url = await self.serve()
+        program = self.start(["curl", "-sS", f"{url}/health"])
+        ending = await program.when_ended(30.0)
+        self.assertEqual(ending.code, 60, ending.said())
+
+    async def test_node(self) -> None:
+        """Forty calls at once on one connection, beside an event stream."""
+        if shutil.which("node") is None:
+            self.skipTest("node is not installed")
+        url = await self.serve()
+        program = self.start(["node", "-e", NODE, url, self.authority])
+        ending = await program.when_ended(30.0)
+        self.assertEqual(ending.out.strip(), "right 40 h2", ending.said())
+
+    async def test_a_broken_certificate(self) -> None:
+        """The daemon does not start, and says which file is wrong."""
+        place = self.place / "tls"
+        place.mkdir(mode=0o700)
+        key = place / "host_key.pem"
+        key.write_text("nonsense")
+        key.chmod(0o600)
+        config = self.place / "config.toml"
+        config.write_text(CONFIG.format(place=self.place))
+        program = self.start(
+            [MCPTWIST, "run", "--config", str(config), "--listen", "https:0:interface=127.0.0.1"]
+        )
+        ending = await program.when_ended(30.0)
+        self.assertEqual(ending.code, 1, ending.said())
+        self.assertIn(f"{key} is not an unencrypted PEM key", ending.err)
