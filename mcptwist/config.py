@@ -65,6 +65,7 @@ from mcptwist.settings import (
     table_of,
 )
 from mcptwist.tlsconfig import KeyPair, Tls, tls_table
+from mcptwist.wiresconfig import Sse, StreamableHttp, WebSocket, Wire, wire_table
 
 __all__ = [
     "Auth",
@@ -82,8 +83,11 @@ __all__ = [
     "RemoteServer",
     "Restart",
     "ServerConfig",
+    "Sse",
     "StdioServer",
+    "StreamableHttp",
     "Tls",
+    "WebSocket",
     "command_config",
     "default_config",
     "exit_code",
@@ -248,6 +252,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     ] = ()
     limits: Annotated[Limits, Key(table_of(Limits), "a table as below")] = Limits()
     http: Annotated[Http, Key(table_of(Http), "a table as below")] = Http()
+    streamable_http: Annotated[
+        StreamableHttp, Key(wire_table(StreamableHttp), "a table as below, or false")
+    ] = StreamableHttp()
+    websocket: Annotated[WebSocket, Key(wire_table(WebSocket), "a table as below, or false")] = (
+        WebSocket()
+    )
+    sse: Annotated[Sse, Key(wire_table(Sse), "a table as below, or false")] = Sse()
     cors: Annotated[Cors, Key(table_of(Cors), "a table as below")] = Cors()
     tls: Annotated[Tls, Key(tls_table, "a table as below")] = Tls()
     auth: Annotated[
@@ -259,6 +270,21 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     broken: tuple[BrokenServer, ...] = ()
     disabled: tuple[str, ...] = ()
     notes: tuple[Note, ...] = ()
+
+    @property
+    def wires(self) -> dict[str, Wire]:
+        """The wires over HTTP, by the names of their sections."""
+        return {name: getattr(self, name) for name in WIRES}
+
+    @property
+    def endpoints(self) -> dict[str, str]:
+        """Every endpoint that is listened on, by where it stands in the file."""
+        places = {"listen": self.listen} | {f"{n}.listen": w.listen for n, w in self.wires.items()}
+        return {
+            f"{place}[{number}]": entry
+            for place, entries in places.items()
+            for number, entry in enumerate(entries)
+        }
 
     def server(self, name: str) -> ServerConfig | None:
         """The usable server of that name."""
@@ -277,6 +303,9 @@ class Loaded(msgspec.Struct, frozen=True):
     config: Config | None
     mistakes: tuple[Mistake, ...] = ()
 
+
+#: The sections of the wires over HTTP.
+WIRES = ("streamable_http", "websocket", "sse")
 
 #: Where servers stand: as most clients have it, and as VS Code has it.
 SERVER_SECTIONS = ("mcpServers", "servers")
@@ -343,8 +372,11 @@ def _read_own(whole: Ledger, value: Mapping[str, Any]) -> dict[str, Any]:
         place.at(key).mistake("is a server outside of any section", 'it inside of "mcpServers"')
     report_unknown(place, value, {*_OWN_KEYS, *SERVER_SECTIONS, *CLIENT_SECTIONS, *stray})
     own = read_fields(place, value, _OWN_KEYS) or {}
-    if "tls" in own and not any(encrypted(entry)[0] for entry in own.get("listen", ())):
-        place.at("tls").note("means nothing, as no endpoint of listen begins with https:")
+    known = Config(**own)
+    if "tls" in own and not any(encrypted(entry)[0] for entry in known.endpoints.values()):
+        place.at("tls").note("means nothing, as no endpoint begins with https:")
+    if not any(wire.shared or wire.listen for wire in known.wires.values()):
+        place.note("serves no wire over HTTP")
     return own
 
 
@@ -508,9 +540,10 @@ def _refuse_exposure(loaded: Loaded, where: str) -> Loaded:
     if loaded.config is None or loaded.config.auth is not None:
         return loaded
     ledger = Ledger({})
-    for number, entry in enumerate(loaded.config.listen):
+    for path, entry in loaded.config.endpoints.items():
         if not is_local(entry):
-            ledger.place(where).item(number).mistake(
+            shown_path = path.replace("listen", where, 1) if path.startswith("listen") else path
+            Place(ledger, shown_path).mistake(
                 "is open to the network, and there are no keys",
                 "an [auth] section, or interface=127.0.0.1",
             )
@@ -534,7 +567,7 @@ def report(loaded: Loaded) -> str:
     if loaded.config is not None:
         lines += _section("notes", map(str, loaded.config.notes))
         lines += _section("servers", _server_lines(loaded.config))
-        lines += _section("listens on", loaded.config.listen)
+        lines += _section("listens on", loaded.config.endpoints.values())
     return "\n".join(lines) + "\n"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from urllib.parse import urlsplit
 
 MARK = "mcptwist"
 
@@ -25,7 +26,7 @@ def receipt(
     for url in urls:
         lines += _places(url, servers)
     lines += ["", *(f"  not served: {line}" for line in broken), *([""] if broken else [])]
-    if urls and urls[0].startswith("http"):
+    if urls and urls[0].startswith("http") and not urlsplit(urls[0]).path:
         lines += _certificate(*certificate) if certificate else []
         lines += ["For a client's configuration:", "", _snippet(urls[0], servers), ""]
     return "\n".join([*lines, "Press Ctrl-C to stop.", ""])
@@ -40,7 +41,7 @@ def _named(servers: Sequence[str]) -> str:
 
 
 def _places(url: str, servers: Sequence[str]) -> list[str]:
-    if url.startswith("lines:"):
+    if url.startswith("lines:") or urlsplit(url).path:
         return [f"  {url}"]
     if len(servers) == 1:
         return [f"  {url}/mcp"]

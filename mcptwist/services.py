@@ -12,7 +12,7 @@ import os
 import random
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,7 @@ from mcptwist.protocols.http1 import HTTP1Factory
 from mcptwist.protocols.http2 import HTTP2Limits
 from mcptwist.protocols.httpsse import HttpSse, HttpSseSettings
 from mcptwist.protocols.inprocess import PythonConnector
-from mcptwist.protocols.limits import Limits
+from mcptwist.protocols.limits import Counters, Limits
 from mcptwist.protocols.listener import Listener
 from mcptwist.protocols.pages import Answering, Places, site_tree
 from mcptwist.protocols.remote import remote_connector
@@ -93,18 +93,34 @@ def make_daemon(
     guard = HostGuard((*config.allowed_hosts, *hosts), config.allowed_origins)
     gatehouse = _gatehouse(daemon, config, reactor, environ)
     places = _places(daemon, config, reactor, gatehouse)
-    tree: Any = site_tree(gateway, places, daemon.health, daemon.ready)
-    if gatehouse is not None:
-        tree = gatehouse.gate(tree, _public(daemon))
-    site = Site(tree, guard, limits, clock=reactor, cors=_cross_origin(config.cors))
+    counters = Counters()
+
+    def site(wires: Container[bytes]) -> Site:
+        some = _only(places, wires)
+        tree: Any = site_tree(gateway, some, daemon.health, daemon.ready)
+        if gatehouse is not None:
+            tree = gatehouse.gate(tree, _public(daemon))
+        cors = _cross_origin(config.cors)
+        return Site(tree, guard, limits, counters, clock=reactor, cors=cors)
+
     secure = _secure(daemon, config, reactor, environ)
+
+    def serve(entry: str, answers: Site, only: bytes = b"") -> None:
+        is_encrypted, endpoint = encrypted(entry)
+        factory = HTTP1Factory(answers, reactor, limits)
+        around = secure if is_encrypted else None
+        daemon.listen(Listener(endpoint, factory, reactor, around, only.decode()))
+
+    shared = site(_shared(config))
     for entry in config.listen:
         if entry.startswith(LINES):
             daemon.listen(_socket(entry.removeprefix(LINES), daemon, config, reactor, gatehouse))
-            continue
-        is_encrypted, endpoint = encrypted(entry)
-        factory = HTTP1Factory(site, reactor, limits)
-        daemon.listen(Listener(endpoint, factory, reactor, secure if is_encrypted else None))
+        else:
+            serve(entry, shared)
+    for name, wire in config.wires.items():
+        alone = site(_PATHS[name])
+        for entry in wire.listen:
+            serve(entry, alone, _PATHS[name][0])
     return daemon
 
 
@@ -114,7 +130,7 @@ class Exposed(CannotStart):
 
 def _refuse_exposure(config: configuration.Config) -> None:
     """:raises Exposed: it would listen on more than this machine without keys."""
-    exposed = [entry for entry in config.listen if not is_local(entry)]
+    exposed = [entry for entry in config.endpoints.values() if not is_local(entry)]
     if exposed and config.auth is None:
         raise Exposed(f"{exposed[0]} is open to the network, and there is no [auth] section")
 
@@ -177,7 +193,7 @@ def _secure(
     daemon: Daemon, config: configuration.Config, reactor: Any, environ: Mapping[str, str]
 ) -> Callable[[HTTP1Factory], Any]:
     """What puts TLS around the connections of an endpoint; all show the same certificates."""
-    if not any(encrypted(entry)[0] for entry in config.listen):
+    if not any(encrypted(entry)[0] for entry in config.endpoints.values()):
         return lambda http: http
     tls12 = config.tls.min_version == "1.2"
     certificates = Certificates(lambda: _certificate_files(config, environ), tls12, time.time)
@@ -206,13 +222,40 @@ def _certificate_files(
     return [CertificateFiles(*pair) for pair in pairs]
 
 
+#: By which parts of URLs each wire is reached.
+_PATHS: dict[str, tuple[bytes, ...]] = {
+    "streamable_http": (b"mcp",),
+    "websocket": (b"ws",),
+    "sse": (b"sse", b"messages"),
+}
+
+
+def _shared(config: configuration.Config) -> set[bytes]:
+    """What the endpoints have that all wires share."""
+    return {path for name, wire in config.wires.items() if wire.shared for path in _PATHS[name]}
+
+
+def _only(places: Places, wires: Container[bytes]) -> Places:
+    return lambda view: {name: at for name, at in places(view).items() if name in wires}
+
+
+def _websocket_limits(section: configuration.WebSocket) -> WebSocketLimits:
+    return WebSocketLimits(
+        message=section.message_bytes,
+        message_time=section.message_time,
+        backlog=section.backlog_bytes,
+        ping=section.ping,
+        ping_timeout=section.ping_timeout,
+    )
+
+
 def _places(
     daemon: Daemon, config: configuration.Config, reactor: Any, gatehouse: Gatehouse | None
 ) -> Places:
     """What clients of a view come to: one place for each wire."""
     concourse, limits = daemon.concourse, config.limits
-    bounds = WebSocketLimits(message=limits.body_bytes)
-    sse = HttpSseSettings(limits.body_bytes, limits.sessions)
+    bounds = _websocket_limits(config.websocket)
+    sse = HttpSseSettings(limits.body_bytes, config.sse.streams)
 
     def caller(view: IView) -> Callable[[Any], Caller]:
         if gatehouse is None:

@@ -26,8 +26,11 @@ from mcptwist.config import (
     Log,
     Mistake,
     PythonServer,
+    Sse,
     StdioServer,
+    StreamableHttp,
     Tls,
+    WebSocket,
     command_config,
     default_config,
     exit_code,
@@ -476,7 +479,7 @@ class AnyFileTests(SynchronousTestCase):
 
 TABLES: tuple[type[msgspec.Struct], ...] = (
     Server, Restart, Breaker, StdioServer, RemoteServer, PythonServer, Config, Limits, Http,
-    Cors, Tls, Auth, Log,
+    StreamableHttp, WebSocket, Sse, Cors, Tls, Auth, Log,
 )  # fmt: skip
 
 

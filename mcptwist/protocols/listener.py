@@ -26,6 +26,7 @@ class Listener(Service):
     :param factory: makes the connections' protocols, and knows how to drain them.
     :param secure: puts TLS around them, or None. Called when the endpoint is bound, for only the
         user that may bind it may be one that can read the key.
+    :param only: the path of the one wire that is served here, or "" where all are.
     :ivar port: what listens, once it does.
     """
 
@@ -37,10 +38,12 @@ class Listener(Service):
         factory: HTTP1Factory | LineFactory,
         reactor: Any,
         secure: Callable[[Any], IProtocolFactory] | None = None,
+        only: str = "",
     ) -> None:
         self.endpoint = endpoint
         self.factory = factory
         self._secure = secure
+        self._only = only
         self.port: IListeningPort | None = None
         self._reactor = reactor
         self._outcome: IListeningPort | Failure | None = None
@@ -93,8 +96,10 @@ class Listener(Service):
         if host is None:
             return f"{self.factory.framing}unix:{getattr(address, 'name', b'').decode()}"
         shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104
-        scheme = "http" if self._secure is None else "https"
-        return f"{scheme}://{f'[{shown}]' if ':' in shown.strip('[]') else shown}:{address.port}"
+        scheme = "ws" if self._only == "ws" else "http"
+        scheme += "s" if self._secure is not None else ""
+        where = f"[{shown}]" if ":" in shown.strip("[]") else shown
+        return f"{scheme}://{where}:{address.port}{'/' if self._only else ''}{self._only}"
 
     def _listen(self) -> None:
         if self._begun:

@@ -45,10 +45,18 @@ class Answering(Resource):
         return msgspec.json.encode(value) + b"\n"
 
 
-def absent(problem: McpTwistError) -> Answering:
+class Absent(Answering):
+    """The page where there is none, whatever one wants of it."""
+
+    def render(self, request: Request) -> bytes:
+        """Say so."""
+        return self.render_GET(request)
+
+
+def absent(problem: McpTwistError) -> Absent:
     """The page where there is none, with the reason."""
     error = {"code": problem.code, "message": problem.message}
-    return Answering(lambda: (problem.status, {"error": error}))
+    return Absent(lambda: (problem.status, {"error": error}))
 
 
 class Tree(Resource):
@@ -71,8 +79,7 @@ class Tree(Resource):
 
     def render(self, request: Request) -> bytes:
         """Nothing is here either."""
-        answer: bytes = absent(NothingHere(self._hint)).render(request)
-        return answer
+        return absent(NothingHere(self._hint)).render(request)
 
 
 @implementer(IAsksEarly)
@@ -122,7 +129,7 @@ class Servers(Resource):
                 places = self._make_places(self._gateway.view(name))
             except UnknownServer as problem:
                 return absent(problem)
-            self._made[name] = Tree(places, f"try /servers/{name}/mcp")
+            self._made[name] = Tree(places, _hint(f"/servers/{name}/", places))
         return self._made[name]
 
 
@@ -136,10 +143,16 @@ def site_tree(
 
     :param places: makes what clients of a view come to, by the last part of its URL.
     """
+    whole = places(gateway.whole)
     pages = {
-        **places(gateway.whole),
+        **whole,
         b"servers": Servers(gateway, places),
         b"health": Answering(health),
         b"ready": Answering(ready),
     }
-    return Tree(pages, "there are /mcp, /servers/NAME/mcp, /health and /ready")
+    return Tree(pages, _hint("/", whole) + ", the same below /servers/NAME, /health and /ready")
+
+
+def _hint(path: str, places: Mapping[bytes, Any]) -> str:
+    """Which URLs there are, for who asked for another."""
+    return "there is " + ", ".join(f"{path}{name.decode()}" for name in places)
