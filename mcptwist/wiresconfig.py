@@ -20,6 +20,8 @@ W = TypeVar("W", bound="Wire")
 
 
 def _endpoints(place: Place, value: Any) -> tuple[str, ...] | None:
+    if value == []:
+        return ()
     found = endpoints(place, value)
     for number, entry in enumerate(found or ()):
         if entry.startswith(LINES):
