@@ -67,6 +67,10 @@ class Attachment:
         """Put an exchange to the server as it is."""
         self.supervisor.begin(exchange)
 
+    def enquire(self, exchange: Exchange) -> None:
+        """Put an exchange to the server whose answer is left in the server's own words."""
+        self.supervisor.begin(exchange)
+
     def overhear(self, notification: Notification) -> None:
         """The client said something that wants no answer."""
 
@@ -144,6 +148,7 @@ class OwnProcess(Attachment, Company):
 
     def told(self, link: Link, notification: Notification) -> None:
         """Everything this process says is for this session."""
+        self.backend.changed(notification.method, self.session)
         self.session.tell(self.backend.name, notification)
 
     def questioned(self, link: Link, question: Exchange) -> None:
@@ -153,6 +158,7 @@ class OwnProcess(Attachment, Company):
     def up(self, link: Link) -> None:
         """Tell a process that was started anew what its predecessor knew."""
         remind(link, self.level, self.subscriptions)
+        self.backend.came_up(link, self.session)
 
     def leave(self) -> None:
         """Nobody needs the process any more."""

@@ -29,7 +29,7 @@ from mcptwist.messages import Notification
 from mcptwist.modern_as_legacy import Interpreted
 from mcptwist.negotiation import hello_params
 from mcptwist.opening import Discovering, Handshake
-from mcptwist.supervisor import STARTING, UP, WAITING, Supervisor, SupervisorSettings
+from mcptwist.supervisor import IDLE, STARTING, UP, WAITING, Supervisor, SupervisorSettings
 from mcptwist.tally import Tally
 from mcptwist.versions import LEGACY, MODERN, REMOVED
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
     from mcptwist.held import Held
+    from mcptwist.link import Link
     from mcptwist.patience import Patience
     from mcptwist.session import Session
     from mcptwist.traffic import Traffic
@@ -78,6 +79,7 @@ class Backend:
     :param traffic: told of each call while anybody watches; of the whole daemon.
     :ivar tally: what was counted of it, over all of its processes.
     :ivar stopped: why nobody may ask it until it is woken, if so.
+    :ivar watchers: told when a process is ``up``, and when a list has ``changed``.
     :ivar unattributed: log messages dropped because nobody could tell whose
         call on a shared process they belong to.
     """
@@ -99,6 +101,7 @@ class Backend:
         self.tally = Tally(name, clock, traffic)
         self.settings = settings or BackendSettings()
         self.unattributed = 0
+        self.watchers: list[Any] = []
         self._connector = connector
         self._clock = clock
         self._make_patience = make_patience
@@ -161,6 +164,75 @@ class Backend:
             return Interpreted(session, Assembly(self, Discovering(self._identity)), True)
         return Interpreted(session, min(self._modern, key=lambda a: len(a.interpreted)))
 
+    # --- being asked for lists --------------------------------------------------------
+
+    def enquire(self, exchange: Exchange) -> None:
+        """Like :meth:`begin`, but nothing is taken out of the answer that the client's revision
+        does not know: it may be given to others too."""
+        if self.stopped is None and exchange.stay.era == LEGACY:
+            self.attach(exchange.stay).enquire(exchange)
+        else:
+            self.begin(exchange)
+
+    def answers_in(self, stay: Any) -> str:
+        """The era of the process that answers *stay*, as far as that is known."""
+        if stay.era == MODERN:
+            return MODERN if self._speaks(MODERN) else LEGACY
+        attachment = self._attachments.get(stay)
+        if attachment is None:
+            return LEGACY if self._speaks(LEGACY) else MODERN
+        return MODERN if isinstance(attachment, Interpreted) else LEGACY
+
+    def is_alone(self, stay: Any) -> bool:
+        """Whether *stay* has, or is to have, a process of its own that runs."""
+        if stay.era == MODERN or self.settings.scope != SESSION:
+            return False
+        attachment = self._attachments.get(stay)
+        return attachment is None or attachment.owns_process
+
+    def rests(self, stay: Any) -> bool:
+        """Whether it would have to be started to answer *stay*, and nothing speaks against that."""
+        if self.stopped is not None or not self.settings.lazy:
+            return False
+        supervisors = [company.supervisor for company in (*self._modern, *self._crowds)]
+        if self.is_alone(stay):
+            attachment = self._attachments.get(stay)
+            supervisors = [] if attachment is None else [attachment.supervisor]
+        return all(s.state == IDLE and _is_harmless(s.reason) for s in supervisors)
+
+    def bring_up(self, stay: Any) -> None:
+        """Start the process that answers *stay*, though nothing is asked of it."""
+        companies: list[Any] = self._crowds if self.answers_in(stay) == LEGACY else self._modern
+        companies[0].supervisor.when_up().addErrback(lambda _: None)
+
+    def follow(self, session: Session) -> None:
+        """Let a session hear of changes that was given lists without asking."""
+        if self.stopped is None and self.settings.scope != SESSION:
+            self.attach(session)
+
+    def came_up(self, link: Link, session: Session | None = None) -> None:
+        """A process is up: *session*'s own, or one that is shared."""
+        for watcher in self.watchers:
+            watcher.up(link, session)
+
+    def seen_up(self, link: Link) -> None:
+        """A call's process is up: where there is no other, it can tell whether lists still hold."""
+        if not any(company.supervisor.state == UP for company in (*self._modern, *self._crowds)):
+            for watcher in self.watchers:
+                watcher.verify(link)
+
+    def changed(self, method: str, session: Session | None = None) -> None:
+        """A process told of a change: *session*'s own, or one that is shared."""
+        for watcher in self.watchers:
+            watcher.changed(method, session)
+
+    def announce(self, notification: Notification) -> None:
+        """Tell everybody who shares a process something that the process did not say itself."""
+        for session, attachment in list(self._attachments.items()):
+            if not attachment.owns_process:
+                session.tell(self.name, notification)
+        self._as_modern.changed(notification)
+
     # --- which eras it speaks ---------------------------------------------------------
 
     def _speaks(self, era: str) -> bool:
@@ -186,9 +258,17 @@ class Backend:
         """A legacy client's handshake met a server that is not legacy: translate."""
         if self._refused(LEGACY, problem):
             self.detach(exchange.stay)
+            self._reattach()
             self.begin(exchange)
         else:
             exchange.fail(problem)
+
+    def _reattach(self) -> None:
+        """Those who only follow a process that there will never be shall hear of changes too."""
+        for session, attachment in list(self._attachments.items()):
+            if isinstance(attachment, Membership) and not len(attachment.supervisor):
+                self.detach(session)
+                self.attach(session)
 
     def detach(self, session: Session) -> None:
         """That session is over."""
@@ -294,3 +374,8 @@ class Backend:
         up = any(s.state == UP for s in self.supervisors())
         real = [t for t in troubles if not isinstance(t, EraMismatch)]
         return real[0] if real and not up else None
+
+
+def _is_harmless(reason: McpTwistError | None) -> bool:
+    """Whether a process that is not there can be had: none was, or it ended in good order."""
+    return reason is None or isinstance(reason, EraMismatch) or reason.data.get("exitStatus") == 0

@@ -1,8 +1,8 @@
 """All servers as one: their tools, prompts and resources in one view.
 
 The :class:`Catalog` asks servers on behalf of whoever asked it, and passes on what belongs to one
-of them. It never changes what it has no need to understand: of an entry only the name, of a call
-only the name of what is called.
+of them. It never changes what it has no need to understand: of an entry only the name or URI, of a
+call only the name of what is called, of a result only URIs that are another server's too.
 
 A server that is down, slow or of another era leaves the others untouched: it is missing from a
 list, and named there with the reason.
@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 from msgspec import Raw
-from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
+from zope.interface import Attribute, implementer
 
 from mcptwist.company import LEVELS
 from mcptwist.directory import (
@@ -39,28 +39,27 @@ from mcptwist.directory import (
 )
 from mcptwist.errors import (
     ClientGone,
-    EraMismatch,
     InvalidMessage,
     InvalidParams,
     McpTwistError,
     MethodNotFound,
     ServerTimeout,
     UnknownName,
+    unknown_resource,
 )
 from mcptwist.exchange import LISTEN, Awaited, Exchange, ask
-from mcptwist.interfaces import IAnswerer, IReply, ISource, IView
-from mcptwist.links import linked
-from mcptwist.listings import Bounds, Listing, merged, none_available, read_all, trouble
+from mcptwist.interfaces import IAnswerer, IView
+from mcptwist.inventory import Inventory
+from mcptwist.links import linked, relinked
+from mcptwist.listings import Bounds, Listing, Trouble, merged, trouble
 from mcptwist.messages import (
-    Answer,
     Json,
     Notification,
-    Request,
-    Result,
     encode_json,
     open_fields,
 )
 from mcptwist.negotiation import SERVER_KEY, agree, read_hello
+from mcptwist.passing import pass_on
 from mcptwist.subscription import Patiences, Subscription, Wanted, read_wanted
 from mcptwist.versions import MODERN, MODERN_REVISIONS
 
@@ -71,7 +70,14 @@ if TYPE_CHECKING:
 
 _Work: TypeAlias = Coroutine[Deferred[Any], Any, None]
 _SUBSCRIPTIONS = 10_000
+_WORDS = 32_768
+"""Characters of what all servers say of themselves."""
+
 _MESSAGE = "notifications/message"
+_UPDATED = "notifications/resources/updated"
+_HOLDING = frozenset({"tools/call", "prompts/get", "resources/read"})
+"""Methods whose results may hold resources, or point to some."""
+
 _LISTED = {shelf.method: shelf for shelf in SHELVES}
 _NAMED = {"tools/call": TOOLS, "prompts/get": PROMPTS}
 _CHANGING: dict[str, Any] = {"listChanged": True}
@@ -87,6 +93,29 @@ CAPABILITIES: Mapping[str, Any] = {
 
 class ICatalogued(IAnswerer):
     """What a :class:`Catalog` needs of a server; a :class:`~mcptwist.backend.Backend` has it."""
+
+    watchers = Attribute("A list of those who are told when it is ``up`` or has ``changed``.")
+
+    def enquire(exchange: Exchange) -> None:
+        """Answer *exchange* in the server's own words, which the client need not all know."""
+
+    def answers_in(stay: Any) -> str:
+        """The era of these words."""
+
+    def is_alone(stay: Any) -> bool:
+        """Whether what it answers *stay* is for that one only."""
+
+    def rests(stay: Any) -> bool:
+        """Whether it would have to be started for *stay*."""
+
+    def bring_up(stay: Any) -> None:
+        """Start it for *stay*."""
+
+    def follow(session: Session) -> None:
+        """Let that session hear of changes."""
+
+    def announce(notification: Notification) -> None:
+        """Let everybody who uses it hear of a change."""
 
     def overhear(session: Session, notification: Notification) -> None:
         """A client's words; heeded only if that session has asked this server before."""
@@ -108,48 +137,53 @@ class CatalogSettings(msgspec.Struct, frozen=True):
     listening: Patiences = Patiences()
 
 
-class UnknownResource(UnknownName):
-    """No server has a resource of that URI (MCP 2026-07-28, *Resources, Error handling*)."""
-
-    code = "unknown-resource"
-
-
-class ResourceNotFound(UnknownResource):
-    """The same as the legacy revisions say it."""
-
-    rpc_code = -32002
-
-
 class Guest:
     """What a session told the catalog, for the servers that it will reach later.
 
     :ivar met: the servers it has been put to.
     :ivar level: the log level it set.
-    :ivar subscribed: the server of each resource it subscribed to.
+    :ivar subscribed: the owner of each resource it subscribed to.
     :ivar late: lists that did not come in time and are still waited for.
+    :ivar missed: the lists it was shown without a server that could not be asked.
     """
 
-    __slots__ = ("late", "level", "met", "subscribed")
+    __slots__ = ("_known_as", "late", "level", "met", "missed", "subscribed")
 
     def __init__(self) -> None:
         self.met: set[str] = set()
         self.level: str | None = None
-        self.subscribed: dict[str, str] = {}
+        self.subscribed: dict[str, Owned] = {}
         self.late: dict[tuple[str, Shelf], Deferred[Any]] = {}
+        self.missed: set[tuple[str, Shelf]] = set()
+        self._known_as: dict[Owned, str] = {}
 
-    def remember(self, uri: str, server: str) -> None:
+    def remember(self, uri: str, owned: Owned) -> None:
         """It subscribed there; so much is remembered and no more, the rest can be looked up."""
         if len(self.subscribed) < _SUBSCRIPTIONS:
-            self.subscribed[uri] = server
+            self.subscribed[uri] = owned
+            self._known_as[owned] = uri
+
+    def forget(self, uri: str) -> Owned | None:
+        """It does not want to hear of that resource any more; the owner, if it is remembered."""
+        owned = self.subscribed.pop(uri, None)
+        if owned is not None:
+            self._known_as.pop(owned, None)
+        return owned
+
+    def known_as(self, owned: Owned) -> str | None:
+        """The URI under which it subscribed to a resource."""
+        return self._known_as.get(owned)
 
 
 @implementer(IView)
 class Catalog:
     """The view of all servers as one.
 
-    :param backends: the servers (:class:`ICatalogued`) by name, in the order of their lists.
+    :param servers: those to be asked (:class:`ICatalogued`) by name, in the order of their lists.
     :param clock: for the deadlines.
     :param identity: name and version of the daemon.
+    :param inventories: what each of them lists; by default each has a new one.
+    :param broken: servers that could not be configured, with the reason for each.
     """
 
     log = Logger()
@@ -157,17 +191,30 @@ class Catalog:
 
     def __init__(
         self,
-        backends: Mapping[str, Any],
+        servers: Mapping[str, Any],
         clock: IReactorTime,
         identity: Mapping[str, str],
         settings: CatalogSettings | None = None,
+        inventories: Mapping[str, Inventory] | None = None,
+        broken: Mapping[str, str] | None = None,
     ) -> None:
-        self._backends = dict(backends)
+        self._servers = dict(servers)
         self._clock = clock
         self._identity = dict(identity)
         self._settings = settings or CatalogSettings()
-        self._directories = Directories(tuple(self._backends))
+        self._directories = Directories(tuple(self._servers))
         self._guests: dict[Session, Guest] = {}
+        self._subscriptions: set[Subscription] = set()
+        self._broken = [
+            Listing(name, trouble=Trouble("misconfigured", reason))
+            for name, reason in (broken or {}).items()
+        ]
+        self._inventories: Mapping[str, Inventory] = inventories or {
+            name: Inventory(name, server, clock, self._identity, self._settings.bounds)
+            for name, server in self._servers.items()
+        }
+        for name in self._servers:
+            self._inventories[name].followers.append(self)
 
     def begin(self, exchange: Exchange) -> None:
         """Answer *exchange*, or have it answered."""
@@ -210,24 +257,21 @@ class Catalog:
         )
 
     def _instructions(self) -> str:
-        return (
+        """What the house says of itself, and what is known of what servers say of themselves."""
+        words = [
             "Several MCP servers in one. The tools and prompts of each begin with its name and "
-            f"two underscores. The servers: {', '.join(self._backends)}."
-        )
+            f"two underscores. The servers: {', '.join(self._servers)}."
+        ]
+        room = _WORDS
+        for name in self._servers:
+            said = self._inventories[name].words.strip()
+            room -= len(said)
+            if said and room > 0:
+                words.append(f"{name}: {said}")
+        return "\n\n".join(words)
 
-    async def _discover(self, exchange: Exchange) -> None:
-        """Answer ``server/discover``, unless no server speaks the modern revision.
-
-        A client of both eras takes a refusal as the sign to shake hands instead, and then
-        reaches them all.
-        """
-        params = exchange.request.params
-        asked = [self._probe(name, exchange, params) for name in self._backends]
-        found = [each for _, each in await DeferredList(asked, consumeErrors=True)]
-        if all(
-            each.trouble is not None and each.trouble.code == EraMismatch.code for each in found
-        ):
-            raise none_available(found)
+    def _discover(self, exchange: Exchange) -> None:
+        """Answer ``server/discover`` without waking anybody up."""
         exchange.succeed(
             {
                 "resultType": "complete",
@@ -240,11 +284,6 @@ class Catalog:
             }
         )
 
-    def _probe(self, server: str, exchange: Exchange, params: Json) -> Deferred[Listing]:
-        """Whether *server* answers in the modern era, told as a list without entries."""
-        answer = self._ask(server, exchange.stay, "server/discover", params)
-        return self._in_time(server, answer.addCallback(lambda _: Listing(server)))
-
     # --- lists ------------------------------------------------------------------------
 
     async def _list(self, exchange: Exchange, shelf: Shelf) -> None:
@@ -252,15 +291,19 @@ class Catalog:
         cursor = open_fields(params).get("cursor", _NULL)
         if cursor != _NULL:
             raise InvalidParams("cursor is none of ours: this list has one page only")
-        listings = await self._listings(exchange.stay, shelf, params, tuple(self._backends))
-        modern = exchange.stay.era == MODERN
-        exchange.succeed(merged(shelf, listings, self._identity, modern))
+        stay = exchange.stay
+        listings = await self._listings(stay, shelf, params, tuple(self._servers))
+        directory = self._directory(stay)
+        locate = directory.public_template if shelf is TEMPLATES else directory.public_uri
+        exchange.succeed(
+            merged(shelf, listings, self._identity, stay.revision, locate, self._broken)
+        )
 
     async def _listings(
-        self, stay: Any, shelf: Shelf, params: Json, servers: Sequence[str]
+        self, stay: Any, shelf: Shelf, params: Json, servers: Sequence[str], anew: bool = False
     ) -> list[Listing]:
         """What *servers* list on *shelf*, each in its own time, and learn from it."""
-        asked = [self._listing(name, stay, shelf, params) for name in servers]
+        asked = [self._listing(name, stay, shelf, params, anew) for name in servers]
         found: list[Listing] = [each for _, each in await DeferredList(asked, consumeErrors=True)]
         directory = self._directory(stay)
         for listing in found:
@@ -268,14 +311,31 @@ class Catalog:
                 directory.learn(listing.server, shelf, listing.entries)
         return found
 
-    def _listing(self, server: str, stay: Any, shelf: Shelf, params: Json) -> Deferred[Listing]:
-        asker = partial(self._ask, server, stay)
-        reading = Deferred.fromCoroutine(
-            read_all(server, shelf, params, asker, self._settings.bounds)
-        )
+    def _listing(
+        self, server: str, stay: Any, shelf: Shelf, params: Json, anew: bool
+    ) -> Deferred[Listing]:
+        inventory = self._inventories[server]
+        known = inventory.known(stay, shelf, anew)
+        if known is not None:
+            return succeed(known)
+        asker = partial(self._enquire, server, stay)
+        reading = Deferred.fromCoroutine(inventory.read(stay, shelf, params, asker))
         if stay.era == MODERN or (server, shelf) in self._guest(stay).late:
-            return self._in_time(server, reading)
-        return self._now_or_later(server, stay, shelf, reading).addErrback(self._without, server)
+            found = self._in_time(server, reading)
+        else:
+            found = self._now_or_later(server, stay, shelf, reading)
+            found.addErrback(self._without, server)
+        return found.addCallback(self._noted, stay, shelf)
+
+    def _noted(self, listing: Listing, stay: Any, shelf: Shelf) -> Listing:
+        """Remember of a session that it was shown a list with a gap, to tell it later."""
+        if stay.era != MODERN:
+            guest, key = self._guest(stay), (listing.server, shelf)
+            if listing.trouble is None or key in guest.late:
+                guest.missed.discard(key)
+            else:
+                guest.missed.add(key)
+        return listing
 
     def _now_or_later(
         self, server: str, session: Session, shelf: Shelf, reading: Deferred[Listing]
@@ -315,11 +375,11 @@ class Catalog:
             self.log.failure("asking {server} broke", failure, server=server)
         return Listing(server, trouble=problem)
 
-    def _ask(self, server: str, stay: Any, method: str, params: Json) -> Deferred[Json]:
-        """Ask *server* something for the client whose *stay* it is."""
+    def _enquire(self, server: str, stay: Any, method: str, params: Json) -> Deferred[Json]:
+        """Ask *server* something for the client whose *stay* it is, in the server's own words."""
         awaited = Awaited()
         answer = awaited.answer
-        awaited.begin(_Way(partial(self._put, server)), method, params, stay)
+        awaited.begin(_Way(partial(self._put, server, enquiring=True)), method, params, stay)
         return answer
 
     # --- calls ------------------------------------------------------------------------
@@ -360,56 +420,61 @@ class Catalog:
             raise _unknown_name(shelf, public, directory.similar(shelf, public))
         return found
 
-    def _pass(self, exchange: Exchange, server: str, params: Json) -> None:
-        """Let *server* answer *exchange*, with *params* in place of its own."""
-        if exchange.over:
-            return
-        request = exchange.request
-        reply = _Passing(exchange, partial(self._directory(exchange.stay).mention, server))
-        inner = Exchange(Request(request.id, request.method, params), reply, exchange.stay)
-        reply.inner = inner
-        exchange.in_charge(inner.cancel)
-        exchange.source = reply
-        self._put(server, inner)
+    def _pass(
+        self, exchange: Exchange, server: str, params: Json, known: Mapping[str, str] | None = None
+    ) -> None:
+        """Let *server* answer *exchange*, with *params* in place of its own.
+
+        :param known: what the client knows some of the server's resources as.
+        """
+        directory = self._directory(exchange.stay)
+        method = exchange.request.method
+        edit = partial(_located, directory, server, method, known or {})
+        pass_on(exchange, partial(self._put, server), params, edit if method in _HOLDING else None)
 
     # --- resources --------------------------------------------------------------------
 
     async def _to_owner(self, exchange: Exchange) -> None:
         """Pass on what names a resource."""
-        params = exchange.request.params
-        uri = _text(open_fields(params), "uri")
-        server = await self._owner(exchange, uri)
+        fields = open_fields(exchange.request.params)
+        uri = _text(fields, "uri")
+        owned = await self._owner(exchange, uri)
         if exchange.request.method == "resources/subscribe":
-            self._guest(exchange.stay).remember(uri, server)
-        self._pass(exchange, server, params)
+            self._guest(exchange.stay).remember(uri, owned)
+        self._pass_resource(exchange, fields, uri, owned)
 
     async def _unsubscribe(self, exchange: Exchange) -> None:
         """Pass it on to whom the subscription was passed."""
-        params = exchange.request.params
-        uri = _text(open_fields(params), "uri")
-        server = self._guest(exchange.stay).subscribed.pop(uri, None)
-        self._pass(exchange, server or await self._owner(exchange, uri), params)
+        fields = open_fields(exchange.request.params)
+        uri = _text(fields, "uri")
+        owned = self._guest(exchange.stay).forget(uri) or await self._owner(exchange, uri)
+        self._pass_resource(exchange, fields, uri, owned)
 
-    async def _owner(self, exchange: Exchange, uri: str) -> str:
-        """The server whose resource *uri* is.
+    def _pass_resource(
+        self, exchange: Exchange, fields: dict[str, Raw], uri: str, owned: Owned
+    ) -> None:
+        fields["uri"] = Raw(encode_json(owned.name))
+        self._pass(exchange, owned.server, encode_json(fields), {owned.name: uri})
+
+    async def _owner(self, exchange: Exchange, uri: str) -> Owned:
+        """Whose resource *uri* is, and what its owner knows it as.
 
         :raises UnknownResource: nobody has it.
         """
         directory = self._directory(exchange.stay)
-        owner = directory.owner(uri)
-        if owner is None:
+        owned = directory.resource(uri)
+        if owned is None:
             await self._list_resources(exchange)
-            owner = directory.owner(uri)
-        if owner is None:
-            kind = UnknownResource if exchange.stay.era == MODERN else ResourceNotFound
-            raise kind("Resource not found: no server has one of this URI", uri=uri)
-        return owner
+            owned = directory.resource(uri)
+        if owned is None:
+            raise unknown_resource(uri, exchange.stay.era)
+        return owned
 
     async def _list_resources(self, exchange: Exchange) -> None:
         params = _only_meta(exchange.request.params)
-        servers = tuple(self._backends)
+        servers = tuple(self._servers)
         both = (
-            Deferred.fromCoroutine(self._listings(exchange.stay, shelf, params, servers))
+            Deferred.fromCoroutine(self._listings(exchange.stay, shelf, params, servers, anew=True))
             for shelf in (RESOURCES, TEMPLATES)
         )
         await DeferredList(both, consumeErrors=True)
@@ -425,8 +490,10 @@ class Catalog:
             fields["ref"] = Raw(encode_json(reference))
             self._pass(exchange, found.server, encode_json(fields))
         elif kind == "ref/resource":
-            server = await self._owner(exchange, _text(reference, "uri"))
-            self._pass(exchange, server, exchange.request.params)
+            found = await self._owner(exchange, _text(reference, "uri"))
+            reference["uri"] = Raw(encode_json(found.name))
+            fields["ref"] = Raw(encode_json(reference))
+            self._pass(exchange, found.server, encode_json(fields))
         else:
             raise InvalidParams("params.ref.type must be ref/prompt or ref/resource")
 
@@ -445,7 +512,7 @@ class Catalog:
 
     def _tell_level(self, server: str, session: Session, level: str) -> None:
         told = ask(
-            self._backends[server], "logging/setLevel", encode_json({"level": level}), session
+            self._servers[server], "logging/setLevel", encode_json({"level": level}), session
         )
         told.addErrback(lambda _: None)  # most servers have no levels
 
@@ -453,30 +520,66 @@ class Catalog:
         """Listen to every server for a modern client."""
         wanted = read_wanted(exchange.request.params)
         directory = self._directory(exchange.stay)
-        if any(directory.owner(uri) is None for uri in wanted.resourceSubscriptions):
+        if any(directory.resource(uri) is None for uri in wanted.resourceSubscriptions):
             await self._list_resources(exchange)
         if exchange.over:
             return
-        Subscription(
+        owners = {uri: directory.resource(uri) for uri in wanted.resourceSubscriptions}
+        known = {owned: uri for uri, owned in owners.items() if owned is not None}
+        subscription = Subscription(
             exchange,
-            self._shared_out(wanted, directory),
+            self._shared_out(wanted, owners),
             self._put,
-            self._directories.forget,
+            self._heard_of,
             self._clock,
             self._settings.listening,
-        ).start()
+            lambda server: self._inventories[server].rests(exchange.stay),
+            lambda server, uri: known.get(Owned(server, uri)) or directory.public_uri(server, uri),
+        )
+        self._subscriptions = {each for each in self._subscriptions if not each.over}
+        self._subscriptions.add(subscription)
+        subscription.start()
 
-    def _shared_out(self, wanted: Wanted, directory: Directory) -> dict[str, Wanted]:
+    def _shared_out(self, wanted: Wanted, owners: Mapping[str, Owned | None]) -> dict[str, Wanted]:
         """What to ask of each server: its own resources, and those that nobody is known to have."""
-        owners = {uri: directory.owner(uri) for uri in wanted.resourceSubscriptions}
         parts = {
             server: msgspec.structs.replace(
                 wanted,
-                resourceSubscriptions=[u for u, owner in owners.items() if owner in (server, None)],
+                resourceSubscriptions=[
+                    uri if owned is None else owned.name
+                    for uri, owned in owners.items()
+                    if owned is None or owned.server == server
+                ],
             )
-            for server in self._backends
+            for server in self._servers
         }
         return {server: part for server, part in parts.items() if part != Wanted()}
+
+    def _heard_of(self, server: str, change: str) -> None:
+        """A server told a subscription of a change."""
+        self._directories.forget(server, change)
+        self._inventories[server].changed(change)
+
+    # --- what becomes of servers ------------------------------------------------------
+
+    def server_up(self, server: str, session: Session | None) -> None:
+        """It is there, for the first time or again: who missed it can list again."""
+        guests = self._guests if session is None else {session} & self._guests.keys()
+        for stay in list(guests):
+            guest = self._guests[stay]
+            missed = {key for key in guest.missed if key[0] == server}
+            guest.missed -= missed
+            for change in sorted({shelf.changed for _, shelf in missed}):
+                stay.tell(server, Notification(change))
+        if session is None:
+            for subscription in list(self._subscriptions):
+                subscription.woken(server)
+
+    def list_changed(self, server: str, change: str, silently: bool) -> None:
+        """A list is not what clients were given."""
+        self._directories.forget(server, change)
+        for subscription in list(self._subscriptions):
+            subscription.changed(server, change, silently)
 
     def hear(self, stay: Session, server: str, notification: Notification) -> Notification | None:
         """What a server says to a session, with its name on what it logs."""
@@ -484,11 +587,24 @@ class Catalog:
             self._directories.forget(server, notification.method)
         elif notification.method == _MESSAGE:
             return _signed(notification, server)
+        elif notification.method == _UPDATED:
+            return self._updated(stay, server, notification)
         return notification
+
+    def _updated(self, stay: Session, server: str, notification: Notification) -> Notification:
+        """An update under the URI that the session subscribed to."""
+        try:
+            fields = open_fields(notification.params)
+            owned = Owned(server, _text(fields, "uri"))
+        except (InvalidMessage, InvalidParams):
+            return notification
+        known = self._guest(stay).known_as(owned)
+        fields["uri"] = Raw(encode_json(known or self._directory(stay).public_uri(*owned)))
+        return Notification(notification.method, encode_json(fields))
 
     def overhear(self, stay: Session, notification: Notification) -> None:
         """Pass a client's words on to the servers it has asked."""
-        for backend in self._backends.values():
+        for backend in self._servers.values():
             backend.overhear(stay, notification)
 
     def leave(self, stay: Session) -> None:
@@ -496,12 +612,12 @@ class Catalog:
         guest = self._guests.pop(stay, None)
         for reading in list(guest.late.values()) if guest is not None else ():
             reading.cancel()
-        for backend in self._backends.values():
+        for backend in self._servers.values():
             backend.detach(stay)
 
     # --- ways -------------------------------------------------------------------------
 
-    def _put(self, server: str, exchange: Exchange) -> None:
+    def _put(self, server: str, exchange: Exchange, enquiring: bool = False) -> None:
         """Put *exchange* to *server*, and introduce its session first where that is news."""
         stay = exchange.stay
         if stay.era != MODERN:
@@ -513,7 +629,10 @@ class Catalog:
                 guest.met.add(server)
                 if guest.level is not None:
                     self._tell_level(server, stay, guest.level)
-        self._backends[server].begin(exchange)
+        if enquiring:
+            self._inventories[server].enquire(exchange)
+        else:
+            self._servers[server].begin(exchange)
 
     def _guest(self, session: Session) -> Guest:
         guest = self._guests.get(session)
@@ -571,51 +690,24 @@ class _Way:
         self.begin = begin
 
 
-@implementer(IReply, ISource)
-class _Passing:
-    """The reply of an exchange that stands for another: everything said reaches that one, and
-    what holds that one back holds it back too.
-
-    :param mention: told the URIs of resources that the answer points to, which need not be
-        listed (MCP 2025-11-25, *Tools, Resource Links*).
-    """
-
-    __slots__ = ("_mention", "_outer", "inner")
-    inner: Exchange
-
-    def __init__(self, outer: Exchange, mention: Callable[[Sequence[str]], None]) -> None:
-        self._outer = outer
-        self._mention = mention
-
-    def notified(self, exchange: Exchange, notification: Notification) -> None:
-        """Something was said."""
-        self._outer.notify(notification)
-
-    def asked(self, exchange: Exchange, question: Exchange) -> None:
-        """The server asks."""
-        self._outer.ask(question)
-
-    def answered(self, exchange: Exchange, answer: Answer) -> None:
-        """The answer."""
-        if isinstance(answer, Result):
-            links = linked(answer.result)
-            if links:
-                self._mention(links)
-        self._outer.answer(answer)
-
-    def cancelled(self, exchange: Exchange, reason: str) -> None:
-        """The client did not want it any more."""
-
-    def hold(self, exchange: Exchange) -> None:
-        """The client cannot take more."""
-        self.inner.hold()
-
-    def release(self, exchange: Exchange) -> None:
-        """It can again."""
-        self.inner.release()
-
-
 _NULL = Raw(b"null")
+
+
+def _located(
+    directory: Directory, server: str, method: str, known: Mapping[str, str], result: Json
+) -> Json:
+    """A server's result with the URIs that the client knows its resources by.
+
+    Those that it points to need not be listed (MCP 2025-11-25, *Tools, Resource Links*), so they
+    are remembered for when the client asks for them.
+    """
+    uris = linked(method, result)
+    if not uris:
+        return result
+    public = {uri: known.get(uri) or directory.public_uri(server, uri) for uri in uris}
+    moved = {uri: other for uri, other in public.items() if other != uri}
+    directory.mention(server, (uri for uri in uris if uri not in moved))
+    return relinked(method, result, moved) if moved else result
 
 
 def _late(server: str, seconds: float) -> ServerTimeout:

@@ -78,6 +78,8 @@ class Assembly(Company):
         """A process is up, for the first time or again: subscribe once more."""
         for session in list(self.interpreted):
             session.listen(link)
+        owner = next((each.session for each in self.interpreted if each.owns_process), None)
+        self.backend.came_up(link, owner)
 
     def refused(self, exchange: Exchange, problem: EraMismatch) -> None:
         """The server is legacy: translate, from a modern client's words."""
@@ -158,6 +160,7 @@ class Crowd(Company):
     def up(self, link: Link) -> None:
         """Tell a process that was started anew what its predecessor knew."""
         remind(link, self.level(), self.subscriptions())
+        self.backend.came_up(link)
 
     def told(self, link: Link, notification: Notification) -> None:
         """Bring it to those it concerns."""
@@ -167,6 +170,7 @@ class Crowd(Company):
             uri = text_member(notification.params, "uri")
             self._tell([m for m in self.members if uri in m.subscriptions], notification)
         else:
+            self.backend.changed(notification.method)
             self._tell(list(self.members), notification)
 
     def questioned(self, link: Link, question: Exchange) -> None:

@@ -8,11 +8,13 @@ from __future__ import annotations
 import difflib
 import re
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from heapq import nlargest
 from itertools import islice
 from typing import NamedTuple
 
+from mcptwist.resourceuris import prefixed
+from mcptwist.resourceuris import split as split_uri
 from mcptwist.toolnames import LIMIT, is_cut, may_be_of, prefix_of, public_name, split
 from mcptwist.uritemplates import UriTemplate
 
@@ -56,7 +58,7 @@ CHANGES = frozenset(shelf.changed for shelf in SHELVES)
 
 
 class Owned(NamedTuple):
-    """A tool or prompt by its owner and the name that the owner knows it by."""
+    """A tool, prompt or resource by its owner, and the name or URI that the owner knows it by."""
 
     server: str
     name: str
@@ -73,18 +75,29 @@ class Directory:
         self._servers = servers
         self._prefixes = {prefix_of(server): server for server in reversed(servers)}
         self._names: dict[tuple[str, Shelf], dict[str, str]] = {}
-        self._uris: dict[str, set[str]] = {}
+        self._uris: dict[str, Collection[str]] = {}
+        self._owners: dict[str, str] | None = None
         self._templates: dict[str, list[UriTemplate]] = {}
+        self._offering: dict[str, str] | None = None
         self._mentioned: OrderedDict[str, str] = OrderedDict()
+        self._learnt: dict[tuple[str, Shelf], Collection[str]] = {}
 
     # --- what is learnt ---------------------------------------------------------------
 
-    def learn(self, server: str, shelf: Shelf, keys: Iterable[str]) -> None:
-        """*server* has listed *shelf*, and on it what is known by *keys*; nothing else is there."""
+    def learn(self, server: str, shelf: Shelf, keys: Collection[str]) -> None:
+        """*server* has listed *shelf*, and on it what is known by *keys*; nothing else is there.
+
+        :param keys: kept, and not looked at again while the same object is given.
+        """
+        if self._learnt.get((server, shelf)) is keys:
+            return
+        self._learnt[server, shelf] = keys
         if shelf is RESOURCES:
-            self._uris[server] = set(keys)
+            self._uris[server] = keys
+            self._owners = None
         elif shelf is TEMPLATES:
             self._templates[server] = [UriTemplate(key) for key in islice(keys, _TEMPLATES)]
+            self._offering = None
         else:
             self._names[server, shelf] = {public_name(server, key): key for key in keys}
 
@@ -103,9 +116,11 @@ class Directory:
         for shelf in SHELVES:
             if shelf.changed == change:
                 self._names.pop((server, shelf), None)
+                self._learnt.pop((server, shelf), None)
         if change == RESOURCES.changed:
             self._uris.pop(server, None)
             self._templates.pop(server, None)
+            self._owners = self._offering = None
 
     # --- tools and prompts ------------------------------------------------------------
 
@@ -148,11 +163,44 @@ class Directory:
     # --- resources --------------------------------------------------------------------
 
     def owner(self, uri: str) -> str | None:
-        """The server whose resource *uri* is: listed, pointed to, or what a template makes."""
-        for server in self._servers:
-            if uri in self._uris.get(server, ()):
-                return server
-        return self._mentioned.get(uri) or self._owner_by_template(uri)
+        """The server whose resource *uri* is: listed, pointed to, or what a template makes.
+
+        Of several that list it, it is the first.
+        """
+        if self._owners is None:
+            self._owners = {
+                listed: server
+                for server in reversed(self._servers)
+                for listed in self._uris.get(server, ())
+            }
+        listed_by = self._owners.get(uri)
+        return listed_by or self._mentioned.get(uri) or self._owner_by_template(uri)
+
+    def resource(self, public: str) -> Owned | None:
+        """The resource or template that clients know as *public*, by its owner."""
+        parts = split_uri(public)
+        if parts is not None and parts[0] in self._servers:
+            return Owned(*parts)
+        server = self.owner(public)
+        return None if server is None else Owned(server, public)
+
+    def public_uri(self, server: str, uri: str) -> str:
+        """What clients know *server*'s resource *uri* as: the same, unless it is taken."""
+        if self.owner(uri) in (server, None) and not self._looks_prefixed(uri):
+            return uri
+        return prefixed(server, uri)
+
+    def public_template(self, server: str, text: str) -> str:
+        """What clients know *server*'s template as: the same, unless an earlier one has it too."""
+        if self._offering is None:
+            self._offering = {t.text: s for s in reversed(self._servers) for t in self._of(s)}
+        if self._offering.get(text, server) == server and not self._looks_prefixed(text):
+            return text
+        return prefixed(server, text)
+
+    def _looks_prefixed(self, uri: str) -> bool:
+        parts = split_uri(uri)
+        return parts is not None and parts[0] in self._servers
 
     def _owner_by_template(self, uri: str) -> str | None:
         best: str | None = None
@@ -166,8 +214,11 @@ class Directory:
 
     def _all_templates(self) -> Iterator[tuple[str, UriTemplate]]:
         for server in self._servers:
-            for template in self._templates.get(server, ()):
+            for template in self._of(server):
                 yield server, template
+
+    def _of(self, server: str) -> Sequence[UriTemplate]:
+        return self._templates.get(server, ())
 
 
 class Directories:

@@ -186,6 +186,24 @@ class UnknownName(ClientError):
     code = "unknown-name"
 
 
+class UnknownResource(UnknownName):
+    """No server has a resource of that URI (MCP 2026-07-28, *Resources, Error handling*)."""
+
+    code = "unknown-resource"
+
+
+class ResourceNotFound(UnknownResource):
+    """The same as the legacy revisions say it."""
+
+    rpc_code = -32002
+
+
+def unknown_resource(uri: str, era: str) -> UnknownResource:
+    """There is no such resource, as clients of that era are told."""
+    kind = ResourceNotFound if era == "legacy" else UnknownResource
+    return kind("Resource not found: no server has one of this URI", uri=uri)
+
+
 # --- a server's doing -----------------------------------------------------------------
 
 

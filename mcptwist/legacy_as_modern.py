@@ -288,6 +288,7 @@ class Lease(Company):
         """A new process was told nothing yet."""
         self._level = None
         self._watched = set()
+        self._side.backend.seen_up(link)
 
     def admit(self, link: Link, exchange: Exchange) -> None:
         """Tell the process before the call what is wanted: log messages, and which updates."""
@@ -302,6 +303,7 @@ class Lease(Company):
     def told(self, link: Link, notification: Notification) -> None:
         """Log messages are for its call; changes are for all who listen."""
         if notification.method != MESSAGE:
+            self._side.backend.changed(notification.method)
             self._side.changed(notification)
         elif self.call is not None:
             self.call.told(notification)

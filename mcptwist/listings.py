@@ -9,7 +9,7 @@ MCP 2025-11-25 and 2026-07-28, *Pagination*; 2026-07-28, *Caching*.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import msgspec
 from msgspec import Raw
@@ -29,6 +29,8 @@ from mcptwist.exchange import Refused
 from mcptwist.messages import Json, encode_json, open_fields
 from mcptwist.negotiation import SERVER_KEY
 from mcptwist.toolnames import public_name
+from mcptwist.translation import legacy_entry
+from mcptwist.versions import LATEST_LEGACY, LEGACY, MODERN, is_legacy
 
 UNAVAILABLE_KEY = "mcptwist/unavailable"
 _string = msgspec.json.Decoder(str)
@@ -57,6 +59,9 @@ class Trouble(NamedTuple):
     reason: str
 
 
+Form: TypeAlias = "list[tuple[str, Raw]]"
+
+
 class Listing(msgspec.Struct):
     """What one server listed.
 
@@ -64,6 +69,8 @@ class Listing(msgspec.Struct):
     :ivar ttl: milliseconds for which it is fresh; negative when it listed nothing.
     :ivar private: whether it is meant for the asker alone.
     :ivar trouble: why there is nothing, or not all there is.
+    :ivar era: of the words that the entries are in.
+    :ivar forms: the entries as clients of several revisions get them, once they were made.
     """
 
     server: str
@@ -71,6 +78,27 @@ class Listing(msgspec.Struct):
     ttl: int = -1
     private: bool = False
     trouble: Trouble | None = None
+    era: str = LEGACY
+    forms: dict[str, Form] = {}
+
+    def form(self, shelf: Shelf, revision: str) -> Form:
+        """The entries as clients of *revision* get them, each by its public name or its URI."""
+        adapted = is_legacy(revision) and (self.era == MODERN or revision < LATEST_LEGACY)
+        wanted = revision if adapted else ""
+        found = self.forms.get(wanted)
+        if found is None:
+            found = self.forms[wanted] = [
+                self._formed(shelf, key, entry, wanted) for key, entry in self.entries.items()
+            ]
+        return found
+
+    def _formed(self, shelf: Shelf, key: str, entry: Raw, revision: str) -> tuple[str, Raw]:
+        if revision:
+            entry = legacy_entry(entry, revision)
+        if shelf not in (TOOLS, PROMPTS):
+            return key, entry
+        name = public_name(self.server, key)
+        return name, renamed(entry, shelf, name)
 
 
 class Asker(Protocol):
@@ -135,22 +163,36 @@ def _ttl(fields: Mapping[str, Raw]) -> int:
         return 0
 
 
+class Locate(Protocol):
+    """What clients know a server's resource or template as."""
+
+    def __call__(self, server: str, key: str, /) -> str: ...
+
+
 def merged(
-    shelf: Shelf, listings: Sequence[Listing], identity: Mapping[str, str], modern: bool
+    shelf: Shelf,
+    listings: Sequence[Listing],
+    identity: Mapping[str, str],
+    revision: str,
+    locate: Locate,
+    broken: Sequence[Listing] = (),
 ) -> dict[str, Any]:
     """The result that tells what all servers listed, in the order given.
 
     :param identity: name and version of the daemon, who answers.
+    :param revision: the client's.
+    :param broken: servers that could not be configured; they are named, and that is all.
     :raises McpTwistError: not one of them could be asked; it tells why.
     """
     failed = [each for each in listings if each.trouble is not None]
     if failed and len(failed) == len(listings) and not any(each.entries for each in listings):
-        raise none_available(failed)
+        raise none_available([*failed, *broken])
+    modern = not is_legacy(revision)
     meta: dict[str, Any] = {SERVER_KEY: identity} if modern else {}
-    if failed:
-        meta[UNAVAILABLE_KEY] = unavailable(failed)
+    if failed or broken:
+        meta[UNAVAILABLE_KEY] = unavailable([*failed, *broken])
     result: dict[str, Any] = {"resultType": "complete"} if modern else {}
-    result[shelf.member] = _entries(shelf, listings)
+    result[shelf.member] = _entries(shelf, listings, revision, locate)
     if modern:
         result.update(_freshness(listings))
     if meta:
@@ -158,23 +200,23 @@ def merged(
     return result
 
 
-def _entries(shelf: Shelf, listings: Iterable[Listing]) -> list[Raw]:
-    """All entries, known by their public names; of those known by a URI the first owner's."""
+def _entries(shelf: Shelf, listings: Iterable[Listing], revision: str, locate: Locate) -> list[Raw]:
+    """All entries, known by their public names and URIs."""
     found: dict[str, Raw] = {}
     for listing in listings:
-        for key, entry in listing.entries.items():
+        for key, entry in listing.form(shelf, revision):
             if shelf in (TOOLS, PROMPTS):
-                name = public_name(listing.server, key)
-                found.setdefault(name, renamed(entry, name))
-            else:
                 found.setdefault(key, entry)
+                continue
+            uri = locate(listing.server, key)
+            found.setdefault(uri, entry if uri == key else renamed(entry, shelf, uri))
     return list(found.values())
 
 
-def renamed(entry: Json, name: str) -> Raw:
-    """*entry*, but for its name as it was."""
+def renamed(entry: Json, shelf: Shelf, name: str) -> Raw:
+    """*entry*, but for the name or URI it is known by as it was."""
     fields = open_fields(entry)
-    fields["name"] = Raw(encode_json(name))
+    fields[shelf.key] = Raw(encode_json(name))
     return Raw(encode_json(fields))
 
 

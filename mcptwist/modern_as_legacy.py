@@ -25,6 +25,7 @@ from mcptwist.exchange import LISTEN, SUBSCRIPTION_ID, Awaited, Exchange, Refuse
 from mcptwist.interfaces import IReply
 from mcptwist.messages import Answer, Json, Notification, Request, Result, encode_json, open_fields
 from mcptwist.negotiation import read_hello
+from mcptwist.passing import pass_on
 from mcptwist.session import Visit
 from mcptwist.subscription import ACKNOWLEDGED, Wanted
 from mcptwist.translation import (
@@ -84,6 +85,10 @@ class Interpreted(Attachment):
         else:
             Interview(self, exchange).begin()
 
+    def enquire(self, exchange: Exchange) -> None:
+        """Put it to the server in its own words, and leave the answer in them."""
+        pass_on(exchange, self.supervisor.begin, self.envelope(exchange.request.params))
+
     def begin_call(self, exchange: Exchange) -> None:
         """Put one round of a call to the modern process."""
         self.supervisor.begin(exchange)
@@ -142,6 +147,8 @@ class Interpreted(Attachment):
 
     def _heard(self, notification: Notification) -> None:
         if notification.method != ACKNOWLEDGED:
+            owner = self.session if self.owns_process else None
+            self.backend.changed(notification.method, owner)
             params = unsolicited(notification.params, SUBSCRIPTION_ID)
             self.session.tell(self.backend.name, Notification(notification.method, params))
 

@@ -16,7 +16,13 @@ import msgspec
 from msgspec import Raw
 from zope.interface import implementer
 
-from mcptwist.errors import Draining, EraMismatch, InvalidParams, MethodNotFound
+from mcptwist.errors import (
+    Draining,
+    EraMismatch,
+    InvalidMessage,
+    InvalidParams,
+    MethodNotFound,
+)
 from mcptwist.exchange import LISTEN, SUBSCRIPTION_ID, Exchange, Refused
 from mcptwist.interfaces import IReply, ISource
 from mcptwist.listings import (
@@ -47,6 +53,7 @@ _CHANGES = {
     "promptsListChanged": "notifications/prompts/list_changed",
     "resourcesListChanged": "notifications/resources/list_changed",
 }
+_UPDATED = "notifications/resources/updated"
 _ENDED = Trouble("ended", "it ended the stream")
 _FINAL = (EraMismatch.code, MethodNotFound.code, Draining.code)
 
@@ -112,6 +119,9 @@ class Subscription:
     :param wanted: of each server, what it is to be asked for.
     :param put: puts an exchange to a server.
     :param told: hears, before the client does, that a server's list has changed.
+    :param rests: whether a server would have to be started. It is not started only to be heard
+        of its lists: whoever follows it says ``woken`` and ``changed``.
+    :param public: what the client knows a server's resource as.
     """
 
     _HELD = 256
@@ -124,6 +134,8 @@ class Subscription:
         told: Callable[[str, str], None],
         clock: IReactorTime,
         patience: Patiences,
+        rests: Callable[[str], bool] = lambda server: False,
+        public: Callable[[str, str], str] = lambda server, uri: uri,
     ) -> None:
         self._exchange = exchange
         self._wanted = wanted
@@ -131,11 +143,15 @@ class Subscription:
         self._told = told
         self._clock = clock
         self._patience = patience
+        self._rests = rests
+        self._public = public
         self._silent = set(wanted)
+        self._resting: set[str] = set()
         self._open: dict[str, Exchange] = {}
         self._failed: dict[str, Listing] = {}
         self._tries = dict.fromkeys(wanted, 0)
         self._granted = Wanted()
+        self._rested: set[str] = set()
         self._acknowledged = False
         self._held: list[Notification] = []
         self._timers: dict[str, IDelayedCall] = {}
@@ -150,8 +166,36 @@ class Subscription:
         if not self._wanted:
             self._acknowledge()
 
+    @property
+    def over(self) -> bool:
+        """Whether nobody listens any more."""
+        return self._exchange.over
+
+    def woken(self, server: str) -> None:
+        """A server that was resting runs: listen to it."""
+        if server in self._resting and not self._exchange.over:
+            self._resting.discard(server)
+            self._join(server)
+
+    def changed(self, server: str, change: str, silently: bool = True) -> None:
+        """*server*'s list is another than the client may have.
+
+        :param silently: whether the server does not say so itself where it is listened to.
+        """
+        wanted = self._wanted.get(server)
+        if server in self._open and not silently:
+            return
+        if wanted is not None and change in wanted.of_lists():
+            self._say(Notification(change, encode_json({"_meta": self._tag()})))
+
+    def _tag(self) -> dict[str, Any]:
+        return {SUBSCRIPTION_ID: Raw(id_text(self._exchange.request.id))}
+
     def _join(self, server: str) -> None:
         self._timers.pop(server, None)
+        if self._rests(server) and not self._wanted[server].resourceSubscriptions:
+            self._let_rest(server)
+            return
         fields = open_fields(self._exchange.request.params)
         fields["notifications"] = Raw(encode_json(self._wanted[server]))
         # Under the client's own id, which is thus the subscription id of all that is heard.
@@ -159,6 +203,13 @@ class Subscription:
         listening = Exchange(request, _Ear(self, server), self._exchange.stay)
         self._open[server] = listening
         self._put(server, listening)
+
+    def _let_rest(self, server: str) -> None:
+        self._resting.add(server)
+        self._rested.add(server)
+        self._failed.pop(server, None)
+        self._granted = self._granted.joined(self._wanted[server])
+        self._settled(server)
 
     # --- what servers say -------------------------------------------------------------
 
@@ -169,6 +220,23 @@ class Subscription:
             return
         if notification.method in _CHANGES.values():
             self._told(server, notification.method)
+        elif notification.method == _UPDATED:
+            notification = self._located(server, notification)
+        self._say(notification)
+
+    def _located(self, server: str, notification: Notification) -> Notification:
+        """An update under the URI that the client knows."""
+        try:
+            fields = open_fields(notification.params)
+            uri = msgspec.json.decode(fields["uri"], type=str)
+        except (KeyError, InvalidMessage, msgspec.DecodeError):
+            return notification
+        if (public := self._public(server, uri)) == uri:
+            return notification
+        fields["uri"] = Raw(encode_json(public))
+        return Notification(notification.method, encode_json(fields))
+
+    def _say(self, notification: Notification) -> None:
         if self._acknowledged:
             self._exchange.notify(notification)
         elif len(self._held) < self._HELD:
@@ -179,9 +247,13 @@ class Subscription:
             granted = read_wanted(notification.params)
         except InvalidParams:
             granted = self._wanted[server]
+        located = [self._public(server, uri) for uri in granted.resourceSubscriptions]
+        granted = msgspec.structs.replace(granted, resourceSubscriptions=located)
         self._tries[server] = 0
         self._failed.pop(server, None)
-        if self._acknowledged:
+        if server in self._rested:
+            self._rested.discard(server)
+        elif self._acknowledged:
             self._changed_meanwhile(server, granted)
         else:
             self._granted = self._granted.joined(granted)
@@ -189,10 +261,10 @@ class Subscription:
 
     def _changed_meanwhile(self, server: str, granted: Wanted) -> None:
         """A server that could not be heard for a while may have changed anything."""
-        meta = {"_meta": {SUBSCRIPTION_ID: Raw(id_text(self._exchange.request.id))}}
+        meta = encode_json({"_meta": self._tag()})
         for change in granted.of_lists():
             self._told(server, change)
-            self._exchange.notify(Notification(change, encode_json(meta)))
+            self._exchange.notify(Notification(change, meta))
 
     def ended(self, server: str, answer: Answer) -> None:
         """*server* says no more on its stream."""
@@ -223,12 +295,12 @@ class Subscription:
         timer = self._timers.pop("", None)
         if timer is not None and timer.active():
             timer.cancel()
-        if not self._open and self._failed:
+        if not self._open and not self._resting and self._failed:
             self._end()
             self._exchange.fail(none_available(list(self._failed.values())))
             return
         self._acknowledged = True
-        meta: dict[str, Any] = {SUBSCRIPTION_ID: Raw(id_text(self._exchange.request.id))}
+        meta = self._tag()
         if self._failed:
             meta[UNAVAILABLE_KEY] = unavailable(self._failed.values())
         told = {"_meta": meta, "notifications": self._granted}
@@ -239,10 +311,9 @@ class Subscription:
 
     def _leave_if_alone(self) -> None:
         """End it in good order when no server is left that might say anything."""
-        if not self._acknowledged or self._open or self._timers:
+        if not self._acknowledged or self._open or self._timers or self._resting:
             return
-        meta = {SUBSCRIPTION_ID: Raw(id_text(self._exchange.request.id))}
-        self._exchange.succeed({"resultType": "complete", "_meta": meta})
+        self._exchange.succeed({"resultType": "complete", "_meta": self._tag()})
 
     def hold(self, exchange: Exchange) -> None:
         """The client cannot take more."""

@@ -299,6 +299,18 @@ def _object_output_only(tool: Fields) -> None:
         del tool["outputSchema"]
 
 
+def legacy_entry(entry: Json, revision: str) -> Raw:
+    """An entry of a list as a client of that legacy revision reads it."""
+    fields = open_fields(entry)
+    try:
+        _object_output_only(fields)
+    except InvalidMessage:
+        del fields["outputSchema"]
+    if revision < LATEST_LEGACY:
+        _without_news(fields, revision)
+    return Raw(encode_json(fields))
+
+
 def _wrap_structured(fields: Fields) -> None:
     """Legacy revisions know structured content that is an object only."""
     content = fields.get("structuredContent")

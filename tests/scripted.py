@@ -30,6 +30,7 @@ class ScriptedServer:
     function makes of the exchange; ``None`` is to say nothing yet.
 
     :ivar asked: the exchanges it was asked, in order.
+    :ivar resting: whether it would have to be started.
     """
 
     def __init__(self, script: Script | None = None) -> None:
@@ -37,6 +38,32 @@ class ScriptedServer:
         self.asked: list[Exchange] = []
         self.overheard: list[tuple[Any, Notification]] = []
         self.detached: list[Any] = []
+        self.watchers: list[Any] = []
+        self.followers: list[Any] = []
+        self.announced: list[Notification] = []
+        self.resting = False
+        self.brought_up = 0
+
+    def enquire(self, exchange: Exchange) -> None:
+        self.begin(exchange)
+
+    def answers_in(self, stay: Any) -> str:
+        return stay.era
+
+    def is_alone(self, stay: Any) -> bool:
+        return False
+
+    def rests(self, stay: Any) -> bool:
+        return self.resting
+
+    def bring_up(self, stay: Any) -> None:
+        self.brought_up += 1
+
+    def follow(self, session: Session) -> None:
+        self.followers.append(session)
+
+    def announce(self, notification: Notification) -> None:
+        self.announced.append(notification)
 
     def begin(self, exchange: Exchange) -> None:
         self.asked.append(exchange)

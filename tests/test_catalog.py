@@ -119,29 +119,14 @@ class GreetingTests(SynchronousTestCase):
         self.assertEqual(heard.answer["protocolVersion"], "2025-11-25")
 
     def test_discover(self) -> None:
-        """Discovery tells the same, in the modern form, if one server is modern."""
-        desk = two(a={"server/discover": {"supportedVersions": ["2026-07-28"]}}, b={})
-        desk.servers["b"].script["server/discover"] = ERA
+        """Discovery tells the same in the modern form, and wakes nobody either."""
+        desk = two(a={}, b={})
         answer = desk.modern("server/discover").answer
         self.assertEqual(answer["supportedVersions"], ["2026-07-28"])
         self.assertEqual(answer["resultType"], "complete")
         self.assertEqual((answer["ttlMs"], answer["cacheScope"]), (0, "private"))
         self.assertEqual(answer["_meta"]["io.modelcontextprotocol/serverInfo"], IDENTITY)
-
-    def test_discover_no_modern_server(self) -> None:
-        """Where no server is modern a client of both eras is sent to shake hands."""
-        desk = two(a={"server/discover": ERA}, b={"server/discover": ERA})
-        error = desk.modern("server/discover").error
-        self.assertEqual(error["data"]["code"], "era-mismatch")
-        self.assertIn("a: it is of the other era", error["message"])
-
-    def test_discover_slow(self) -> None:
-        """A server that cannot tell yet does not turn the client away."""
-        desk = two(a={"server/discover": None}, b={"server/discover": ERA})
-        heard = desk.modern("server/discover")
-        self.assertIsNone(heard.answer)
-        desk.clock.advance(15)
-        self.assertEqual(heard.answer["resultType"], "complete")
+        self.assertEqual([s.asked for s in desk.servers.values()], [[], []])
 
 
 class ListTests(SynchronousTestCase):
@@ -374,13 +359,20 @@ class ListTests(SynchronousTestCase):
         self.assertEqual((answer["ttlMs"], answer["cacheScope"]), (0, "private"))
 
     def test_same_uri_twice(self) -> None:
-        """A resource that two servers have is listed once, as the first server's."""
+        """A resource that another server has under the same URI is listed under one of its own."""
         desk = two(
             a={"resources/list": {"resources": [{"uri": "x:1", "name": "mine"}]}},
             b={"resources/list": {"resources": [{"uri": "x:1", "name": "no"}, {"uri": "x:2"}]}},
         )
         answer = desk.legacy("resources/list").answer
-        self.assertEqual(answer["resources"], [{"uri": "x:1", "name": "mine"}, {"uri": "x:2"}])
+        self.assertEqual(
+            answer["resources"],
+            [
+                {"uri": "x:1", "name": "mine"},
+                {"uri": "mcptwist:b/x:1", "name": "no"},
+                {"uri": "x:2"},
+            ],
+        )
 
     def test_templates(self) -> None:
         """Templates keep their names too; they are known by what they make."""
