@@ -21,8 +21,9 @@ from mcptwist import config as configuration
 from mcptwist import printout
 from mcptwist.client import Client, Progress, Refused, connect
 from mcptwist.errors import McpTwistError, ServerMisbehaved, ServerUnreachable
+from mcptwist.protocols.bodies import WholeBody
 from mcptwist.protocols.remote import make_agent
-from mcptwist.protocols.upstream import Upstream, WholeBody
+from mcptwist.protocols.upstream import Upstream
 from mcptwist.services import make_connector
 from mcptwist.supervisor import SupervisorSettings
 

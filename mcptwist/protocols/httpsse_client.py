@@ -25,19 +25,11 @@ from mcptwist.errors import (
 )
 from mcptwist.interfaces import IConnector, IWire, IWireReader
 from mcptwist.messages import Message, Notification, Request, encode, error_answer
+from mcptwist.protocols.bodies import EVENTS, EventBody, drop, media_type, messages_of
 from mcptwist.protocols.eventstream import Event
 from mcptwist.protocols.inbox import Inbox
-from mcptwist.protocols.upstream import (
-    EVENTS,
-    EventBody,
-    Lane,
-    Upstream,
-    UpstreamLimits,
-    drop,
-    media_type,
-    messages_of,
-    origin,
-)
+from mcptwist.protocols.lane import Lane
+from mcptwist.protocols.upstream import Upstream, UpstreamLimits, origin
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime

@@ -2,8 +2,7 @@
 
 An :class:`Upstream` makes requests with the configured headers and nothing of
 anybody else's, follows redirects within its own origin and tells in words why
-it had no success. The bodies of answers are read by :class:`EventBody` and
-:class:`WholeBody`, which are bounded and can be held back.
+it had no success.
 
 It asks an :class:`twisted.web.iweb.IAgent` directly: treq's convenience around
 it costs 140 µs a request and buys nothing here.
@@ -11,19 +10,16 @@ it costs 140 µs a request and buys nothing here.
 
 from __future__ import annotations
 
-from collections import deque
+import base64
 from collections.abc import Callable, Collection, Sequence
-from functools import partial
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
 import msgspec
 from twisted.internet import error
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IConsumer, IReactorTime
-from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
-from twisted.web.client import ResponseFailed
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
@@ -31,20 +27,24 @@ from zope.interface import implementer
 import mcptwist
 from mcptwist.errors import (
     ClientError,
-    InvalidMessage,
     ServerError,
     ServerExited,
     ServerMisbehaved,
     ServerUnreachable,
 )
-from mcptwist.messages import Error, Message, decode_many
-from mcptwist.protocols.eventstream import Event, EventReader
+from mcptwist.messages import Error
+from mcptwist.protocols.bodies import (
+    WholeBody,
+    drop,
+    header,
+    is_json,
+    media_type,
+    read_messages,
+)
 from mcptwist.redaction import redact
 
 HeaderList = Sequence[tuple[bytes, bytes]]
 
-JSON = b"application/json"
-EVENTS = b"text/event-stream"
 _REDIRECTS = 3
 _KEPT = (307, 308)
 _EXCERPT = 200
@@ -97,7 +97,7 @@ class Upstream:
         description: str = "",
         secrets: Collection[str] = (),
     ) -> None:
-        self.url = url
+        self.url, credentials = _without_credentials(url)
         self.description = description or redact(url, secrets)
         self._agent = agent
         self._secrets = frozenset(secrets)
@@ -105,6 +105,7 @@ class Upstream:
         given = [
             (name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers
         ]
+        own += credentials
         names = {name for name, _ in given}
         self._headers = [*(pair for pair in own if pair[0] not in names), *given]
 
@@ -244,199 +245,7 @@ class _Body:
         """Called when the request was given up."""
 
 
-class ResponseBody(Protocol):
-    """The body of a response, while it comes; it can be held back.
-
-    :ivar done: fires when it is over. Cancelling it ends the body.
-    """
-
-    transport: Any
-
-    def __init__(self) -> None:
-        self.done: Deferred[Any] = Deferred(lambda _: self.close())
-        self.closed = False
-
-    def hold(self) -> None:
-        """Read no more for now."""
-        if self.transport is not None:
-            self.transport.pauseProducing()
-
-    def release(self) -> None:
-        """Read on."""
-        if self.transport is not None:
-            self.transport.resumeProducing()
-
-    def close(self) -> None:
-        """Read no more, ever; the connection is given up."""
-        if not self.closed:
-            self.closed = True
-            if self.transport is not None:
-                self.transport.loseConnection()
-
-    def _finish(self, outcome: Any) -> None:
-        self.closed = True
-        if not self.done.called:
-            self.done.callback(outcome)
-
-
-class WholeBody(ResponseBody):
-    """A body that is wanted as a whole: ``done`` fires with it, or fails with a ``ServerError``."""
-
-    def __init__(self, limit: int) -> None:
-        super().__init__()
-        self._limit = limit
-        self._parts: list[bytes] = []
-        self._size = 0
-
-    def dataReceived(self, data: bytes) -> None:
-        """Called with what came."""
-        if self.closed:
-            return
-        self._size += len(data)
-        if self._size > self._limit:
-            problem = ServerMisbehaved(f"its answer is longer than {self._limit} bytes")
-            self.close()
-            self._finish(Failure(problem))
-        else:
-            self._parts.append(data)
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Called when it is over."""
-        if reason.check(ResponseFailed):
-            self._finish(
-                Failure(ServerExited("the connection was lost in the midst of its answer"))
-            )
-        else:
-            self._finish(b"".join(self._parts))
-
-
-class EventBody(ResponseBody):
-    """A body of server-sent events.
-
-    ``done`` fires with ``None`` when the stream ended, or with the problem that
-    made us end it.
-
-    :param found: told each event.
-    :ivar last: the id of the last event that had one.
-    :ivar retry: seconds the far end wants us to wait before we come back, or ``None``.
-    :ivar events: how many came.
-    """
-
-    def __init__(self, found: Callable[[Event], None], limit: int) -> None:
-        super().__init__()
-        self.last = ""
-        self.events = 0
-        self._told = found
-        self._reader = EventReader(self._found, limit)
-
-    @property
-    def retry(self) -> float | None:
-        """See above."""
-        return None if self._reader.retry is None else self._reader.retry / 1000
-
-    def dataReceived(self, data: bytes) -> None:
-        """Called with what came."""
-        if self.closed:
-            return
-        try:
-            self._reader.feed(data)
-        except InvalidMessage as problem:
-            self.close()
-            self._finish(ServerMisbehaved(f"it sent {problem.message}"))
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Called when the stream is over, in good order or not."""
-        self._finish(None)
-
-    def _found(self, event: Event) -> None:
-        if not self.closed:
-            self.events += 1
-            self.last = event.id or self.last
-            self._told(event)
-
-
-class Lane:
-    """The order in which messages leave, where each is an HTTP request of its own.
-
-    Requests and answers leave side by side. A notification leaves when all that
-    were sent before it have been written, and what is sent after it waits until it
-    was accepted: a server never hears a call before ``notifications/initialized``,
-    nor that a call is cancelled before the call.
-    """
-
-    def __init__(self) -> None:
-        self._waiting: deque[tuple[Callable[[Callable[[], None]], None], bool]] = deque()
-        self._leaving = 0
-        self._held = False
-
-    def put(self, leave: Callable[[Callable[[], None]], None], alone: bool) -> None:
-        """Have *leave* called when it is its turn.
-
-        :param leave: given what it has to call once it is written, or accepted where *alone*.
-        """
-        self._waiting.append((leave, alone))
-        self._move()
-
-    def clear(self) -> None:
-        """Nothing more leaves."""
-        self._waiting.clear()
-
-    def _move(self) -> None:
-        while self._waiting and not self._held:
-            leave, alone = self._waiting[0]
-            if alone and self._leaving:
-                return
-            self._waiting.popleft()
-            self._leaving += 1
-            self._held = alone
-            leave(_Once(partial(self._left, alone)))
-
-    def _left(self, alone: bool) -> None:
-        self._leaving -= 1
-        if alone:
-            self._held = False
-        self._move()
-
-
-class _Once:
-    """Something to be called, which counts but once."""
-
-    __slots__ = ("_told",)
-
-    def __init__(self, told: Callable[[], None]) -> None:
-        self._told: Callable[[], None] | None = told
-
-    def __call__(self) -> None:
-        told, self._told = self._told, None
-        if told is not None:
-            told()
-
-
-# --- small things about responses -----------------------------------------------------
-
-
-def header(response: IResponse, name: bytes) -> bytes:
-    """The last value of a header, empty when it has none."""
-    values = response.headers.getRawHeaders(name) or [b""]
-    return bytes(values[-1])
-
-
-def media_type(response: IResponse) -> bytes:
-    """What the body is declared to be, in lower case and without parameters."""
-    return header(response, b"content-type").partition(b";")[0].strip().lower()
-
-
-def is_json(response: IResponse) -> bool:
-    """Whether the body is declared to be JSON, of whatever dialect."""
-    kind = media_type(response)
-    return kind == JSON or (kind.startswith(b"application/") and kind.endswith(b"+json"))
-
-
-def drop(response: IResponse, limit: int = 64 << 10) -> None:
-    """Read a body that nobody wants, so that its connection can be used again."""
-    body = WholeBody(limit)
-    body.done.addErrback(lambda _: None)
-    response.deliverBody(body)
+# --- small things ---------------------------------------------------------------------
 
 
 def origin(url: str) -> tuple[str, str, int | None]:
@@ -458,25 +267,6 @@ async def bounded(
         return Failure(problem)
 
     return await waiting.addTimeout(seconds, clock, onTimeoutCancel=late)
-
-
-def read_messages(text: bytes) -> list[Message | InvalidMessage]:
-    """The messages of one body or event: one, or those of a batch.
-
-    :raises ClientError: it holds none.
-    """
-    found = decode_many(text)
-    return found if isinstance(found, list) else [found]
-
-
-def messages_of(event: Event) -> list[Message | ClientError]:
-    """What an event holds; the one that primes a stream, and those of other kinds, hold nothing."""
-    if event.kind != "message" or not event.data.strip():
-        return []
-    try:
-        return list(read_messages(event.data.encode()))
-    except ClientError as problem:
-        return [problem]
 
 
 def _error_in(content: bytes) -> Error | None:
@@ -520,6 +310,16 @@ def _phrase(response: IResponse) -> str:
 def _retry_after(response: IResponse) -> int | None:
     value = header(response, b"retry-after")
     return int(value) if value.isdigit() and len(value) < 8 else None
+
+
+def _without_credentials(url: str) -> tuple[str, list[tuple[bytes, bytes]]]:
+    """A URL without user and password, and the header that says them instead."""
+    parts = urlsplit(url)
+    if "@" not in parts.netloc:
+        return url, []
+    said, _, place = parts.netloc.rpartition("@")
+    basic = base64.b64encode(unquote(said).encode())
+    return urlunsplit(parts._replace(netloc=place)), [(b"authorization", b"Basic " + basic)]
 
 
 def _shown(url: str) -> str:

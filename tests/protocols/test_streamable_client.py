@@ -29,7 +29,7 @@ from mcptwist.protocols.upstream import UpstreamLimits
 from tests.contracts.wires import ConnectorContract, WireContract
 from tests.fakes import FakeReader
 from tests.joined import PORT
-from tests.protocols.farend import JSON, FarEnd, Visit
+from tests.protocols.farend import JSON, URL, FarEnd, Visit
 
 HELLO = Request(1, "initialize", b'{"protocolVersion":"2025-11-25","capabilities":{}}')
 INITIALIZED = Notification("notifications/initialized")
@@ -572,6 +572,15 @@ class RefusedTests(FarTestCase):
         far.turn()
         message: Any = reader.messages[0]
         self.assertNotIn(b"abcdef", message.error)
+
+    def test_a_password_in_the_url_goes_into_a_header(self) -> None:
+        far = FarEnd()
+        upstream = far.upstream(URL.replace("//", "//me:p%40ss@"))
+        reader = FakeReader()
+        StreamableConnector(upstream, far.network.clock).connect(reader).result.send(legacy(2))  # type: ignore[attr-defined]
+        far.turn()
+        self.assertEqual(far.visits[0].header(b"authorization"), b"Basic bWU6cEBzcw==")
+        self.assertEqual(far.visits[0].header(b"host"), b"localhost:%d" % PORT)
 
     def test_what_is_no_answer(self) -> None:
         for body, kind in (
