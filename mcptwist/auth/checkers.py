@@ -110,7 +110,7 @@ class AccessTokenChecker:
         if grant is None:
             raise CredentialsRefused("the key is not good any more")
         if token.resource != credentials.resource:
-            raise CredentialsRefused("the token is for another resource")
+            raise CredentialsRefused("the token is for another resource", is_stale=True)
         if not grant.takes(credentials.source):
             raise CredentialsRefused("not from there")
         self._check_possession(token, credentials)

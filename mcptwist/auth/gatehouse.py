@@ -18,8 +18,9 @@ from twisted.logger import Logger
 
 from mcptwist.auth.addresses import Addresses
 from mcptwist.auth.audit import Audit, AuditFile
-from mcptwist.auth.authorizedkeys import Grant
+from mcptwist.auth.authorizedkeys import ADMIN, Grant
 from mcptwist.auth.checkers import AccessTokenChecker, KeySignatureChecker
+from mcptwist.auth.denials import InsufficientScope
 from mcptwist.auth.dpop import Nonces, ProofReader
 from mcptwist.auth.guard import Gate, Guard, Guarding
 from mcptwist.auth.keyfiles import KeyFiles
@@ -158,6 +159,15 @@ class Gatehouse(MultiService):
         :raises InsufficientScope: it is not.
         """
         self.guard.check_scope(request, message)
+
+    def admit_admin(self, request: Request, message: Message) -> None:
+        """The same for what only those who administer the daemon may do.
+
+        :raises InsufficientScope: what it came with is not enough.
+        """
+        self.admit(request, message)
+        if ADMIN not in request.principal.scopes:
+            raise InsufficientScope(ADMIN)
 
     # --- what is told ---------------------------------------------------------------------
 

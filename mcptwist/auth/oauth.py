@@ -263,7 +263,8 @@ class AuthorizationServer:
         resource = self._on_resource(address, form)
         grant = self._authenticated(request, address, form)
         jkt = self._possession(request, address, grant)
-        if grant.paths is not None and resource.path not in grant.paths:
+        places = grant.paths and {addresses.place_of(path) for path in grant.paths}
+        if places is not None and resource.place not in places:
             raise Refused("invalid_target", "the key is not for that resource")
         scopes = _scopes(form.get("scope"), grant)
         lifetime = self._lifetime(form, grant)

@@ -146,7 +146,8 @@ class LineTests(SynchronousTestCase):
     @settings(max_examples=400, deadline=None)
     @given(
         st.integers(0, len(FULL) - len(ALICE) - 10),
-        st.sampled_from([*string.printable, "", "é", "\0"]),
+        # But a line break: it makes two lines, and the second may well be one of its own.
+        st.sampled_from([*string.printable.replace("\n", ""), "", "é", "\0"]),
         st.booleans(),
     )
     def test_no_restriction_is_lost(self, at: int, character: str, inserted: bool) -> None:
