@@ -11,7 +11,7 @@ PACKAGE = (HERE / "mcptwist" / "__init__.py").read_text(encoding="utf-8")
 VERSION = re.search(r'^__version__ = "(.+)"$', PACKAGE, re.MULTILINE)[1]
 
 # The packaging tests build wheels without isolation, so that nothing is downloaded.
-TESTS = ["hypothesis>=6.100", "klein>=24.8", "prometheus_client>=0.20", "setuptools>=77"]
+TESTS = ["hypothesis>=6.100", "klein>=24.8", "setuptools>=77"]
 TYPES = ["mypy>=2.4,<3", "mypy-zope>=1.0.17", "ruff>=0.17"]
 DOCS = ["sphinx>=9,<10", "towncrier>=24"]
 
@@ -38,6 +38,7 @@ setup(
         "txaio>=25",
         "cryptography>=46",
         "urwid>=5",
+        "prometheus_client>=0.20",
         "msgspec>=0.22",
         "httptools>=0.9,<0.10",
         "h2>=4.4,<5",

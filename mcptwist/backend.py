@@ -339,7 +339,10 @@ class Backend:
         """Start it, if it is not started, whatever its back-off says."""
         if any(supervisor.state in (UP, STARTING) for supervisor in self.supervisors()):
             return
-        for company in self._crowds if self._speaks(LEGACY) else self._modern:
+        companies: list[Any] = [*self._modern] if self._speaks(MODERN) else []
+        companies += self._crowds if self._speaks(LEGACY) else []
+        known = [company for company in companies if company.supervisor.starts]
+        for company in known or (self._crowds if self._speaks(LEGACY) else self._modern):
             company.supervisor.restart()
 
     def sessions(self) -> list[Session]:

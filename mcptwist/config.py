@@ -52,6 +52,7 @@ from mcptwist.settings import (
     Place,
     choice,
     count,
+    full_text,
     is_table,
     keys_of,
     kind_of,
@@ -250,6 +251,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         tuple[str, ...],
         Key(many(origin), "web pages whose scripts may call, beside those of this machine"),
     ] = ()
+    admin_socket: Annotated[
+        str, Key(full_text, "path of the socket that a console comes to; auto finds one, or off")
+    ] = "auto"
     limits: Annotated[Limits, Key(table_of(Limits), "a table as below")] = Limits()
     http: Annotated[Http, Key(table_of(Http), "a table as below")] = Http()
     streamable_http: Annotated[

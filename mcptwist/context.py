@@ -112,6 +112,12 @@ class Context:
         """The request's ``_meta``, opened."""
         return {name: msgspec.json.decode(raw) for name, raw in self._call.terms.meta.items()}
 
+    @property
+    def backlog(self) -> int:
+        """Bytes that the client was told and has not taken yet."""
+        turn = self._call.turn
+        return 0 if turn is None else turn.conversation.backlog
+
     def can(self, capability: str, part: str | None = None) -> bool:
         """Whether the client can be asked that: ``elicitation``, ``sampling``, ``roots``."""
         return self._call.terms.can(capability, part)
@@ -126,17 +132,24 @@ class Context:
             return
         self._say("notifications/message", present(level=level, logger=logger, data=data))
 
-    def progress(self, done: float, total: float | None = None, message: str | None = None) -> None:
+    def progress(
+        self,
+        done: float,
+        total: float | None = None,
+        message: str | None = None,
+        meta: Mapping[str, Any] | None = None,
+    ) -> None:
         """Tell the client how far it is; dropped if it did not ask, or if it is not further.
 
         :param done: how much is done, in any unit; more each time.
         :param total: how much there is to do, if known.
+        :param meta: goes to the client as ``_meta``, for programs that know more.
         """
         token = self._call.terms.token
         if token is None or (self._progress is not None and done <= self._progress):
             return
         self._progress = done
-        told = present(progressToken=token, progress=done, total=total, message=message)
+        told = present(progressToken=token, progress=done, total=total, message=message, _meta=meta)
         self._say("notifications/progress", told)
 
     @overload

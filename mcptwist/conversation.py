@@ -125,6 +125,11 @@ class Conversation:
             "resources/unsubscribe": self._unsubscribe,
         }
 
+    @property
+    def backlog(self) -> int:
+        """Bytes that the far end was sent and has not taken yet."""
+        return 0 if self._wire is None else int(self._wire.backlog)
+
     # --- told by the wire ---------------------------------------------------------
 
     def received(self, message: Message) -> None:

@@ -13,14 +13,20 @@ from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IListeningPort, IReactorTime
 from twisted.internet.task import LoopingCall, deferLater
-from twisted.logger import Logger
+from twisted.logger import Logger, globalLogPublisher
 
+from mcptwist.bans import Bans
 from mcptwist.errors import ClientGone, Draining
+from mcptwist.journal import Journal
+from mcptwist.lag import Lag
 from mcptwist.supervisor import UP
+from mcptwist.traffic import Traffic
 
 if TYPE_CHECKING:
     from mcptwist.backend import Backend
     from mcptwist.gateway import Gateway
+    from mcptwist.held import Held
+    from mcptwist.protocols.adminsocket import AdminSocket
     from mcptwist.protocols.listener import Listener
     from mcptwist.protocols.streamable import Concourse
     from mcptwist.protocols.tls import Certificates
@@ -42,6 +48,13 @@ class Daemon(MultiService):
     :ivar listeners: the endpoints it answers on.
     :ivar certificates: what those show that are encrypted; None where none is.
     :ivar closing: called when it stops, to close wires that outlive a request.
+    :ivar traffic: what passes, for those who watch.
+    :ivar held: the calls that wait for their clients, where there are any.
+    :ivar lag: how late the reactor is.
+    :ivar journal: the last log events.
+    :ivar bans: who may not connect.
+    :ivar counters: those of its parts, by name.
+    :ivar admin: where it is administered, if anywhere; it stays open until the end.
     """
 
     log = Logger()
@@ -55,6 +68,13 @@ class Daemon(MultiService):
         self.listeners: list[Listener] = []
         self.certificates: Certificates | None = None
         self.closing: list[Callable[[], list[Deferred[None]]]] = []
+        self.traffic = Traffic()
+        self.held: Held | None = None
+        self.lag = Lag(clock)
+        self.journal = Journal()
+        self.bans = Bans(clock)
+        self.counters: dict[str, Any] = {}
+        self.admin: AdminSocket | None = None
         self._clock = clock
         self._grace = grace
         self._expiry = LoopingCall(self._expire)
@@ -64,6 +84,16 @@ class Daemon(MultiService):
         """Answer on one more endpoint."""
         self.listeners.append(listener)
         listener.setServiceParent(self)
+
+    def administer(self, admin: AdminSocket) -> None:
+        """Be administered there."""
+        self.admin = admin
+        admin.setServiceParent(self)
+
+    def all_listeners(self) -> list[Listener]:
+        """Those that clients come to, and the one of those who administer it."""
+        admin = [] if self.admin is None or self.admin.listener is None else [self.admin.listener]
+        return [*self.listeners, *admin]
 
     def privilegedStartService(self) -> None:
         """Called before privileges are shed, and by twistd before it detaches.
@@ -79,6 +109,8 @@ class Daemon(MultiService):
         """Called when the daemon starts."""
         super().startService()
         self._expiry.start(_EXPIRY, now=False)
+        self.lag.start()
+        globalLogPublisher.addObserver(self.journal)
         self.gateway.start()
 
     def when_bound(self) -> Deferred[list[IListeningPort]]:
@@ -132,6 +164,7 @@ class Daemon(MultiService):
         self.concourse.draining = reason
         if self._expiry.running:
             self._expiry.stop()
+        self.lag.stop()
         await DeferredList([listener.close() for listener in self.listeners])
         self.gateway.end_listening()
         await self._quiet()
@@ -140,11 +173,14 @@ class Daemon(MultiService):
         closed += [listener.drain() for listener in self.listeners]
         await self.gateway.stop(reason)
         self.concourse.pulse.stop()
+        if self.admin is not None:
+            closed += await self.admin.end()
         await DeferredList([c.addTimeout(_LINGER, self._clock) for c in closed], consumeErrors=True)
         for listener in self.listeners:
             for connection in list(listener.factory.connections):
                 connection.abort()
         await _done(super().stopService())
+        globalLogPublisher.removeObserver(self.journal)
 
     async def _quiet(self) -> None:
         """Wait until nothing is in flight, or the grace period is over."""

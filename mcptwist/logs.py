@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, TextIO
+from weakref import WeakSet
 
 import msgspec
 from twisted.logger import (
@@ -42,6 +43,12 @@ class FromLevel:
 
     def __init__(self, observer: Callable[[LogEvent], object], level: str) -> None:
         self._observer = observer
+        self._passed: frozenset[object] = frozenset()
+        self.set_level(level)
+        _FILTERS.add(self)
+
+    def set_level(self, level: str) -> None:
+        """Pass on events from *level* on."""
         names = LEVELS[LEVELS.index(level) :]
         self._passed = frozenset(LogLevel.lookupByName(name) for name in names)
 
@@ -49,6 +56,16 @@ class FromLevel:
         """Called by the log publisher."""
         if event.get("log_level", LogLevel.info) in self._passed:
             self._observer(event)
+
+
+# There is one log for a process, as Twisted has it, and so one level to set.
+_FILTERS: WeakSet[FromLevel] = WeakSet()
+
+
+def set_level(level: str) -> None:
+    """Have whatever logs here log from *level* on."""
+    for each in list(_FILTERS):
+        each.set_level(level)
 
 
 @implementer(ILogObserver)

@@ -21,18 +21,23 @@ from twisted.application.internet import TimerService
 
 import mcptwist
 from mcptwist import config as configuration
+from mcptwist import logs
 from mcptwist.auth.denials import CannotStart
 from mcptwist.auth.gatehouse import Gatehouse, process_start
-from mcptwist.backend import Backend, BackendSettings
+from mcptwist.backend import POOL, Backend, BackendSettings
+from mcptwist.builtin import Admin
 from mcptwist.caller import Caller
 from mcptwist.catalog import Catalog
 from mcptwist.daemon import Daemon
-from mcptwist.gateway import Gateway, whole_view
+from mcptwist.gateway import Gateway, ServerView, whole_view
 from mcptwist.held import Held
 from mcptwist.interfaces import IConnector, IView
 from mcptwist.link import Deadlines
 from mcptwist.listening import LINES, encrypted, is_local
+from mcptwist.metrics import CONTENT_TYPE, exposition
 from mcptwist.patience import Patience, jitter_from
+from mcptwist.protocols import adminsocket
+from mcptwist.protocols.adminsocket import AdminSocket
 from mcptwist.protocols.bytestream import LineFactory, LineLimits
 from mcptwist.protocols.child import ChildLimits, Launcher
 from mcptwist.protocols.cors import CrossOrigin
@@ -43,7 +48,8 @@ from mcptwist.protocols.httpsse import HttpSse, HttpSseSettings
 from mcptwist.protocols.inprocess import PythonConnector
 from mcptwist.protocols.limits import Counters, Limits
 from mcptwist.protocols.listener import Listener
-from mcptwist.protocols.pages import Answering, Places, site_tree
+from mcptwist.protocols.machine import LinuxMachine
+from mcptwist.protocols.pages import Answering, Metrics, Places, Tree, site_tree
 from mcptwist.protocols.remote import remote_connector
 from mcptwist.protocols.secure import secured
 from mcptwist.protocols.site import HostGuard, Site
@@ -51,13 +57,16 @@ from mcptwist.protocols.streamable import Concourse, StreamableHttp, StreamableS
 from mcptwist.protocols.streams import StreamLimits
 from mcptwist.protocols.tls import CertificateFiles, Certificates
 from mcptwist.protocols.upstream import UpstreamLimits
-from mcptwist.protocols.websocket import WebSocketLimits, WebSocketPlace
+from mcptwist.protocols.websocket import WebSocketCounters, WebSocketLimits, WebSocketPlace
 from mcptwist.serverconfig import PythonServer, RemoteServer, ServerConfig, StdioServer
 from mcptwist.session import ANYONE, SessionTable
+from mcptwist.status import Survey
 from mcptwist.supervisor import SupervisorSettings
+from mcptwist.traffic import Traffic
 
 IDENTITY = {"name": "mcptwist", "version": mcptwist.__version__}
 _KEY_BYTES = 32
+_ADMIN_LINKS = 8
 _RENEWED_WITHIN = 10.0
 """Seconds within which a renewed certificate is found."""
 _OF_START = 0.9
@@ -74,9 +83,9 @@ def make_daemon(
     :param environ: from which children inherit what their configuration names.
     :raises CannotStart: it would let in whom it should not; the message tells what to do.
     """
-    held = Held(reactor, secrets.token_bytes)
+    held, traffic = Held(reactor, secrets.token_bytes), Traffic()
     backends = {
-        server.name: make_backend(server, config.limits, reactor, environ, held)
+        server.name: make_backend(server, config.limits, reactor, environ, held, traffic)
         for server in config.servers
     }
     gateway = Gateway(
@@ -88,16 +97,20 @@ def make_daemon(
     sessions = make_sessions(config.limits, reactor)
     concourse = Concourse(reactor, sessions, _streamable(config.limits))
     daemon = Daemon(gateway, concourse, reactor, config.limits.drain)
+    daemon.traffic, daemon.held = traffic, held
     limits = _http_limits(config)
     hosts = () if config.auth is None else config.auth.hosts()
     guard = HostGuard((*config.allowed_hosts, *hosts), config.allowed_origins)
     gatehouse = _gatehouse(daemon, config, reactor, environ)
     places = _places(daemon, config, reactor, gatehouse)
+    survey = Survey(daemon, reactor, LinuxMachine(), pid=os.getpid, now=time.time)
+    own = _own_pages(daemon, survey, config, reactor, environ, gatehouse)
     counters = Counters()
+    daemon.counters["http"] = counters
 
-    def site(wires: Container[bytes]) -> Site:
+    def site(wires: Container[bytes], more: Mapping[bytes, Any] | None = None) -> Site:
         some = _only(places, wires)
-        tree: Any = site_tree(gateway, some, daemon.health, daemon.ready)
+        tree: Any = site_tree(gateway, some, daemon.health, daemon.ready, more)
         if gatehouse is not None:
             tree = gatehouse.gate(tree, _public(daemon))
         cors = _cross_origin(config.cors)
@@ -108,10 +121,11 @@ def make_daemon(
     def serve(entry: str, answers: Site, only: bytes = b"") -> None:
         is_encrypted, endpoint = encrypted(entry)
         factory = HTTP1Factory(answers, reactor, limits)
+        factory.turns_away = daemon.bans.turns_away
         around = secure if is_encrypted else None
         daemon.listen(Listener(endpoint, factory, reactor, around, only.decode()))
 
-    shared = site(_shared(config))
+    shared = site(_shared(config), own)
     for entry in config.listen:
         if entry.startswith(LINES):
             daemon.listen(_socket(entry.removeprefix(LINES), daemon, config, reactor, gatehouse))
@@ -122,6 +136,46 @@ def make_daemon(
         for entry in wire.listen:
             serve(entry, alone, _PATHS[name][0])
     return daemon
+
+
+def _own_pages(
+    daemon: Daemon,
+    survey: Survey,
+    config: configuration.Config,
+    reactor: Any,
+    environ: Mapping[str, str],
+    gatehouse: Gatehouse | None,
+) -> dict[bytes, Any]:
+    """What the daemon tells of itself over HTTP; and its own server, on a socket of its user's.
+
+    Without keys nobody knows who comes to a URL, so it is administered by the socket alone.
+    """
+    backend = make_admin_backend(daemon, survey, reactor)
+    view = ServerView(backend)
+    where = adminsocket.path_for(config.admin_socket, config.listen, environ, os.getpid())
+    if where is not None:
+        # Those who administer it may still ask while it drains.
+        begin = daemon.concourse.sessions.begin
+        factory = LineFactory(lambda: Caller(view, begin), reactor)
+        daemon.administer(AdminSocket(where, factory, reactor, backend.stop))
+    metrics = Metrics(lambda: exposition(survey.status("*")), CONTENT_TYPE)
+    if gatehouse is None:
+        return {b"metrics": metrics}
+    place = StreamableHttp(daemon.concourse, view, gatehouse.principal, gatehouse.admit_admin)
+    admin = Tree({b"mcp": place}, "there is /admin/mcp")
+    return {b"admin": admin, b"metrics": metrics}
+
+
+def make_admin_backend(daemon: Daemon, survey: Survey, reactor: Any) -> Backend:
+    """The daemon itself, as a server that can be asked."""
+    admin = Admin(survey, reactor, daemon.journal, logs.set_level)
+    connector = PythonConnector(admin.server, reactor, "the daemon itself")
+    # A watcher that is slow holds its link back, and should not hold others'.
+    settings = BackendSettings(
+        POOL, _ADMIN_LINKS, supervision=SupervisorSettings(deadlines=Deadlines(None, None))
+    )
+    held = Held(reactor, secrets.token_bytes)
+    return Backend(admin.server.name, connector, reactor, Patience, IDENTITY, held, settings)
 
 
 class Exposed(CannotStart):
@@ -254,7 +308,8 @@ def _places(
 ) -> Places:
     """What clients of a view come to: one place for each wire."""
     concourse, limits = daemon.concourse, config.limits
-    bounds = _websocket_limits(config.websocket)
+    bounds, counters = _websocket_limits(config.websocket), WebSocketCounters()
+    daemon.counters["websocket"] = counters
     sse = HttpSseSettings(limits.body_bytes, config.sse.streams)
 
     def caller(view: IView) -> Callable[[Any], Caller]:
@@ -268,7 +323,7 @@ def _places(
     def places(view: IView) -> dict[bytes, Any]:
         if gatehouse is not None:
             view = gatehouse.view(view)
-        websockets = WebSocketPlace(caller(view), reactor, bounds)
+        websockets = WebSocketPlace(caller(view), reactor, bounds, counters)
         events = HttpSse(caller(view), make_key, concourse.pulse, sse, principal=principal)
         daemon.closing += (websockets.close, events.close)
         return {
@@ -297,6 +352,7 @@ def make_backend(
     reactor: Any,
     environ: Mapping[str, str],
     held: Held,
+    traffic: Traffic | None = None,
 ) -> Backend:
     """One server behind the daemon."""
     deadlines = Deadlines(
@@ -311,7 +367,9 @@ def make_backend(
         revive=isinstance(server, RemoteServer),
     )
     connector = make_connector(server, limits, reactor, environ)
-    return Backend(server.name, connector, reactor, _patience(server), IDENTITY, held, settings)
+    return Backend(
+        server.name, connector, reactor, _patience(server), IDENTITY, held, settings, traffic
+    )
 
 
 def make_connector(

@@ -106,7 +106,8 @@ class Tally:
 
     :param clock: for how long calls take.
     :param traffic: told of each call, while anybody watches.
-    :ivar calls: how they ended; handshakes, pings and subscriptions are not among them.
+    :ivar calls: how they ended; what the daemon asks for
+        itself, handshakes, pings and subscriptions are not among them.
     :ivar tools: the same for each tool, by name.
     :ivar cancelled: requests taken back before they were answered.
     :ivar late: requests given up because no answer came in time.
@@ -145,8 +146,9 @@ class Tally:
 
     def answered(self, question: Question, answer: Answer) -> None:
         """The server answered *question*."""
-        request = question.exchange.request
-        if request.method in _NO_CALLS:
+        exchange = question.exchange
+        request = exchange.request
+        if exchange.stay is None or request.method in _NO_CALLS:
             return
         seconds = self._clock.seconds() - question.began
         if request.method != _CALL:
@@ -157,7 +159,7 @@ class Tally:
             self.calls.add(status, seconds)
             self._tool(tool_name(request.params), status).add(status, seconds)
         if self.traffic.watched:
-            self.traffic.answered(question.exchange, answer, status, seconds)
+            self.traffic.answered(exchange, answer, status, seconds)
 
     def _tool(self, name: str, status: str) -> Outcomes:
         """What is counted of that tool; only success shows that there is such a tool."""

@@ -11,11 +11,14 @@ from mcptwist.errors import ServerExited
 from mcptwist.exchange import Exchange
 from mcptwist.link import Deadlines, Link
 from mcptwist.messages import Error, Notification, Request, Result, encode_json
+from mcptwist.session import Visit
 from mcptwist.tally import BOUNDS, OTHERS, TOOLS, Histogram, Tally, outcome
 from mcptwist.versions import LEGACY
 from tests.fakes import FakeWire
 from tests.scripted import Heard
 from tests.test_link import Listeners
+
+STAY = Visit("2026-07-28", b"{}", b"{}")
 
 
 class HistogramTests(SynchronousTestCase):
@@ -64,7 +67,7 @@ class TallyTests(SynchronousTestCase):
         self.addCleanup(self.link.lost, ServerExited("over"))
 
     def ask(self, method: str = "tools/call", **params: Any) -> Exchange:
-        exchange = Exchange(Request("a", method, encode_json(params)), Heard())
+        exchange = Exchange(Request("a", method, encode_json(params)), Heard(), STAY)
         self.link.begin(exchange)
         return exchange
 

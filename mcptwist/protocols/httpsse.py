@@ -36,7 +36,7 @@ from mcptwist.messages import Message, decode, pieces
 from mcptwist.protocols.eventstream import HEADERS, KEEP_ALIVE, event
 from mcptwist.protocols.inbox import Inbox
 from mcptwist.protocols.media import accepts, check_content_type
-from mcptwist.protocols.meter import SSE
+from mcptwist.protocols.meter import HTTP1, SSE
 from mcptwist.protocols.pages import Endpoint
 from mcptwist.protocols.replies import refuse
 from mcptwist.protocols.streams import Pulse
@@ -203,7 +203,8 @@ class HttpSse:
         wire = HttpSseWire(request, caller, self._pulse, partial(self._gone, key))
         self._wires[key] = wire
         meter = request.stream.connection.meter
-        meter.wire, meter.caller = SSE, caller
+        if meter.wire == HTTP1:  # on HTTP/2 the connection is not the client's alone
+            meter.wire, meter.caller = SSE, caller
         place = request.path.rpartition(b"/")[0] + b"/messages"
         wire.begin(b"%b?session_id=%b" % (place, key.encode()))
 

@@ -1,7 +1,7 @@
 """The URLs of the daemon: which resource stands where.
 
 ``/mcp`` and ``/ws`` for all servers as one, the same below ``/servers/NAME`` for each,
-``/health`` and ``/ready`` for those who watch over the daemon.
+``/health``, ``/ready`` and ``/metrics`` for those who watch over the daemon.
 """
 
 from __future__ import annotations
@@ -43,6 +43,27 @@ class Answering(Resource):
         for name, text in _JSON:
             request.setHeader(name, text)
         return msgspec.json.encode(value) + b"\n"
+
+
+class Metrics(Resource):
+    """The page that Prometheus scrapes.
+
+    :param exposition: makes its text, each time.
+    :param media_type: of that text.
+    """
+
+    isLeaf = True
+
+    def __init__(self, exposition: Callable[[], bytes], media_type: str) -> None:
+        super().__init__()
+        self._exposition = exposition
+        self._media_type = media_type.encode()
+
+    def render_GET(self, request: Request) -> bytes:
+        """The metrics."""
+        request.setHeader(b"content-type", self._media_type)
+        request.setHeader(b"cache-control", b"no-store")
+        return self._exposition()
 
 
 class Absent(Answering):
@@ -138,10 +159,12 @@ def site_tree(
     places: Places,
     health: Callable[[], tuple[int, Any]],
     ready: Callable[[], tuple[int, Any]],
+    more: Mapping[bytes, Any] | None = None,
 ) -> Resource:
     """All URLs of the daemon.
 
     :param places: makes what clients of a view come to, by the last part of its URL.
+    :param more: other pages, by the first part of their URL.
     """
     whole = places(gateway.whole)
     pages = {
@@ -149,6 +172,7 @@ def site_tree(
         b"servers": Servers(gateway, places),
         b"health": Answering(health),
         b"ready": Answering(ready),
+        **(more or {}),
     }
     return Tree(pages, _hint("/", whole) + ", the same below /servers/NAME, /health and /ready")
 

@@ -34,6 +34,7 @@ from mcptwist.messages import Json, Message, decode, pieces
 from mcptwist.protocols import sockets
 from mcptwist.protocols.h2frames import Rate
 from mcptwist.protocols.inbox import Inbox
+from mcptwist.protocols.meter import HTTP1, WEBSOCKET, Meter
 from mcptwist.protocols.pages import Endpoint
 from mcptwist.protocols.replies import refuse
 from mcptwist.protocols.timers import Timers
@@ -165,6 +166,7 @@ class WebSocketWire(WebSocketServerProtocol):
         self._clock = clock
         self._limits = limits
         self._counters = counters
+        self.meter = Meter(WEBSOCKET, clock.seconds())
         self._handshake = handshake
         self._told_flow = told_flow
         self._told_gone = told_gone
@@ -188,6 +190,7 @@ class WebSocketWire(WebSocketServerProtocol):
 
     def dataReceived(self, data: bytes) -> None:
         """Called with what arrived; Autobahn's own describes it in the log first, at a cost."""
+        self.meter.received += len(data)
         if len(data) <= BITE:
             self._dataReceived(data)
         else:
@@ -259,6 +262,7 @@ class WebSocketWire(WebSocketServerProtocol):
             message: Message | ClientError = decode(payload)
         except ClientError as problem:
             message = problem
+        self.meter.requests += 1
         self._inbox.put(message)
 
     def onAutoPingTimeout(self) -> None:
@@ -342,6 +346,7 @@ class WebSocketWire(WebSocketServerProtocol):
             return
         parts = pieces(message)
         size = sum(map(len, parts))
+        self.meter.sent += size
         if size <= LONGEST_FRAME and self._flowing and not self._queue:
             sockets.write(self.transport, b"".join((_head(_TEXT | _LAST, size), *parts)))
         elif self._queued > self._limits.backlog:
@@ -517,6 +522,9 @@ class WebSocketPlace(Endpoint):
             self.wires.discard,
         )
         caller.wire = wire
+        meter = request.stream.connection.meter
+        if meter.wire == HTTP1:  # on HTTP/2 the connection is not the client's alone
+            meter.wire, meter.caller, wire.meter = WEBSOCKET, caller, meter
         wire.factory = self._factory
         self.wires.add(wire)
         request.upgrade(wire)
