@@ -220,8 +220,6 @@ class HTTP2Stream:
         self.connection.codec.hand_back(self.number, cost)
         if self._ended:
             self.connection.forget(self)
-        elif self._received > self.connection.limits.spare_body and self._head.length < 0:
-            self._stop_body()
 
     def _stop_body(self) -> None:
         """Tell the client to keep the rest of its body (RFC 9113 section 8.1)."""
@@ -379,31 +377,34 @@ class HTTP2Stream:
             self._stalled = self.clock.seconds()
 
     def _sent_all(self) -> None:
-        """The answer was sent. What the client still sends is read if it is little."""
+        """The answer was sent. What the client still sends is dropped, for a while.
+
+        Not all clients read an answer before they have sent their whole request, and some wait
+        for ever when they may not.
+        """
         self._over = True
         self._producer = None
-        limits = self.connection.limits
         tunnel, self._tunnel = self._tunnel, None
         if tunnel is not None:
             tunnel.sent_all()
         if self._ended:
             self.connection.forget(self)
-        elif self._is_not_worth_reading(tunnel):
+        elif self._head.tunnel and (tunnel is None or tunnel.refused):
             self._stop_body()
         else:
             self.connection.codec.hand_back(self.number, self._held_cost)
             self._held_cost = 0
             self._held.clear()
-            patience = limits.linger_time if self._head.tunnel else limits.body_total
-            self._body_until = self.clock.seconds() + patience
+            self._body_until = self.clock.seconds() + self._patience
             self._await_more()
 
-    def _is_not_worth_reading(self, tunnel: Tunnel | None) -> bool:
-        """Whether what the client still sends is much, or of no use at all."""
-        if self._head.tunnel:
-            return tunnel is None or tunnel.refused
+    @property
+    def _patience(self) -> float:
+        """For how long it is worth while to read what nobody wants, in seconds."""
+        limits = self.connection.limits
         left = self._head.length - self._received
-        return not 0 <= left <= self.connection.limits.spare_body
+        is_little = 0 <= left <= limits.spare_body and not self._head.tunnel
+        return limits.body_total if is_little else limits.linger_time
 
     # -- back-pressure -------------------------------------------------------------------
 

@@ -137,8 +137,19 @@ class AnswerTests(Case):
         number = self.client.begin(POST, path, (b"content-length", b"10000000"), end=False)
         told = self.client.told[number]
         self.assertEqual((told.status, told.body, told.ended), (401, b"no", True))
+        self.check_neighbour(self.client)
+        self.assertIsNone(told.reset)
+        self.sweep(4)
         self.assertEqual(told.reset, NO_ERROR)
         self.check_neighbour(self.client)
+
+    def test_sent_to_its_end(self) -> None:
+        """A client that first sends all it has can do so, and has its answer then."""
+        number = self.client.begin(POST, ECHO, (b"content-length", b"9000000"), end=False)
+        self.client.put(number, b"x" * 9_000_000)
+        told = self.client.told[number]
+        self.assertEqual((told.status, told.ended, told.reset), (413, True, None))
+        self.assertEqual(self.client.server.streams, {})
 
     def test_little_is_read_to_its_end(self) -> None:
         """A body that is short and not wanted ends its stream in good order."""
@@ -979,9 +990,11 @@ class TimeTests(Case):
         """A body that stops coming is answered with 408; the connection stays."""
         number = self.client.begin(POST, ECHO, end=False)
         self.client.put(number, b"x", end=False)
-        self.sweep(22)
+        self.sweep(21)
         told = self.client.told[number]
-        self.assertEqual((told.status, told.reset), (408, NO_ERROR))
+        self.assertEqual((told.status, told.reset), (408, None))
+        self.sweep(4)
+        self.assertEqual(told.reset, NO_ERROR)
         self.assertEqual(self.count("refused.body-timeout"), 1)
         self.check_neighbour(self.client)
 
