@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import socket
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from twisted.internet import reactor
 from twisted.internet.interfaces import IReactorTime
@@ -17,6 +19,7 @@ from tests.interop.rig import (
     Program,
     binary,
     node,
+    python,
     script,
 )
 from tests.interop.test_conformance import LEGACY, MODERN, Suite, required_scenarios, shortcomings
@@ -37,7 +40,7 @@ def free_port() -> int:
 class RemoteCase(Suite):
     """Tests with a server that listens by itself."""
 
-    environments = ("node", "python2")
+    environments = ("node", "python1", "python2")
 
     async def listening(self, argv: Sequence[str], port: int, **env: str) -> Program:
         """Start a server and wait until it takes connections."""
@@ -52,15 +55,15 @@ class RemoteCase(Suite):
             await deferLater(clock, 0.1)
         raise Hurry(f"{argv} does not listen")
 
-    async def fixture_by_url(self) -> str:
+    async def fixture_by_url(self, eras: str = "dual") -> str:
         """The fixture on the Python SDK's own Streamable HTTP."""
         port = free_port()
-        await self.listening(self.by_http(port), port)
+        await self.listening(self.by_http(port, eras), port)
         return f"http://127.0.0.1:{port}/mcp"
 
-    def by_http(self, port: int) -> list[str]:
+    def by_http(self, port: int, eras: str = "dual") -> list[str]:
         """How to start the fixture with Streamable HTTP on *port*."""
-        server = self.fixture_server("dual")
+        server = self.fixture_server(eras)
         return [server["command"], *server["args"], "--http", str(port)]
 
     async def everything(self, mode: str) -> str:
@@ -75,8 +78,8 @@ class RemoteCase(Suite):
 
 
 class FixtureTests(RemoteCase):
-    async def assert_conforms(self, revision: str) -> None:
-        url = await self.fixture_by_url()
+    async def assert_conforms(self, revision: str, eras: str = "dual") -> None:
+        url = await self.fixture_by_url(eras)
         daemon = await self.daemon({"fixture": {"url": url, "scope": "session"}})
         _, checks = await self.suite(
             f"{daemon.base}/servers/fixture/mcp", "--requirements", revision
@@ -96,6 +99,10 @@ class FixtureTests(RemoteCase):
     async def test_legacy(self) -> None:
         """The same of 2025-11-25, what servers ask and say by themselves included."""
         await self.assert_conforms(LEGACY)
+
+    async def test_legacy_alone(self) -> None:
+        """A server on the SDK 1.x, which knows nothing else."""
+        await self.assert_conforms(LEGACY, "legacy")
 
     async def test_a_server_that_is_started_anew(self) -> None:
         """It has forgotten the session; a client does not notice."""
@@ -128,6 +135,32 @@ class EverythingTests(RemoteCase):
     async def test_http_sse(self) -> None:
         """Nobody says that it is of 2024-11-05; that is found out."""
         await self.assert_visited(await self.everything("sse") + "/sse")
+
+
+class WebSocketTests(RemoteCase):
+    async def test_the_sdk(self) -> None:
+        """The Python SDK 1.x serves WebSockets; it is the only one that does."""
+        port = free_port()
+        server = str(Path(__file__).with_name("socket_server.py"))
+        await self.listening([python("python1"), server, str(port)], port)
+        daemon = await self.daemon({"socket": {"url": f"ws://127.0.0.1:{port}/ws"}})
+        url = f"{daemon.base}/servers/socket/mcp"
+        report = await self.visit(TYPESCRIPT, url, [("echo", {"text": "hello"})])
+        self.assertEqual((report["tools"], report["said"]), (["echo"], ["hello"]))
+
+
+class ConnectTests(RemoteCase):
+    async def test_clients_that_start_programs(self) -> None:
+        """``mcptwist connect`` is a server to the SDKs' stdio clients, of whichever era."""
+        daemon = await self.daemon({"box": {"python": "mcptwist.toolbox:toolbox"}})
+        command = [str(Path(sys.executable).with_name("mcptwist")), "connect", f"{daemon.base}/mcp"]
+        for client, revision in (
+            ("python2_stdio.py", MODERN),
+            ("typescript1_stdio.mjs", LEGACY),
+        ):
+            report = await self.report_of([*script(client), *command])
+            self.assertEqual(report["revision"], revision)
+            self.assertIn("calculate", report["tools"])
 
 
 class DaemonTests(RemoteCase):
