@@ -21,7 +21,7 @@ from mcptwist.messages import Message, Notification, Request, decode, encode, en
 from mcptwist.protocols import websocket
 from mcptwist.protocols.h2frames import Rate
 from mcptwist.protocols.site import HostGuard
-from mcptwist.protocols.websocket import LONGEST_FRAME, WebSocketLimits, WebSocketWire
+from mcptwist.protocols.websocket import LONGEST_FRAME, WebSocketLimits
 from tests.contracts.wires import WireContract
 from tests.fakes import FakeReader
 from tests.protocols.wsfront import (
@@ -182,6 +182,26 @@ class MessageTests(SocketCase):
         for byte in CALL + CALL:
             socket.send(bytes((byte,)))
         self.assertEqual([m["id"] for m in socket.messages()], [7, 7])
+
+    @settings(max_examples=60, deadline=None)
+    @given(
+        some.lists(some.sampled_from([0, 1, 30, 80, 90, 200, 4000, 4090, 5000]), max_size=8),
+        some.lists(some.integers(0, 30_000), max_size=8),
+        some.sampled_from(["x", "é", "😀"]),
+    )
+    def test_lengths_and_cuts(self, sizes: list[int], cuts: list[int], letter: str) -> None:
+        """Messages of any length, one after another, however TCP cuts them."""
+        socket = SocketFront().open()
+        names = [letter * (size // len(letter.encode())) for size in sizes]
+        stream = b"".join(
+            frame(b'{"jsonrpc":"2.0","id":"%b","method":"ping"}' % name.encode()) for name in names
+        )
+        edges = [0, *sorted(cut for cut in cuts if cut < len(stream)), len(stream)]
+        for start, end in pairwise(edges):
+            socket.send(stream[start:end])
+        answers = socket.messages()
+        expected = [name if len(name) <= 1024 else None for name in names]
+        self.assertEqual([answer["id"] for answer in answers], expected)
 
     @settings(max_examples=30, deadline=None)
     @given(some.lists(some.integers(0, 39), max_size=6), some.booleans())
@@ -635,7 +655,7 @@ class SlowClientTests(SocketCase):
         self.socket.wire.full = True
 
     @property
-    def wire(self) -> WebSocketWire:
+    def wire(self) -> Any:
         (wire,) = self.front.place.wires
         return wire
 
