@@ -233,13 +233,17 @@ class HttpSse(Session):
         self.path = where.path + ("?" + where.query if where.query else "")
         self.stream_status = 200
         self.connection = await target.connect()
-        self.greeting = loop.create_future()
+        if not target.modern:
+            await self._handshake()
+        self.prefix = target.head("POST", self.spec.length, path=self.path) + self.spec.before
+
+    async def _handshake(self):
+        self.greeting = asyncio.get_running_loop().create_future()
         await self._post(initialize("2024-11-05"))
-        answer = json.loads(await asyncio.wait_for(self.greeting, target.timeout))
+        answer = json.loads(await asyncio.wait_for(self.greeting, self.target.timeout))
         if "result" not in answer:
             raise Failure("initialize: " + str(answer)[:120])
         await self._post(INITIALIZED)
-        self.prefix = target.head("POST", self.spec.length, path=self.path) + self.spec.before
 
     def _message(self, event, data):
         if event == b"endpoint":
@@ -311,9 +315,13 @@ class WebSocketSession(Session):
         )
         await asyncio.wait_for(self.socket.upgraded, target.timeout)
         self.stream_status = 101
+        if not target.modern:
+            await self._handshake()
+
+    async def _handshake(self):
         self.greeting = asyncio.get_running_loop().create_future()
-        self.socket.send(initialize(target.revision))
-        answer = json.loads(await asyncio.wait_for(self.greeting, target.timeout))
+        self.socket.send(initialize(self.target.revision))
+        answer = json.loads(await asyncio.wait_for(self.greeting, self.target.timeout))
         if "result" not in answer:
             raise Failure("initialize: " + str(answer)[:120])
         self.socket.send(INITIALIZED)
