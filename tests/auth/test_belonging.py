@@ -1,0 +1,351 @@
+"""What belongs to a principal belongs to nobody else, and ends with its key.
+
+Attacks on sessions, streams and handles, and the withdrawal of keys.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from mcptwist.auth.policy import Policies
+from mcptwist.errors import InvalidParams
+from mcptwist.held import Held
+from mcptwist.messages import Notification, Request
+from mcptwist.services import make_key
+from tests.auth.closed import BASE, ClosedCase
+from tests.auth.people import key
+from tests.conversations.posting import Response, rpc
+
+
+class BelongingCase(ClosedCase):
+    """Alice and Bob, both let in.
+
+    :ivar hers: the header that makes a request Alice's.
+    """
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.hers = {"authorization": f"Bearer {self.house.token(self.alice)}"}
+        self.his = {"authorization": f"Bearer {self.house.token(self.bob, 'bob')}"}
+
+    def session_of_alice(self) -> str:
+        self.house.shake_hands(**self.hers)
+        self.assertTrue(self.house.session)
+        return self.house.session
+
+    def call(self, who: dict[str, Any], name: str = "t", id: Any = 1) -> Response:
+        return self.house.call(name, id, **who)
+
+
+class SessionTests(BelongingCase):
+    def test_own(self) -> None:
+        self.session_of_alice()
+        response = self.call(self.hers)
+        self.house.answer(self.house.asked(), {"content": []})
+        self.assertEqual(response.status, 200)
+
+    def test_own_with_another_token(self) -> None:
+        """A session belongs to a key, whichever token it comes with."""
+        self.session_of_alice()
+        another = {"authorization": f"Bearer {self.house.token(self.alice, scope='mcp:read')}"}
+        self.assertEqual(self.house.delete(**another).status, 204)
+
+    def test_anothers(self) -> None:
+        """D2: as if there were no such session; its owner does not notice."""
+        self.session_of_alice()
+        unknown = self.house.call(mcp_session_id="other", **self.his)
+        for response in (
+            self.call(self.his),
+            self.house.get(**self.his),
+            self.house.delete(**self.his),
+            self.house.post(rpc("notifications/initialized", id=None), **self.his),
+            self.house.post({"jsonrpc": "2.0", "id": 1, "result": {}}, **self.his),
+        ):
+            self.assertEqual(response.status, 404)
+            self.assertEqual(response.error["message"], unknown.error["message"])
+        self.assertEqual(self.house.wire.take(), [])
+        self.call(self.hers)
+        self.assertEqual(self.house.asked().method, "tools/call")
+
+    def test_another_key_of_the_same_name(self) -> None:
+        """D2: the name alone is not enough."""
+        self.house.write(self.line("alice", 'scope="mcp:read mcp:call",principal="x"'),
+                         self.line("bob", 'scope="mcp:read mcp:call",principal="x"'))  # fmt: skip
+        self.house.look()
+        self.hers = {"authorization": f"Bearer {self.house.token(self.alice, 'x')}"}
+        self.his = {"authorization": f"Bearer {self.house.token(self.bob, 'x')}"}
+        self.session_of_alice()
+        self.assertEqual(self.call(self.his).status, 404)
+
+    def test_anothers_stream(self) -> None:
+        """D3: it cannot be taken over, and its owner goes on hearing."""
+        self.session_of_alice()
+        stream = self.house.get(**self.hers)
+        self.assertEqual(self.house.get(last_event_id="1-1", **self.his).status, 404)
+        self.house.say(Notification("notifications/tools/list_changed"))
+        self.assertEqual(len(stream.said), 1)
+
+    def test_same_head_by_another(self) -> None:
+        """What was concluded of one token on a connection is not believed of another."""
+        self.session_of_alice()
+        response = self.house.delete(**self.his)
+        self.assertEqual(response.status, 404)
+        wire = response.wire
+        wire.clear()
+        head = (
+            f"DELETE /mcp HTTP/1.1\r\nHost: localhost:8080\r\nMcp-Session-Id: {self.house.session}"
+            f"\r\nMCP-Protocol-Version: 2025-11-25\r\nAuthorization: {self.hers['authorization']}"
+        )
+        wire.protocol.dataReceived(head.encode() + b"\r\n\r\n")
+        self.assertIn(b"204 No Content", wire.value())
+
+    def test_keys_are_unguessable(self) -> None:
+        """D1."""
+        keys = {make_key() for _ in range(10_000)}
+        self.assertEqual(len(keys), 10_000)
+        self.assertTrue(all(len(each) == 43 for each in keys))
+        counts: dict[str, int] = {}
+        for character in "".join(keys):
+            counts[character] = counts.get(character, 0) + 1
+        expected = sum(counts.values()) / 64
+        self.assertEqual(len(counts), 64)
+        # The last of 43 characters has four values only, so they are not all equally frequent.
+        self.assertTrue(all(0.9 * expected < n < 1.6 * expected for n in counts.values()))
+
+
+class LegacyStreamTests(BelongingCase):
+    """HTTP+SSE of 2024-11-05, whose session is in the URL."""
+
+    def open(self) -> tuple[Response, str]:
+        headers = {"Accept": "text/event-stream", "Authorization": self.hers["authorization"]}
+        stream = self.house.request("GET", "/sse", headers)
+        return stream, stream.blocks[0]["data"]
+
+    def last(self, stream: Response) -> Any:
+        return json.loads(stream.blocks[-1]["data"])
+
+    def test_own(self) -> None:
+        stream, place = self.open()
+        self.assertEqual(self.house.post(rpc("ping"), path=place, **self.hers).status, 202)
+        self.assertEqual(self.last(stream)["result"], {})
+
+    def test_anothers(self) -> None:
+        """D4: 404, as what is not there; the id is in no log (looked for after each test)."""
+        stream, place = self.open()
+        response = self.house.post(rpc("ping"), path=place, **self.his)
+        self.assertEqual(response.status, 404)
+        self.assertEqual(len(stream.blocks), 1)
+        self.assertEqual(self.house.post(rpc("ping"), path=place).status, 401)
+
+    def test_scopes(self) -> None:
+        """What the stream was opened with is what it may do."""
+        token = self.house.token(self.alice, scope="mcp:read")
+        self.hers = {"authorization": f"Bearer {token}"}
+        stream, place = self.open()
+        greeting = {"protocolVersion": "2024-11-05", "capabilities": {}, "clientInfo": {}}
+        self.house.post(rpc("initialize", greeting, 0), path=place, **self.hers)
+        self.house.agree(protocolVersion="2024-11-05")
+        self.house.post(rpc("tools/call", {"name": "t"}, 1), path=place, **self.hers)
+        self.assertEqual(self.last(stream)["error"]["data"]["code"], "insufficient-scope")
+        self.assertEqual(self.house.wire.take(), [])
+
+
+class CrossingTests(BelongingCase):
+    def test_equal_ids(self) -> None:
+        """D5: a hundred calls with the same ids, answered in the wrong order: none crosses."""
+        wanted: list[tuple[Response, str]] = []
+        for id in range(50):
+            for who, name in ((self.hers, "alice"), (self.his, "bob")):
+                params = {"name": f"{name}-{id}"}
+                wanted.append((self.house.modern("tools/call", params, id, **who), f"{name}-{id}"))
+        asked = [each for each in self.house.wire.take() if isinstance(each, Request)]
+        self.assertEqual(len(asked), 100)
+        for request in reversed(asked):
+            name = json.loads(bytes(request.params))["name"]
+            self.house.answer(request, {"content": name, "resultType": "complete"})
+        for response, name in wanted:
+            self.assertEqual(response.json["result"]["content"], name)
+
+    def test_two_tokens_on_one_connection(self) -> None:
+        """D8: each request is its own token's."""
+        self.session_of_alice()
+        response = self.call(self.his)
+        self.assertEqual(response.status, 404)
+        response.wire.clear()
+        body = b'{"jsonrpc":"2.0","id":1,"method":"ping"}'
+        for who, status in ((self.hers, b"200"), (self.his, b"404"), (self.hers, b"200")):
+            head = (
+                "POST /mcp HTTP/1.1\r\nHost: localhost:8080\r\nContent-Type: application/json\r\n"
+                "Accept: application/json, text/event-stream\r\n"
+                f"Mcp-Session-Id: {self.house.session}\r\nMCP-Protocol-Version: 2025-11-25\r\n"
+                f"Content-Length: {len(body)}\r\nAuthorization: {who['authorization']}\r\n\r\n"
+            )
+            response.wire.protocol.dataReceived(head.encode() + body)
+            self.assertIn(b"HTTP/1.1 " + status, response.wire.value())
+            response.wire.clear()
+
+
+class ScopeTests(BelongingCase):
+    def test_step_up(self) -> None:
+        """403 with all that is needed; with a token for that, it works."""
+        little = {"authorization": f"Bearer {self.house.token(self.alice, scope='mcp:read')}"}
+        self.house.shake_hands(**little)
+        response = self.call(little)
+        self.assertEqual(response.status, 403)
+        challenge = response.headers["www-authenticate"]
+        self.assertTrue(challenge.startswith('Bearer realm="mcptwist", error="insufficient_scope"'))
+        self.assertIn('scope="mcp:call mcp:read"', challenge)
+        self.assertIn(f'resource_metadata="{BASE}/', challenge)
+        self.assertEqual(self.house.wire.take(), [])
+        self.assertEqual(self.house.events("auth.stepup")[0]["needed"], "mcp:call")
+        self.call(self.hers)
+        self.assertEqual(self.house.asked().method, "tools/call")
+
+    def test_modern(self) -> None:
+        little = {"authorization": f"Bearer {self.house.token(self.alice, scope='mcp:read')}"}
+        response = self.house.modern("tools/call", {"name": "t"}, **little)
+        self.assertEqual(response.status, 403)
+        self.assert_unseen()
+
+    def test_from_the_body(self) -> None:
+        """What the headers say does not decide, nor is it believed (F2)."""
+        little = {"authorization": f"Bearer {self.house.token(self.alice, scope='mcp:read')}"}
+        response = self.house.modern("tools/call", {"name": "t"}, mcp_method="tools/list", **little)
+        self.assertEqual(response.status, 400)
+        self.assertEqual(response.error["code"], -32020)
+        self.assert_unseen()
+
+    def test_batch(self) -> None:
+        """A call among others does not slip through."""
+        little = {"authorization": f"Bearer {self.house.token(self.alice, scope='mcp:read')}"}
+        self.house.shake_hands("2025-03-26", **little)
+        batch = [rpc("tools/list", id=1), rpc("tools/call", {"name": "t"}, 2)]
+        response = self.house.post(batch, **little)
+        self.assertEqual(response.status, 403)
+        self.assertEqual(self.house.wire.take(), [])
+
+    def test_unknown_methods_are_calls(self) -> None:
+        little = {"authorization": f"Bearer {self.house.token(self.alice, scope='mcp:read')}"}
+        self.house.shake_hands(**little)
+        for method in ("tasks/list", "x/y", "tools/Call"):
+            self.assertEqual(self.house.post(rpc(method), **little).status, 403)
+
+
+class WithdrawalTests(BelongingCase):
+    """C13: a key goes, and with it within a second all that came with it."""
+
+    def withdraw(self) -> None:
+        self.house.write(self.line("bob", 'scope="mcp:read mcp:call mcp:subscribe"'))
+        self.house.turn(0.9, 0.1)
+
+    def test_token(self) -> None:
+        self.withdraw()
+        self.assertEqual(self.come(None, **self.hers).status, 401)
+        self.assertNotEqual(self.come(None, **self.his).status, 401)
+        (event,) = self.house.events("auth.key.revoked")
+        self.assertEqual(
+            (event["principal"], event["reason"], event["tokens"]), ("alice", "removed", 1)
+        )
+
+    def test_new_token(self) -> None:
+        self.withdraw()
+        self.assertEqual(self.house.ask_token(self.alice).status, 401)
+
+    def test_session_and_streams(self) -> None:
+        self.session_of_alice()
+        stream = self.house.get(**self.hers)
+        call = self.call(self.hers)
+        self.withdraw()
+        self.assertTrue(stream.ended or stream.wire.is_closed)
+        self.assertTrue(call.ended or call.wire.is_closed)
+        self.assertEqual(len(self.house.concourse.sessions), 0)
+        (event,) = self.house.events("auth.key.revoked")
+        self.assertEqual(event["sessions"], 1)
+
+    def test_modern_streams(self) -> None:
+        call = self.house.modern("tools/call", {"name": "t"}, **self.hers)
+        his = self.house.modern("tools/call", {"name": "t"}, **self.his)
+        self.withdraw()
+        self.assertTrue(call.wire.is_closed)
+        self.assertFalse(his.wire.is_closed)
+        self.assertEqual(self.house.events("auth.key.revoked")[0]["streams"], 1)
+
+    def test_http_sse(self) -> None:
+        stream = self.house.request(
+            "GET",
+            "/sse",
+            {"Accept": "text/event-stream", "Authorization": self.hers["authorization"]},
+        )
+        place = stream.blocks[0]["data"]
+        self.withdraw()
+        self.assertTrue(stream.ended or stream.wire.is_closed)
+        self.assertEqual(self.house.post(rpc("ping"), path=place, **self.hers).status, 401)
+
+    def test_nothing_is_done_for_it(self) -> None:
+        """Even where something of it is left over."""
+        self.session_of_alice()
+        session = next(iter(self.house.concourse.sessions))
+        self.house.gatehouse.keyring._listeners.clear()
+        self.withdraw()
+        policies: Policies = self.house.gatehouse.policies
+        self.assertIsNone(policies.of(session.principal))
+
+    def test_revoked(self) -> None:
+        self.house.write(*self.authorized(), revoked=self.alice.public.fingerprint)
+        self.house.turn(0.9, 0.1)
+        self.assertEqual(self.come(None, **self.hers).status, 401)
+        self.assertEqual(self.house.events("auth.key.revoked")[0]["reason"], "revoked")
+
+    def test_expired(self) -> None:
+        """NOW is 2027-01-15T08:00:00Z."""
+        self.house.write(self.line("alice", 'scope="mcp:read",expiry-time="20270115080100Z"'))
+        self.house.look()
+        token = self.house.token(self.alice)
+        self.house.turn(58, 1)
+        self.assertNotEqual(self.come(token).status, 401)
+        self.house.turn(2, 0.3)
+        self.assertEqual(self.come(token).status, 401)
+        self.assertEqual(self.house.events("auth.key.revoked")[-1]["reason"], "expired")
+
+    def test_narrowed(self) -> None:
+        """Whoever may do less from now on has to come again."""
+        self.house.write(self.line("alice", 'scope="mcp:read"'))
+        self.house.look()
+        self.assertEqual(self.come(None, **self.hers).status, 401)
+        again = self.house.ask_token(self.alice).json
+        self.assertEqual(again["scope"], "mcp:read")
+
+    def test_others_stay(self) -> None:
+        stream = self.house.modern("subscriptions/listen", {"notifications": {}}, **self.his)
+        self.house.write(*self.authorized(), self.line("carol"))
+        self.house.look()
+        self.assertFalse(stream.wire.is_closed)
+        self.assertEqual(self.house.events("auth.key.revoked"), [])
+        self.assertTrue(self.house.token(key("carol"), "carol"))
+
+    def test_streams_grow_old(self) -> None:
+        """C12: a stream may outlive its token, but not for ever."""
+        self.session_of_alice()
+        stream = self.house.get(**self.hers)
+        self.house.turn(3598, 10)
+        self.assertFalse(stream.wire.is_closed)
+        self.assertEqual(self.come(None, **self.hers).status, 401)
+        self.house.turn(3)
+        self.assertTrue(stream.wire.is_closed)
+
+
+class HeldTests(BelongingCase):
+    """D7: a handle of ours is good for who got it."""
+
+    def test_request_state(self) -> None:
+        held = Held(self.house.clock, lambda size: b"x" * size)
+        request = Request(1, "tools/call", b'{"name":"t"}')
+        her, him = (
+            self.house.gatehouse.keyring.candidates(n)[0].identity for n in ("alice", "bob")
+        )
+        state = held.hold(self, request, her)
+        self.assertRaises(InvalidParams, held.take, state, request, him)
+        self.assertRaises(InvalidParams, held.take, state[:-2] + "AA", request, her)
+        self.assertIs(held.take(state, request, her), self)
+        held.clear()

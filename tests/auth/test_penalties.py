@@ -1,0 +1,73 @@
+"""Penalties: who waits, for how long, and who does not."""
+
+from __future__ import annotations
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from mcptwist.auth.penalties import Penalties, PenaltyRules, source_of
+
+
+class PenaltyTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        rules = PenaltyRules(sources=10)
+        self.penalties = Penalties(self.clock.seconds, rules, ["10.0.0.0/8"])
+
+    def test_threshold(self) -> None:
+        self.assertEqual(
+            [self.penalties.blame("a", 5) for _ in range(4)], [False, False, True, False]
+        )
+        self.assertEqual(self.penalties.wait("a"), 20)
+        self.assertEqual(self.penalties.wait("b"), 0)
+        self.assertEqual(self.penalties.enforced, 1)
+
+    def test_passes(self) -> None:
+        for _ in range(3):
+            self.penalties.blame("a", 5)
+        self.clock.advance(14)
+        self.assertEqual(self.penalties.wait("a"), 1)
+        self.clock.advance(1)
+        self.assertEqual(self.penalties.wait("a"), 0)
+        self.assertFalse(self.penalties.blame("a", 5))
+
+    def test_now_and_then(self) -> None:
+        """Who fails seldom never waits."""
+        for _ in range(100):
+            self.penalties.blame("a", 5)
+            self.clock.advance(6)
+        self.assertEqual(self.penalties.wait("a"), 0)
+
+    def test_most(self) -> None:
+        for _ in range(1000):
+            self.penalties.blame("a", 5)
+        self.assertEqual(self.penalties.wait("a"), 600)
+
+    def test_exempt(self) -> None:
+        for host in ("10.1.2.3", "::ffff:10.1.2.3", "unix"):
+            for _ in range(10):
+                self.penalties.blame(host, 5)
+            self.assertEqual(self.penalties.wait(host), 0)
+        self.assertEqual(len(self.penalties), 0)
+
+    def test_bounded(self) -> None:
+        """The oldest is forgotten first."""
+        for number in range(50):
+            for _ in range(3):
+                self.penalties.blame(f"h{number}", 5)
+        self.assertEqual(len(self.penalties), 10)
+        self.assertEqual(self.penalties.wait("h0"), 0)
+        self.assertEqual(self.penalties.wait("h49"), 15)
+
+    def test_sources(self) -> None:
+        self.assertEqual(source_of("192.0.2.1"), "192.0.2.1")
+        self.assertEqual(source_of("::ffff:192.0.2.1"), "192.0.2.1")
+        self.assertEqual(source_of("2001:db8::1"), source_of("2001:db8::ffff:1%eth0"))
+        self.assertNotEqual(source_of("2001:db8::1"), source_of("2001:db8:0:1::1"))
+
+    def test_rate(self) -> None:
+        hasty = [self.penalties.is_hasty("a") for _ in range(60)]
+        self.assertEqual(hasty.count(False), 50)
+        self.assertFalse(self.penalties.is_hasty("b"))
+        self.clock.advance(1)
+        self.assertEqual([self.penalties.is_hasty("a") for _ in range(12)].count(False), 10)
