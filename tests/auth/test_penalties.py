@@ -15,9 +15,8 @@ class PenaltyTests(SynchronousTestCase):
         self.penalties = Penalties(self.clock.seconds, rules, ["10.0.0.0/8"])
 
     def test_threshold(self) -> None:
-        self.assertEqual(
-            [self.penalties.blame("a", 5) for _ in range(4)], [False, False, True, False]
-        )
+        begins = [self.penalties.blame("a", 5) for _ in range(4)]
+        self.assertEqual(begins, [False, False, True, False])
         self.assertEqual(self.penalties.wait("a"), 20)
         self.assertEqual(self.penalties.wait("b"), 0)
         self.assertEqual(self.penalties.enforced, 1)

@@ -164,7 +164,7 @@ class ToolTests(PolicyCase):
             b'{"name":null}',
             b"{}",
             b'{"name":["far__time"]}',
-            b'{"name":"far__time\\u0000"}',
+            b'{"name":"far__only\\u0000"}',
             b'{"name":"xfar__time"}',
             b'{"name":"far__only "}',
             b'{"name":"FAR__ONLY"}',
@@ -174,9 +174,8 @@ class ToolTests(PolicyCase):
     def test_not_restricted(self) -> None:
         for method in ("resources/read", "prompts/get"):
             self.assert_passed(method, {"uri": "file:///x", "name": "p"})
-        self.assertEqual(
-            self.listed("prompts/list", {"prompts": [{"name": "p"}]})["prompts"], [{"name": "p"}]
-        )
+        prompts = {"prompts": [{"name": "p"}]}
+        self.assertEqual(self.listed("prompts/list", prompts), prompts)
 
     def test_what_is_not_known(self) -> None:
         """With restricted reach, what is not understood is not passed on."""
