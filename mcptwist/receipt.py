@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 MARK = "mcptwist"
+_WIRES = {"ws": "WebSocket", "sse": "HTTP+SSE, for clients of 2024-11-05"}
 
 
 def receipt(
@@ -14,17 +15,19 @@ def receipt(
     servers: Sequence[str],
     broken: Sequence[str] = (),
     certificate: tuple[str, str] | None = None,
+    wires: Sequence[str] = (),
 ) -> str:
     """What was started and how to use it.
 
     :param urls: where the daemon answers, without a path.
     :param servers: the names of the servers behind it.
     :param broken: a line for each server that could not be configured.
+    :param wires: what else is served beside Streamable HTTP: ``ws``, ``sse``.
     :param certificate: that of encrypted endpoints: its file, and its SHA-256 fingerprint.
     """
     lines = [f"mcptwist serves {_named(servers)}:", ""]
     for url in urls:
-        lines += _places(url, servers)
+        lines += [*_places(url, servers), *_others(url, wires)]
     lines += ["", *(f"  not served: {line}" for line in broken), *([""] if broken else [])]
     if urls and urls[0].startswith("http") and not urlsplit(urls[0]).path:
         lines += _certificate(*certificate) if certificate else []
@@ -47,6 +50,14 @@ def _places(url: str, servers: Sequence[str]) -> list[str]:
         return [f"  {url}/mcp"]
     whole = [f"  {url}/mcp  (all of them, tools named SERVER__TOOL)"]
     return [*whole, *(f"  {url}/servers/{name}/mcp" for name in servers)]
+
+
+def _others(url: str, wires: Sequence[str]) -> list[str]:
+    """Where clients of the other wires come to."""
+    if not url.startswith("http") or urlsplit(url).path:
+        return []
+    places = {"ws": f"ws{url.removeprefix('http')}/ws", "sse": f"{url}/sse"}
+    return [f"  {places[wire]}  ({_WIRES[wire]})" for wire in wires]
 
 
 def _certificate(path: str, fingerprint: str) -> list[str]:

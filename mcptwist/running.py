@@ -84,7 +84,8 @@ class _Foreground:
         shown = self._daemon.certificates
         certificate = (shown.path, shown.fingerprint) if shown else None
         names = [each.name for each in config.servers]
-        print(receipt(urls, names, broken, certificate), flush=True)
+        wires = [n for n, wire in (("ws", config.websocket), ("sse", config.sse)) if wire.shared]
+        print(receipt(urls, names, broken, certificate, wires), flush=True)
 
     def _not_bound(self, failure: Failure) -> None:
         reason = getattr(failure.value, "subFailure", failure).getErrorMessage()

@@ -39,6 +39,23 @@ class ReceiptTests(SynchronousTestCase):
                 self.assertIn(url + path, text)
         self.assertEqual(list(snippet(text)["mcpServers"]), ["mcptwist"])
 
+    def test_other_wires(self) -> None:
+        """Where clients of the other wires come to, encrypted where the endpoint is."""
+        text = receipt([URL, "https://[::1]:8443", "unix:/run/mcpd"], ["a"], wires=["ws", "sse"])
+        places = [line.split()[0] for line in text.splitlines() if line.startswith("  ")]
+        self.assertEqual(
+            places[:7],
+            [
+                f"{URL}/mcp",
+                "ws://127.0.0.1:8808/ws",
+                f"{URL}/sse",
+                "https://[::1]:8443/mcp",
+                "wss://[::1]:8443/ws",
+                "https://[::1]:8443/sse",
+                "unix:/run/mcpd",
+            ],
+        )
+
     def test_broken(self) -> None:
         """Servers that are not served are named, with the reason."""
         self.assertIn("odd: command is missing", receipt([URL], [], ["odd: command is missing"]))
