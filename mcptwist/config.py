@@ -20,6 +20,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from mcptwist.catalogconfig import Catalog, Group, check_groups, groups_table
 from mcptwist.configtext import SyntaxMistake, parse
 from mcptwist.gateconfig import Auth
 from mcptwist.listening import (
@@ -71,8 +72,10 @@ from mcptwist.wiresconfig import Sse, StreamableHttp, WebSocket, Wire, wire_tabl
 __all__ = [
     "Auth",
     "BrokenServer",
+    "Catalog",
     "Config",
     "Cors",
+    "Group",
     "Http",
     "KeyPair",
     "Limits",
@@ -269,6 +272,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         Auth | None,
         Key(table_of(Auth), "a table as below; without it, whoever gets here may come in"),
     ] = None
+    catalog: Annotated[Catalog, Key(table_of(Catalog), "a table as below")] = Catalog()
+    groups: Annotated[
+        tuple[Group, ...], Key(groups_table, "tables as below, by the groups' names")
+    ] = ()
     log: Annotated[Log, Key(table_of(Log), "a table as below")] = Log()
     servers: tuple[ServerConfig, ...] = ()
     broken: tuple[BrokenServer, ...] = ()
@@ -454,6 +461,9 @@ def _literal_secrets(table: Any) -> frozenset[str]:
 def _assembled(name: str, whole: Ledger, own: dict[str, Any], found: Sequence[_Found]) -> Loaded:
     if not found:
         whole.place().note("configures no server")
+    usable = {each.name for each in found if each.server and not each.is_off}
+    others = {each.name for each in found} - usable
+    check_groups(whole.place("groups"), own.get("groups", ()), usable, others)
     ledgers = [whole, *(each.ledger for each in found)]
     mistakes = tuple(mistake for ledger in ledgers for mistake in ledger.mistakes)
     if whole.mistakes:

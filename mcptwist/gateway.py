@@ -1,8 +1,8 @@
-"""Where an exchange goes: one server, or all of them as one.
+"""Where an exchange goes: one server, or several of them as one.
 
 The :class:`Gateway` knows the configured servers by name and makes the views
-that clients have of them. A view of one server passes everything on as it is;
-the view of several is the :mod:`~mcptwist.catalog`'s.
+that clients have of them. A view of one server passes everything on as it is,
+unless something was selected of it; the views of several are :mod:`~mcptwist.catalog`'s.
 """
 
 from __future__ import annotations
@@ -20,14 +20,15 @@ if TYPE_CHECKING:
     from mcptwist.backend import Backend
     from mcptwist.exchange import Exchange
     from mcptwist.messages import Notification
+    from mcptwist.selectedserver import SelectedServer
     from mcptwist.session import Session
 
 
 @implementer(IView)
 class ServerView:
-    """One server, seen as it is."""
+    """One server, seen as it is, or as much of it as was selected."""
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend | SelectedServer) -> None:
         self.name = backend.name
         self._backend = backend
 
@@ -75,16 +76,25 @@ class Gateway:
     """All servers of the daemon.
 
     :param broken: servers that could not be configured, with the reason for each.
+    :param groups: the views of some servers as one, by name.
+    :param selected: what stands before those servers of which something was selected.
     :ivar whole: the view of all servers as one.
     """
 
     def __init__(
-        self, backends: Mapping[str, Backend], whole: IView, broken: Mapping[str, str] | None = None
+        self,
+        backends: Mapping[str, Backend],
+        whole: IView,
+        broken: Mapping[str, str] | None = None,
+        groups: Mapping[str, IView] | None = None,
+        selected: Mapping[str, SelectedServer] | None = None,
     ) -> None:
         self.backends = dict(backends)
         self.broken = dict(broken or {})
         self.whole = whole
-        self._views: dict[str, IView] = {n: ServerView(b) for n, b in self.backends.items()}
+        self.groups = dict(groups or {})
+        shown: Mapping[str, Backend | SelectedServer] = {**self.backends, **(selected or {})}
+        self._views: dict[str, IView] = {name: ServerView(each) for name, each in shown.items()}
 
     def __iter__(self) -> Iterator[Backend]:
         return iter(self.backends.values())
@@ -102,6 +112,17 @@ class Gateway:
             raise UnknownServer(f"server {name} is not configured rightly: {self.broken[name]}")
         known = ", ".join(sorted(self.backends)) or "none"
         raise UnknownServer(f"there is no server {name}; there is: {known}", server=name)
+
+    def group(self, name: str) -> IView:
+        """The view of a group of servers.
+
+        :raises UnknownServer: there is no such group.
+        """
+        view = self.groups.get(name)
+        if view is None:
+            known = ", ".join(sorted(self.groups)) or "none"
+            raise UnknownServer(f"there is no group {name}; there is: {known}")
+        return view
 
     def start(self) -> None:
         """Start the servers that shall not wait to be asked."""
@@ -123,10 +144,17 @@ class Gateway:
         return DeferredList(stopping).addCallback(lambda _: None)
 
 
-def whole_view(backends: Mapping[str, Backend], merged: IView) -> IView:
-    """The view at ``/mcp``: the only server as it is, or the *merged* view of several."""
-    if not backends:
+def whole_view(
+    servers: Mapping[str, Backend | SelectedServer],
+    merged: IView,
+    broken: Mapping[str, str] | None = None,
+) -> IView:
+    """The view at ``/mcp``: the only server as it is, or the *merged* view of several.
+
+    A server that cannot be used for a mistake counts: names must not change when it is mended.
+    """
+    if not servers:
         return NoServers("no server is configured; see mcptwist check")
-    if len(backends) == 1:
-        return ServerView(next(iter(backends.values())))
+    if len(servers) == 1 and not broken:
+        return ServerView(next(iter(servers.values())))
     return merged

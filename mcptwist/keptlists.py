@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import msgspec
 from msgspec import Raw
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -276,7 +276,7 @@ class KeptLists(Service):
 
     def _write(self) -> None:
         self._timer = None
-        self._writing = self._in_thread(self._write_all, self._texts())
+        self._writing = maybeDeferred(self._in_thread, self._write_all, self._texts())
         self._writing.addErrback(self._broke).addCallback(self._has_written)
 
     def _broke(self, failure: Failure) -> None:

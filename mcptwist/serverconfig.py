@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from mcptwist.redaction import redact, secret_values, secrets_in_address, secrets_in_arguments
+from mcptwist.selection import NamedSelection, Selection, Selections
 from mcptwist.servernames import check_name
 from mcptwist.settings import (
     Key,
@@ -108,6 +109,14 @@ def _timeout(place: Place, value: Any) -> float | None:
     return seconds(place, value)
 
 
+def _tools(place: Place, value: Any) -> NamedSelection | None:
+    """A table, or the list of names that some clients have under the same key."""
+    if isinstance(value, list | str):
+        value = {"allow": value}
+    found: NamedSelection | None = table_of(NamedSelection)(place, value)
+    return found
+
+
 class Server(msgspec.Struct, frozen=True, kw_only=True):
     """What every server has, whatever it is reached by.
 
@@ -148,7 +157,21 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
         int | None,
         Key(count, "requests not yet answered, instead of limits.in_flight_per_server"),
     ] = None
+    tools: Annotated[
+        NamedSelection, Key(_tools, "a table as below, or a list of those that are served")
+    ] = NamedSelection()
+    prompts: Annotated[
+        NamedSelection, Key(table_of(NamedSelection), "a table as below: which are served")
+    ] = NamedSelection()
+    resources: Annotated[
+        Selection, Key(table_of(Selection), "a table as below, without rename, by their URIs")
+    ] = Selection()
     confidential: frozenset[str] = frozenset()
+
+    @property
+    def selections(self) -> Selections:
+        """What of it clients see."""
+        return Selections(self.tools, self.prompts, self.resources)
 
     @property
     def target(self) -> str:
@@ -402,8 +425,16 @@ _TYPES: dict[str, tuple[str, str]] = {
 }
 
 NOT_USED = "is for clients; the daemon does not use it"
-_ALL_SERVED = "is for clients; the daemon serves every tool of the server"
+_NOT_ASKED = "is for clients, which ask no leave for such tools; see tools.allow for what is served"
 _NO_SIGN_IN = "is for clients; the daemon signs in nowhere by itself, put a token into headers"
+
+#: What clients call what we have in ``tools``.
+TOOL_KEYS: dict[str, str] = {
+    "disabledTools": "deny",
+    "excludeTools": "deny",
+    "enabledTools": "allow",
+    "includeTools": "allow",
+}
 
 #: What clients keep in the same tables, and what we say about it.
 CLIENT_KEYS: dict[str, str] = {
@@ -414,10 +445,7 @@ CLIENT_KEYS: dict[str, str] = {
          "serverInstructions", "source", "startup", "tags", "title", "trust", "version"),
         NOT_USED,
     ),
-    **dict.fromkeys(
-        ("allowedTools", "disabledTools", "enabledTools", "excludeTools", "includeTools", "tools"),
-        _ALL_SERVED,
-    ),
+    "allowedTools": _NOT_ASKED,
     **dict.fromkeys(("auth", "authProviderType", "headersHelper", "oauth"), _NO_SIGN_IN),
 }  # fmt: skip
 
@@ -439,6 +467,7 @@ def read_server(place: Place, name: str, table: Any) -> ServerConfig | None:
     fields = read_fields(place, given, _KEYS_BY_KIND[kind] if kind else _ALL_KEYS)
     if fields is None or kind is None or place.ledger.mistakes:
         return None
+    _join_tools(place, given, fields)
     fields |= {"name": name, "confidential": frozenset(place.ledger.revealed)}
     if kind is RemoteServer:
         fields["wire"] = _wire(place, fields["url"], given.get("type"))
@@ -505,7 +534,7 @@ def _check_keys(place: Place, given: Mapping[str, Any], kind: type[ServerConfig]
     """Report keys that we do not know, that go with another kind, or that are for clients."""
     keys = _KEYS_BY_KIND[kind] if kind else _ALL_KEYS
     for key, value in given.items():
-        if key in keys or key == "type" or key in _SWITCHES:
+        if key in keys or key == "type" or key in _SWITCHES or key in TOOL_KEYS:
             continue
         if key in CLIENT_KEYS:
             place.at(key).note(CLIENT_KEYS[key])
@@ -514,8 +543,25 @@ def _check_keys(place: Place, given: Mapping[str, Any], kind: type[ServerConfig]
         elif key in _ALL_KEYS and value not in ([], {}):
             marks = [each.MARK for each in SERVER_KINDS if key in _KEYS_BY_KIND[each]]
             place.at(key).mistake("does not go with this server", f"it beside {marks[0]}")
-    known = {*_ALL_KEYS, "type", "envFile", *_SWITCHES, *CLIENT_KEYS}
+    known = {*_ALL_KEYS, "type", "envFile", *_SWITCHES, *CLIENT_KEYS, *TOOL_KEYS}
     report_unknown(place, given, known)
+
+
+def _join_tools(place: Place, given: Mapping[str, Any], fields: dict[str, Any]) -> None:
+    """Join what clients' keys say of tools to what ours does."""
+    selection: NamedSelection = fields.get("tools", NamedSelection())
+    for key in [key for key in TOOL_KEYS if key in given]:
+        names = many(full_text)(place.at(key), given[key])
+        if names is None:
+            continue
+        place.at(key).note(f"counts as tools.{TOOL_KEYS[key]}")
+        if TOOL_KEYS[key] == "deny":
+            selection = msgspec.structs.replace(selection, deny=(*selection.deny, *names))
+        elif selection.allow is None:
+            selection = msgspec.structs.replace(selection, allow=names)
+        else:
+            place.at(key).mistake('says the same as "tools"', "one of the two")
+    fields["tools"] = selection
 
 
 def _settle(place: Place, fields: dict[str, Any]) -> None:

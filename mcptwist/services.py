@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from twisted.application.internet import TimerService
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThreadPool
 
 import mcptwist
 from mcptwist import config as configuration
@@ -27,11 +29,12 @@ from mcptwist.auth.gatehouse import Gatehouse, process_start
 from mcptwist.backend import POOL, Backend, BackendSettings
 from mcptwist.builtin import Admin
 from mcptwist.caller import Caller
-from mcptwist.catalog import Catalog
 from mcptwist.daemon import Daemon
-from mcptwist.gateway import Gateway, ServerView, whole_view
+from mcptwist.gateway import ServerView
+from mcptwist.gathering import Gathering, settings_of
 from mcptwist.held import Held
 from mcptwist.interfaces import IConnector, IView
+from mcptwist.keptlists import KeptLists
 from mcptwist.link import Deadlines
 from mcptwist.listening import LINES, encrypted, is_local
 from mcptwist.metrics import CONTENT_TYPE, exposition
@@ -88,15 +91,14 @@ def make_daemon(
         server.name: make_backend(server, config.limits, reactor, environ, held, traffic)
         for server in config.servers
     }
-    gateway = Gateway(
-        backends,
-        whole_view(backends, Catalog(backends, reactor, IDENTITY)),
-        {broken.name: str(broken.mistakes[0]) for broken in config.broken},
-    )
+    kept = _kept_lists(config, reactor, environ)
+    gateway = Gathering(config, backends, reactor, IDENTITY, kept).gateway()
     _refuse_exposure(config)
     sessions = make_sessions(config.limits, reactor)
     concourse = Concourse(reactor, sessions, _streamable(config.limits))
     daemon = Daemon(gateway, concourse, reactor, config.limits.drain)
+    if kept is not None:
+        kept.setServiceParent(daemon)
     daemon.traffic, daemon.held = traffic, held
     limits = _http_limits(config)
     hosts = () if config.auth is None else config.auth.hosts()
@@ -136,6 +138,22 @@ def make_daemon(
         for entry in wire.listen:
             serve(entry, alone, _PATHS[name][0])
     return daemon
+
+
+def _kept_lists(
+    config: configuration.Config, reactor: Any, environ: Mapping[str, str]
+) -> KeptLists | None:
+    """Where the last lists of servers are kept, unless they are not to be."""
+    somewhere = any(environ.get(n) for n in ("STATE_DIRECTORY", "XDG_STATE_HOME", "HOME"))
+    if not config.catalog.keep_lists or not somewhere:
+        return None
+
+    def in_thread(work: Callable[..., None], *args: Any) -> Deferred[None]:
+        return deferToThreadPool(reactor, reactor.getThreadPool(), work, *args)
+
+    bounds = settings_of(config.catalog).bounds
+    directory = state_directory(environ) / "lists"
+    return KeptLists(directory, reactor, time.time, in_thread, config.catalog.keep_for, bounds)
 
 
 def _own_pages(

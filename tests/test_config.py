@@ -18,8 +18,10 @@ from mcptwist.config import (
     CLIENT_SECTIONS,
     FILE_BYTES,
     SERVER_SECTIONS,
+    Catalog,
     Config,
     Cors,
+    Group,
     Http,
     Limits,
     Loaded,
@@ -41,6 +43,7 @@ from mcptwist.config import (
 )
 from mcptwist.gateconfig import Auth
 from mcptwist.listening import DEFAULT_ENDPOINT
+from mcptwist.selection import NamedSelection
 from mcptwist.serverconfig import CLIENT_KEYS, Breaker, RemoteServer, Restart, Server
 from mcptwist.settings import Ledger, keys_of
 from tests.test_settings import WILD
@@ -477,9 +480,48 @@ class AnyFileTests(SynchronousTestCase):
         self.assertEqual(found.config is None, bool(found.mistakes))
 
 
+class GroupTests(SynchronousTestCase):
+    """Some servers as one."""
+
+    def groups(self, groups: Any, **servers: Any) -> Loaded:
+        return loaded({"mcpServers": {"time": TIME, **servers}, "groups": groups})
+
+    def test_groups(self) -> None:
+        """Names of servers, in an order; one name will do."""
+        found = self.groups({"a": {"servers": ["web", "time"]}, "b": {"servers": "time"}}, web=TIME)
+        assert found.config is not None
+        self.assertEqual(
+            found.config.groups,
+            (Group(name="a", servers=("web", "time")), Group(name="b", servers=("time",))),
+        )
+
+    def test_mistakes(self) -> None:
+        """A group is outside of servers, so what is wrong with it is fatal."""
+        for groups, path in (
+            ([], "groups"),
+            ({"a": []}, "groups.a"),
+            ({"a": {}}, "groups.a"),
+            ({"a": {"servers": []}}, "groups.a"),
+            ({"a": {"servers": ["nobody"]}}, "groups.a.servers"),
+            ({"a": {"servers": ["time", "time"]}}, "groups.a.servers"),
+            ({"a": {"servers": [3]}}, "groups.a.servers[0]"),
+            ({"a": {"server": "time", "servers": "time"}}, "groups.a.server"),
+            ({"a/b": {"servers": "time"}}, 'groups["a/b"]'),
+        ):
+            found = self.groups(groups)
+            self.assertIsNone(found.config, groups)
+            self.assertEqual(paths(found), [path], groups)
+
+    def test_broken(self) -> None:
+        """A group goes on without a server that cannot be used."""
+        found = self.groups({"a": {"servers": ["time", "odd"]}}, odd={"command": 3})
+        assert found.config is not None
+        self.assertIn("broken", "".join(map(str, found.config.notes)))
+
+
 TABLES: tuple[type[msgspec.Struct], ...] = (
-    Server, Restart, Breaker, StdioServer, RemoteServer, PythonServer, Config, Limits, Http,
-    StreamableHttp, WebSocket, Sse, Cors, Tls, Auth, Log,
+    Server, Restart, Breaker, NamedSelection, StdioServer, RemoteServer, PythonServer, Config,
+    Limits, Http, StreamableHttp, WebSocket, Sse, Cors, Tls, Auth, Catalog, Group, Log,
 )  # fmt: skip
 
 

@@ -81,6 +81,12 @@ class ViewTests(SynchronousTestCase):
         self.assertIs(whole_view(backends, merged), merged)
         self.assertEqual(whole_view({"a": backends["a"]}, merged).name, "a")
 
+    def test_broken_counts(self) -> None:
+        """A server that is to be mended counts: tools have to keep the names they will have."""
+        merged: Any = NoServers("merged")
+        backends: Any = {"a": Backend("a")}
+        self.assertIs(whole_view(backends, merged, {"b": "no command"}), merged)
+
 
 class GatewayTests(SynchronousTestCase):
     """All servers of the daemon."""
@@ -94,6 +100,19 @@ class GatewayTests(SynchronousTestCase):
         """By name, always the same."""
         self.assertEqual(ask(self.gateway.view("b")).answer, {"from": "b"})
         self.assertIs(self.gateway.view("a"), self.gateway.view("a"))
+
+    def test_selected(self) -> None:
+        """What stands before a server answers for it where it is seen alone."""
+        gateway = Gateway(self.backends, NoServers("x"), selected={"a": self.backends["b"]})
+        self.assertEqual(ask(gateway.view("a")).answer, {"from": "b"})
+
+    def test_groups(self) -> None:
+        """By name; who asks for another is told which there are."""
+        work = NoServers("work")
+        gateway = Gateway(self.backends, NoServers("x"), groups={"work": work})
+        self.assertIs(gateway.group("work"), work)
+        problem = self.assertRaises(UnknownServer, gateway.group, "play")
+        self.assertIn("work", problem.message)
 
     def test_unknown(self) -> None:
         """The reason why there is none: not configured rightly, or not at all."""

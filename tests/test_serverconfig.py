@@ -9,6 +9,7 @@ from hypothesis import strategies as some
 from twisted.trial.unittest import SynchronousTestCase
 
 from mcptwist.configtext import Table
+from mcptwist.selection import NamedSelection
 from mcptwist.serverconfig import (
     CLIENT_KEYS,
     INHERITED,
@@ -156,9 +157,48 @@ class KeysTests(Reading):
             self.assertEqual(len(notes), 1)
             self.assertTrue(notes[0].startswith(f"x.{key}: is for clients"))
 
-    def test_hidden_tools(self) -> None:
-        """Who hid tools has to know that they are served."""
-        self.assertIn("serves every tool", self.notes({"command": "a", "disabledTools": ["b"]})[0])
+    def test_tools_of_clients(self) -> None:
+        """What clients say of tools is heeded where it is plain, under whichever name."""
+        for key in ("disabledTools", "excludeTools"):
+            server = self.good({"command": "a", key: ["b"], "tools": {"deny": "c", "hide": ["d"]}})
+            self.assertEqual(server.tools, NamedSelection(deny=("c", "b"), hide=("d",)))
+        for key in ("enabledTools", "includeTools", "tools"):
+            server = self.good({"command": "a", key: ["b", "c*"]})
+            self.assertEqual(server.tools, NamedSelection(allow=("b", "c*")))
+        self.assertEqual(
+            self.notes({"command": "a", "disabledTools": ["b"]}),
+            ["x.disabledTools: counts as tools.deny"],
+        )
+
+    def test_tools_said_twice(self) -> None:
+        """Two lists of what is served are one too many."""
+        table = {"command": "a", "tools": ["b"], "enabledTools": ["c"]}
+        self.assertEqual(
+            self.bad(table), ['x.enabledTools: says the same as "tools"; expected one of the two']
+        )
+
+    def test_tools_nobody_consents_to(self) -> None:
+        """What some clients mean otherwise is only noted."""
+        table = {"command": "a", "allowedTools": ["b"]}
+        self.assertIn("ask no leave", self.notes(table)[0])
+        self.assertTrue(self.good(table).selections.everything())
+
+    def test_selections(self) -> None:
+        """Tools and prompts can have new names, resources cannot."""
+        server = self.good(
+            {"command": "a", "prompts": {"rename": {"b": "c"}}, "resources": {"allow": "x:*"}}
+        )
+        self.assertEqual(server.selections.prompts.rename, (("b", "c"),))
+        self.assertEqual(server.selections.resources.allow, ("x:*",))
+        self.assertFalse(server.selections.everything())
+        self.assertEqual(len(self.bad({"command": "a", "resources": {"rename": {"b": "c"}}})), 1)
+        self.assertEqual(
+            self.bad({"command": "a", "tools": {"rename": {"b": "x", "c": "x", "d": 3}}}),
+            [
+                'x.tools.rename.c: is given the same name as "b"; expected another name',
+                "x.tools.rename.d: is a number; expected a string",
+            ],
+        )
 
     def test_no_key_means_two_things(self) -> None:
         """A client's key is never one of ours."""

@@ -1,6 +1,7 @@
 """The URLs of the daemon: which resource stands where.
 
-``/mcp`` and ``/ws`` for all servers as one, the same below ``/servers/NAME`` for each,
+``/mcp`` and ``/ws`` for all servers as one, the same below ``/servers/NAME`` for each and below
+``/groups/NAME`` for some,
 ``/health``, ``/ready`` and ``/metrics`` for those who watch over the daemon.
 """
 
@@ -130,27 +131,30 @@ class NothingHere(McpTwistError):
     status = 404
 
 
-class Servers(Resource):
-    """``/servers``: one place for each server, by name.
+class Views(Resource):
+    """``/servers`` and ``/groups``: one place for each view, by name.
 
-    :param places: makes what stands below a server's name.
+    :param find: finds the view of a name, or raises why there is none.
+    :param above: where this stands, for hints.
+    :param places: makes what stands below a name.
     """
 
-    def __init__(self, gateway: Gateway, places: Places) -> None:
+    def __init__(self, find: Callable[[str], IView], above: str, places: Places) -> None:
         super().__init__()
-        self._gateway = gateway
+        self._find = find
+        self._above = above
         self._make_places = places
         self._made: dict[str, Resource] = {}
 
     def getChild(self, path: bytes, request: Request) -> Resource:
-        """The place of that server, or the reason why there is none."""
+        """The place of that name, or the reason why there is none."""
         name = path.decode("utf-8", "replace")
         if name not in self._made:
             try:
-                places = self._make_places(self._gateway.view(name))
+                places = self._make_places(self._find(name))
             except UnknownServer as problem:
                 return absent(problem)
-            self._made[name] = Tree(places, _hint(f"/servers/{name}/", places))
+            self._made[name] = Tree(places, _hint(f"{self._above}/{name}/", places))
         return self._made[name]
 
 
@@ -169,7 +173,8 @@ def site_tree(
     whole = places(gateway.whole)
     pages = {
         **whole,
-        b"servers": Servers(gateway, places),
+        b"servers": Views(gateway.view, "/servers", places),
+        b"groups": Views(gateway.group, "/groups", places),
         b"health": Answering(health),
         b"ready": Answering(ready),
         **(more or {}),

@@ -37,7 +37,8 @@ class PagesCase(SynchronousTestCase):
         self.status = 200
         backends: Any = {"time": Backendish("time"), "büro": Backendish("büro")}
         whole: Any = Backendish("")
-        gateway = Gateway(backends, whole, {"odd": "command is missing"})
+        groups: Any = {"work": Backendish("work")}
+        gateway = Gateway(backends, whole, {"odd": "command is missing"}, groups)
         self.front.site.resource = site_tree(
             gateway,
             self.places,
@@ -71,6 +72,8 @@ class PagesTests(PagesCase):
             ("/servers/time/ws", "time ws"),
             ("/servers/b%C3%BCro/mcp", "büro mcp"),
             ("/servers/time/mcp?x=1", "time mcp"),
+            ("/groups/work/mcp", "work mcp"),
+            ("/groups/work/ws", "work ws"),
         ):
             answer = self.get(path)
             self.assertEqual((answer.status, answer.body.decode()), (200, name), path)
@@ -93,6 +96,7 @@ class PagesTests(PagesCase):
             ("/servers/time", "/servers/time/mcp"),
             ("/servers/time/", "/servers/time/mcp"),
             ("/servers/time/sse", "/servers/time/mcp"),
+            ("/groups/work", "/groups/work/mcp"),
         ):
             answer = self.get(path)
             self.assertEqual(answer.status, 404, path)
@@ -101,7 +105,13 @@ class PagesTests(PagesCase):
             self.assertIn(hint, error["message"], path)
 
     def test_unknown_server(self) -> None:
-        for path in ("/servers/nobody/mcp", "/servers/%FF/mcp", "/servers/TIME/mcp", "/servers//"):
+        for path in (
+            "/servers/nobody/mcp",
+            "/servers/%FF/mcp",
+            "/servers/TIME/mcp",
+            "/servers//",
+            "/groups/time/mcp",
+        ):
             answer = self.get(path)
             self.assertEqual(answer.status, 404, path)
             self.assertEqual(msgspec.json.decode(answer.body)["error"]["code"], "unknown-server")
