@@ -177,8 +177,7 @@ class Daemon(MultiService):
             closed += await self.admin.end()
         await DeferredList([c.addTimeout(_LINGER, self._clock) for c in closed], consumeErrors=True)
         for listener in self.listeners:
-            for connection in list(listener.factory.connections):
-                connection.abort()
+            listener.abort()
         await _done(super().stopService())
         globalLogPublisher.removeObserver(self.journal)
 

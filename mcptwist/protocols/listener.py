@@ -82,6 +82,12 @@ class Listener(Service):
         """Finish what is being answered, and close."""
         return self.factory.drain()
 
+    def abort(self) -> None:
+        """Close what is still open."""
+        connections: list[Any] = [*self.factory.connections]
+        for connection in connections:
+            connection.abort()
+
     @property
     def problem(self) -> str | None:
         """What keeps it from being bound, if anything does."""
