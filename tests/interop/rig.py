@@ -226,7 +226,8 @@ class InteropCase(TestCase):
         """Start a program, with the mark and *env* added to our own environment."""
         processes, clock = IReactorProcess(reactor), IReactorTime(reactor)
         program = Program(clock)
-        environ = {**os.environ, MARK: self.mark, **(env or {})}
+        own = {MARK: self.mark, "XDG_STATE_HOME": str(self.place / "state")}
+        environ = {**os.environ, **own, **(env or {})}
         processes.spawnProcess(program, argv[0], argv, env=environ, path=str(self.place))
         self.programs.append(program)
         return program
