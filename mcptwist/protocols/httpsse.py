@@ -45,6 +45,7 @@ from mcptwist.session import ANYONE
 if TYPE_CHECKING:
     from mcptwist.protocols.request import Request
 
+_UNRESERVED = b"-_abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 _GONE = "that stream has ended or never was; open it again"
 
 
@@ -220,8 +221,7 @@ class HttpSse:
         request.receive_body(self._settings.body, partial(self._spoken, request, wire))
 
     def _wire_of(self, request: Request) -> HttpSseWire:
-        query = request.uri.partition(b"?")[2].decode("latin-1")
-        keys = parse_qs(query).get("session_id", [])
+        keys = _keys(request.uri.partition(b"?")[2])
         if len(keys) != 1:
             raise SessionRequired("the URL lacks session_id; POST to the URL the stream told")
         wire = self._wires.get(keys[0])
@@ -260,3 +260,11 @@ class _Place(Endpoint):
 def _not_allowed(request: Request, allow: bytes) -> None:
     headers = [(b"allow", allow), (b"content-type", b"text/plain")]
     request.respond(405, headers, b"Method Not Allowed\n")
+
+
+def _keys(query: bytes) -> list[str]:
+    """The sessions that a query names; nearly always it is that and nothing else."""
+    name, _, value = query.partition(b"=")
+    if name == b"session_id" and value and not value.strip(_UNRESERVED):
+        return [value.decode("latin-1")]
+    return parse_qs(query.decode("latin-1")).get("session_id", [])
