@@ -204,6 +204,9 @@ class HTTP2Connection(Protocol):
         wait = ABORT_TIME if failed or not self.paused else self.limits.write_time
         self.deadline = self.clock.seconds() + wait
         self.stalled = NEVER
+        if failed:
+            # It is not even decrypted; who floods us would like that.
+            transport.pauseProducing()
         # TLS does not say goodbye while a producer may still have something to say.
         transport.unregisterProducer()
         transport.loseConnection()

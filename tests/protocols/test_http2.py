@@ -769,6 +769,7 @@ class ConnectionErrorTests(Case):
             self.assertEqual(self.count("connections_failed"), number, name)
             self.assertTrue(client.wire.disconnecting, name)
             self.assertIsNone(client.wire.producer, name)
+            self.assertEqual(client.wire.producerState, "paused", name)
             self.check_unheard(client)
             self.check_neighbour(neighbour)
 
