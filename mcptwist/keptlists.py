@@ -23,9 +23,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mcptwist.directory import SHELVES, Shelf
-from mcptwist.errors import InvalidMessage
+from mcptwist.errors import InvalidMessage, UnparsableMessage
 from mcptwist.listings import Bounds, Listing
-from mcptwist.messages import open_fields
+from mcptwist.messages import check_utf8, open_fields
 from mcptwist.versions import LEGACY, MODERN
 
 if TYPE_CHECKING:
@@ -116,8 +116,9 @@ def read(text: bytes, server: str, mark: str, now: float, age: float, bounds: Bo
     :raises NotKept: it is damaged, too old, or about another server.
     """
     try:
+        check_utf8(text)  # what stays unopened is not looked at when it is decoded
         found: KeptFile = _file.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
+    except (UnparsableMessage, msgspec.DecodeError, RecursionError) as problem:
         raise NotKept(f"it is damaged: {problem}") from None
     if found.version != VERSION:
         raise NotKept(f"it is of version {found.version}")

@@ -41,6 +41,7 @@ class ScriptedServer:
         self.watchers: list[Any] = []
         self.followers: list[Any] = []
         self.announced: list[Notification] = []
+        self.name = "scripted"
         self.resting = False
         self.brought_up = 0
 
