@@ -19,6 +19,7 @@ from twisted.python import usage
 
 import mcptwist
 from mcptwist import config as configuration
+from mcptwist.auth.commands import COMMANDS as KEY_COMMANDS
 from mcptwist.tap import load
 
 OK, FAILED, USAGE = 0, 1, 2
@@ -269,6 +270,7 @@ class MainOptions(Command):
         ["connect", None, ConnectOptions, "Serve what is at a URL on standard input and output."],
         ["stdio", None, StdioOptions, "Serve a file's servers on standard input and output."],
         ["check", None, CheckOptions, "Tell the mistakes in a configuration file."],
+        *KEY_COMMANDS,
     ]
 
     def postOptions(self) -> None:

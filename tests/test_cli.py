@@ -108,14 +108,19 @@ class RunTests(CommandCase):
     def test_command(self) -> None:
         """A command after ``--``, its own options untouched, under a name made from it or given."""
         config = self.loaded(
-            "--listen", "tcp:0", "--", "mcp-server-time", "--local-timezone", "UTC"
+            "--listen",
+            "tcp:0:interface=127.0.0.1",
+            "--",
+            "mcp-server-time",
+            "--local-timezone",
+            "UTC",
         ).config
         assert config is not None
         (server,) = config.servers
         self.assertEqual(
             (server.command, server.args), ("mcp-server-time", ("--local-timezone", "UTC"))
         )  # type: ignore[union-attr]
-        self.assertEqual((server.name, config.listen), ("time", ("tcp:0",)))
+        self.assertEqual((server.name, config.listen), ("time", ("tcp:0:interface=127.0.0.1",)))
         config = self.loaded("--name", "clock", "--", "mcp-server-time").config
         assert config is not None
         self.assertEqual(config.servers[0].name, "clock")

@@ -23,7 +23,9 @@ TOKEN, REVOKE, TICKET = "/oauth/token", "/oauth/revoke", "/oauth/ws-ticket"
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _DEFAULTS = {"http": 80, "https": 443}
-_PLACE = re.compile(r"(/servers/[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,127})?/(mcp|ws|sse|messages)/?\Z", re.ASCII)
+_PLACE = re.compile(
+    r"(/servers/[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,127})?/(mcp|ws|sse|messages)/?\Z", re.ASCII
+)
 _MOST = 1024
 
 

@@ -1,0 +1,139 @@
+"""Keys and lists of keys in a person's files: written so that they are whole, and nobody else's."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from mcptwist.auth.authorizedkeys import LineProblem, read_line, read_revoked_keys
+from mcptwist.auth.keyfiles import FileProblem, read_strictly
+from mcptwist.auth.keys import KeyProblem, PrivateKey, PublicKey
+
+PRIVATE, PUBLIC = 0o600, 0o644
+
+
+def load_private(path: str, ask: Callable[[], bytes | None]) -> PrivateKey:
+    """The private key of a file that nobody else can read.
+
+    :param ask: for the passphrase, where there is one.
+    :raises FileProblem: the file cannot be read, or others can read it.
+    :raises KeyProblem: it holds no key, or the passphrase is wrong.
+    """
+    text = read_strictly(path, secret=True).encode()
+    try:
+        return PrivateKey.from_text(text)
+    except KeyProblem:
+        passphrase = ask()
+        if passphrase is None:
+            raise
+        return PrivateKey.from_text(text, passphrase)
+
+
+def load_public(path: str, most: int = 64 * 1024) -> PublicKey:
+    """The public key of a ``.pub`` file, PEM or JWK.
+
+    :raises FileProblem: the file cannot be read.
+    :raises KeyProblem: it holds no key.
+    """
+    try:
+        with open(path, "rb") as file:
+            return PublicKey.from_text(file.read(most).decode("utf-8", "replace"))
+    except OSError as problem:
+        raise FileProblem(f"{path} cannot be read: {problem.strerror}") from None
+
+
+def write_new(path: str, content: bytes, mode: int) -> None:
+    """Write a file that is not there yet.
+
+    :raises FileProblem: it is there, or cannot be written.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    try:
+        os.makedirs(os.path.dirname(path) or ".", mode=0o700, exist_ok=True)
+        with open(os.open(path, flags, mode), "wb") as file:
+            file.write(content)
+    except FileExistsError:
+        raise FileProblem(f"{path} is there already; it is not overwritten") from None
+    except OSError as problem:
+        raise FileProblem(f"{path} cannot be written: {problem.strerror}") from None
+
+
+class KeyList:
+    """A file of lines that a daemon reads while we write it: it only ever sees whole ones."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def text(self) -> str:
+        """What it says, nothing if it is not there."""
+        return read_strictly(self.path) if os.path.lexists(self.path) else ""
+
+    def add(self, line: str) -> None:
+        """Add a line at the end.
+
+        :raises FileProblem: it cannot be written.
+        """
+        with self._locked():
+            text = self.text()
+            if text and not text.endswith("\n"):
+                text += "\n"
+            self._replace(f"{text}{line}\n")
+
+    def keep(self, is_kept: Callable[[str], bool]) -> int:
+        """Leave out the lines that are not kept; how many these were.
+
+        :raises FileProblem: it cannot be written.
+        """
+        with self._locked():
+            lines = self.text().splitlines(keepends=True)
+            kept = [line for line in lines if is_kept(line.rstrip("\n"))]
+            if len(kept) < len(lines):
+                self._replace("".join(kept))
+            return len(lines) - len(kept)
+
+    def _replace(self, text: str) -> None:
+        new = f"{self.path}.new"
+        try:
+            if os.path.lexists(new):
+                os.unlink(new)
+            write_new(new, text.encode(), PRIVATE)
+            os.replace(new, self.path)
+        except OSError as problem:
+            raise FileProblem(f"{self.path} cannot be written: {problem.strerror}") from None
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Nobody else of us writes meanwhile."""
+        directory = os.path.dirname(self.path) or "."
+        try:
+            os.makedirs(directory, mode=0o700, exist_ok=True)
+            handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError as problem:
+            raise FileProblem(f"{directory} cannot be used: {problem.strerror}") from None
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
+
+
+def is_line_of(line: str, name: str) -> bool:
+    """Whether a line of ``authorized_keys`` is that of a principal, or of a key's fingerprint."""
+    stripped = line.strip(" \t\r")
+    if not stripped or stripped.startswith("#"):
+        return False
+    try:
+        grant = read_line(stripped)
+    except LineProblem:
+        return False
+    return name in (grant.principal, grant.key.fingerprint)
+
+
+def is_revoked_by(text: str, fingerprint: str) -> bool:
+    """Whether ``revoked_keys`` names that key already."""
+    try:
+        return fingerprint in read_revoked_keys(text)
+    except LineProblem as problem:
+        raise FileProblem(f"revoked_keys: {problem}") from None

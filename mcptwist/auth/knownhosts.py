@@ -1,0 +1,145 @@
+"""``known_hosts``: the keys of servers, as OpenSSH keeps them.
+
+``ssh-keygen -F``, ``-R`` and ``-H`` work on such a file. A line that is not understood is kept when
+the file is written again, and speaks for no one: whoever it may have named is unknown.
+What is revoked is revoked whichever host it is seen at.
+
+``sshd(8)``, *SSH_KNOWN_HOSTS FILE FORMAT*. Pure.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import fnmatch
+import hmac
+import re
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from mcptwist.auth.keys import KeyProblem, PublicKey
+
+KNOWN, UNKNOWN, CHANGED, REVOKED = "known", "unknown", "changed", "revoked"
+REVOKED_MARK, AUTHORITY_MARK = "@revoked", "@cert-authority"
+SSH_PORT = 22
+
+_SPACES = re.compile(r"[ \t]+")
+_SALT = 20
+
+
+class KnownHost(msgspec.Struct, frozen=True):
+    """One line that was understood.
+
+    :ivar hosts: patterns, or hashed names.
+    :ivar revoked: whether the key is not to be believed anywhere.
+    """
+
+    hosts: tuple[str, ...]
+    key: PublicKey
+    revoked: bool = False
+
+    def names(self, name: str) -> bool:
+        """Whether the line is about *name*, as :func:`name_of` writes it."""
+        if any(_matches(each[1:], name) for each in self.hosts if each.startswith("!")):
+            return False
+        return any(_matches(each, name) for each in self.hosts if not each.startswith("!"))
+
+
+class KnownHosts:
+    """What a file says.
+
+    :param text: of the file.
+    """
+
+    def __init__(self, text: str = "") -> None:
+        self._lines = text.removesuffix("\n").split("\n") if text else []
+        self._hosts = [read_host(line) for line in self._lines]
+
+    def keys(self, host: str, port: int) -> list[PublicKey]:
+        """The keys that are known of a host and not revoked."""
+        name = name_of(host, port)
+        revoked = {each.key for each in self._entries() if each.revoked}
+        return [
+            each.key
+            for each in self._entries()
+            if not each.revoked and each.key not in revoked and each.names(name)
+        ]
+
+    def verdict(self, host: str, port: int, key: PublicKey) -> str:
+        """What is to be thought of a host that shows *key*."""
+        name = name_of(host, port)
+        found = [each for each in self._entries() if each.names(name)]
+        if any(each.revoked and each.key == key for each in self._entries()):
+            return REVOKED
+        if any(each.key == key for each in found):
+            return KNOWN
+        return CHANGED if any(not each.revoked for each in found) else UNKNOWN
+
+    def without(self, host: str, port: int) -> tuple[str, int]:
+        """The text without the lines about a host, and how many these were; marks stay."""
+        name = name_of(host, port)
+        kept = [
+            line
+            for line, entry in zip(self._lines, self._hosts, strict=True)
+            if entry is None or entry.revoked or not entry.names(name)
+        ]
+        return "".join(f"{line}\n" for line in kept), len(self._lines) - len(kept)
+
+    def _entries(self) -> Iterable[KnownHost]:
+        return (each for each in self._hosts if each is not None)
+
+
+def read_host(line: str) -> KnownHost | None:
+    """Read one line; ``None`` if it is a comment, or is not understood."""
+    words = _SPACES.split(line.strip(" \t\r"))
+    if not words[0] or words[0].startswith("#"):
+        return None
+    revoked = words[0] == REVOKED_MARK
+    if words[0].startswith("@"):
+        words = words[1:] if revoked else []
+    if len(words) < 3:
+        return None
+    try:
+        key = PublicKey.from_words(words[1], words[2])
+    except KeyProblem:
+        return None
+    return KnownHost(tuple(words[0].split(",")), key, revoked)
+
+
+def name_of(host: str, port: int) -> str:
+    """A host as the file has it: ``[host]:port``, or the host alone at SSH's own port."""
+    plain = host.strip("[]").lower()
+    return plain if port == SSH_PORT else f"[{plain}]:{port}"
+
+
+def line_of(
+    host: str, port: int, key: PublicKey, make_bytes: Callable[[int], bytes] | None = None
+) -> str:
+    """The line that makes a host known.
+
+    :param make_bytes: with it, the name is hashed with a salt of its own.
+    """
+    name = name_of(host, port)
+    if make_bytes is not None:
+        name = _hashed(name, make_bytes(_SALT))
+    return f"{name} {key.words()}"
+
+
+def _hashed(name: str, salt: bytes) -> str:
+    mac = hmac.digest(salt, name.encode(), "sha1")
+    return f"|1|{base64.b64encode(salt).decode()}|{base64.b64encode(mac).decode()}"
+
+
+def _matches(pattern: str, name: str) -> bool:
+    if not pattern.startswith("|"):
+        escaped = pattern.lower().replace("[", "[[]")
+        return fnmatch.fnmatchcase(name, escaped)
+    parts = pattern.split("|")
+    if len(parts) != 4 or parts[1] != "1":
+        return False
+    try:
+        salt = base64.b64decode(parts[2], validate=True)
+    except (binascii.Error, ValueError):
+        return False
+    return hmac.compare_digest(_hashed(name, salt).encode(), pattern.encode())
