@@ -278,7 +278,7 @@ class Call:
                 self._ended(self._work.result(value))
                 return
         except Exception:
-            self._ended(self._broken(Failure()))  # type: ignore[no-untyped-call]
+            self._ended(self._broken(Failure()))
             return
         self._running = Deferred.fromCoroutine(value) if isinstance(value, Coroutine) else value
         self._running.addCallback(self._work.result)
@@ -393,7 +393,7 @@ class Call:
             turn.answer(outcome)
         except Exception:
             # What was returned cannot be written as JSON: the function's fault like any other.
-            self._say_broken(turn, Failure())  # type: ignore[no-untyped-call]
+            self._say_broken(turn, Failure())
 
     def _say_broken(self, turn: Turn, failure: Failure) -> None:
         outcome = self._work.broken(failure, self.terms)
