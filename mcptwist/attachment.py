@@ -15,7 +15,7 @@ from zope.interface import implementer
 
 from mcptwist.company import LEVELS, Company, Crowd, Member, remind, text_member
 from mcptwist.errors import EraMismatch, InvalidParams, McpTwistError
-from mcptwist.exchange import Exchange
+from mcptwist.exchange import Behind, Exchange
 from mcptwist.interfaces import IReply
 from mcptwist.messages import Answer, Notification, Result, encode_json, open_fields
 from mcptwist.negotiation import agree, read_hello
@@ -226,6 +226,7 @@ class Revised:
         """Ask."""
         behind = Exchange(self._front.request, self, self._front.stay)
         self._front.in_charge(behind.cancel)
+        self._front.source = Behind(behind)
         supervisor.begin(behind)
 
     def notified(self, exchange: Exchange, notification: Notification) -> None:

@@ -30,7 +30,7 @@ from mcptwist.errors import (
     MethodNotFound,
     Overloaded,
 )
-from mcptwist.interfaces import IReply
+from mcptwist.interfaces import IReply, ISource
 from mcptwist.messages import (
     Answer,
     Error,
@@ -48,7 +48,7 @@ from mcptwist.messages import (
 )
 
 if TYPE_CHECKING:
-    from mcptwist.interfaces import IAnswerer, ISource
+    from mcptwist.interfaces import IAnswerer
     from mcptwist.tally import Tally
 
 LISTEN = "subscriptions/listen"
@@ -154,6 +154,24 @@ class Exchange:
         source, self.source = self.source, None
         if source is not None:
             source.release(self)
+
+
+@implementer(ISource)
+class Behind:
+    """The source of an exchange that is answered by means of another, the one *behind* it."""
+
+    __slots__ = ("_behind",)
+
+    def __init__(self, behind: Exchange) -> None:
+        self._behind = behind
+
+    def hold(self, exchange: Exchange) -> None:
+        """What holds one back holds back the one behind it."""
+        self._behind.hold()
+
+    def release(self, exchange: Exchange) -> None:
+        """And lets it go."""
+        self._behind.release()
 
 
 class Opened:

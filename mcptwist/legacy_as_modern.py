@@ -39,7 +39,7 @@ from mcptwist.errors import (
     MethodNotFound,
     Overloaded,
 )
-from mcptwist.exchange import LISTEN, PROGRESS, SUBSCRIPTION_ID, Exchange, ask
+from mcptwist.exchange import LISTEN, PROGRESS, SUBSCRIPTION_ID, Behind, Exchange, ask
 from mcptwist.held import Held, read_retry
 from mcptwist.interfaces import IReply
 from mcptwist.messages import (
@@ -225,6 +225,7 @@ class Crossing:
         self._supervisor = supervisor
         behind = Exchange(_behind(self._front.request), self, self._front.stay)
         self._front.in_charge(behind.cancel)
+        self._front.source = Behind(behind)
         supervisor.begin(behind)
 
     def notified(self, exchange: Exchange, notification: Notification) -> None:
@@ -425,6 +426,7 @@ class HeldCall:
     def _follow(self, front: Exchange | None) -> None:
         if front is not None:
             front.in_charge(self._left)
+            front.source = Behind(self._behind)
 
     # --- what the server says ---------------------------------------------------------
 

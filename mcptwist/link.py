@@ -164,9 +164,18 @@ class Link:
             (self.wire.pause if paused else self.wire.resume)()
 
     def _suffers(self) -> bool:
-        """Whether anybody waits who is neither held back nor the same client as one who is."""
+        """Whether anybody waits who is neither held back nor the same client as one who is.
+
+        Whoever only listens can wait: what is held back comes later, and a client that
+        takes nothing is let go before long.
+        """
         slow = {id(exchange.stay) for exchange in self._held}
-        return any(e not in self._held and id(e.stay) not in slow for e in self._asked)
+        return any(
+            exchange not in self._held
+            and id(exchange.stay) not in slow
+            and exchange.request.method != LISTEN
+            for exchange in self._asked
+        )
 
     def tell(self, notification: Notification) -> None:
         """Say something to the server that wants no answer."""

@@ -21,7 +21,7 @@ from zope.interface import implementer
 from mcptwist.attachment import Attachment, Revised
 from mcptwist.company import Assembly
 from mcptwist.errors import ClientError, McpTwistError, MethodNotFound, ServerMisbehaved
-from mcptwist.exchange import LISTEN, SUBSCRIPTION_ID, Awaited, Exchange, Refused
+from mcptwist.exchange import LISTEN, SUBSCRIPTION_ID, Awaited, Behind, Exchange, Refused
 from mcptwist.interfaces import IReply
 from mcptwist.messages import Answer, Json, Notification, Request, Result, encode_json, open_fields
 from mcptwist.negotiation import read_hello
@@ -186,6 +186,7 @@ class Interview:
     def _ask(self, params: Json) -> None:
         front = self._front
         self._behind = Exchange(Request(0, front.request.method, params), self, front.stay)
+        front.source = Behind(self._behind)
         self._session.begin_call(self._behind)
 
     def _cancelled(self, reason: str) -> None:

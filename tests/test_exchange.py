@@ -20,15 +20,16 @@ from mcptwist.exchange import (
     SUBSCRIPTION_ID,
     Asked,
     Awaited,
+    Behind,
     Exchange,
     Opened,
     Refused,
     ask,
     cancelled_notification,
 )
-from mcptwist.interfaces import IReply
+from mcptwist.interfaces import IReply, ISource
 from mcptwist.messages import Error, MessageId, Notification, Request, Result, decode, encode_json
-from tests.scripted import Heard, ScriptedServer, opened
+from tests.scripted import Heard, ScriptedServer, Source, opened
 
 
 def exchange(
@@ -130,6 +131,23 @@ class ExchangeTests(SynchronousTestCase):
         one.in_charge(lambda _: one.succeed({}))
         one.cancel("why")
         self.assertEqual((heard.answers, heard.gone), (0, "why"))
+
+
+class BehindTests(SynchronousTestCase):
+    """An exchange that is answered by means of another."""
+
+    def test_held_back(self) -> None:
+        """What holds the one in front back reaches the source of the one behind, until it ends."""
+        front, _ = exchange()
+        behind, _ = exchange()
+        behind.source = source = Source()
+        front.source = through = Behind(behind)
+        verifyObject(ISource, through)
+        front.hold()
+        front.release()
+        front.hold()
+        front.succeed({})
+        self.assertEqual(source.told, ["hold", "release", "hold", "release"])
 
 
 class OpenedTests(SynchronousTestCase):

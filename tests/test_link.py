@@ -322,6 +322,14 @@ class FlowTests(LinkCase):
         self.assertTrue(other.over)
         self.assertTrue(self.wire.paused)
 
+    def test_who_listens_can_wait(self) -> None:
+        """A subscription, of whomever, is no reason to go on."""
+        self.ask(LISTEN)
+        self.exchange.stay = object()
+        self.ask()
+        self.exchange.hold()
+        self.assertTrue(self.wire.paused)
+
     def another(self) -> Exchange:
         self.ask()
         return self.exchange

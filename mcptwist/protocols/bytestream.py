@@ -66,6 +66,8 @@ class ByteStreamWire(Protocol):
     :param busy: whether anything is still to be answered.
     :param gone: makes the reason of the stream's end.
     :param told_gone: told when it is gone.
+    :param told_flow: told ``False`` when the far end takes no more for now, and ``True``
+        when it has caught up.
     """
 
     transport: Any
@@ -80,6 +82,7 @@ class ByteStreamWire(Protocol):
         busy: Callable[[], bool] = lambda: False,
         gone: Callable[[str], McpTwistError] = ClientGone,
         told_gone: Callable[[ByteStreamWire], None] = lambda wire: None,
+        told_flow: Callable[[bool], None] = lambda runs: None,
     ) -> None:
         self.description = description
         self.backlog = 0
@@ -89,6 +92,7 @@ class ByteStreamWire(Protocol):
         self._busy = busy
         self._gone = gone
         self._told_gone = told_gone
+        self._told_flow = told_flow
         self._inbox = Inbox(reader, clock, description)
         self._splitter = LineSplitter(self._line, self._inbox.put, limits.line)
         self._queue: deque[list[Json]] = deque()
@@ -132,6 +136,7 @@ class ByteStreamWire(Protocol):
         """Called when the far end does not read: keep what is sent, and read no more of it."""
         self._flowing = False
         self.transport.pauseProducing()
+        self._told_flow(False)
 
     def resumeProducing(self) -> None:
         """Called when the far end reads again."""
@@ -140,6 +145,8 @@ class ByteStreamWire(Protocol):
             self.transport.resumeProducing()
         while self._queue and self._flowing:
             self._write(self._queue.popleft())
+        if self._flowing:
+            self._told_flow(True)
 
     def stopProducing(self) -> None:
         """Called when the stream is gone."""
@@ -250,7 +257,15 @@ def wire_of(
     caller: Caller, clock: IReactorTime, limits: LineLimits, description: str, **more: Any
 ) -> ByteStreamWire:
     """The wire of a client that speaks on a stream."""
-    wire = ByteStreamWire(caller, clock, limits, description, busy=caller.waits, **more)
+    wire = ByteStreamWire(
+        caller,
+        clock,
+        limits,
+        description,
+        busy=caller.waits,
+        told_flow=caller.told_flow,
+        **more,
+    )
     caller.wire = wire
     wire.meter.caller = caller
     return wire

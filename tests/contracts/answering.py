@@ -23,6 +23,7 @@ from mcptwist.protocols.websocket import WebSocketPlace
 from mcptwist.versions import LEGACY, MODERN
 from tests.conversations.posting import BOB, House, rpc
 
+FLOOD = 80
 CAN: dict[str, Any] = {"elicitation": {}}
 DONE = {"content": [{"type": "text", "text": "dønè"}], "x-unknown": {"kept": [1, None]}}
 
@@ -138,6 +139,14 @@ class Client:
 
     def leave(self) -> None:
         """Be gone without a word."""
+        raise NotImplementedError
+
+    def stop_reading(self) -> None:
+        """Take nothing of what comes from now on."""
+        raise NotImplementedError
+
+    def read_on(self) -> None:
+        """Take all that waits, and what comes."""
         raise NotImplementedError
 
     @property
@@ -373,6 +382,41 @@ class AnsweringContract:
         (answer,) = self.client.answers()
         data = answer["error"]["data"]
         self.assertEqual((data["code"], data["exitStatus"]), ("server-exited", 3))
+
+    # --- back-pressure ----------------------------------------------------------------
+
+    def flood(self: Any, client: Client) -> None:
+        """The server says 8 MB in the course of a call of *client*'s, who does not read."""
+        client.ask(params={"_meta": {"progressToken": 1}})
+        asked = self.asked()
+        token = msgspec.json.decode(asked.params)["_meta"]["progressToken"]
+        self.hall.clock.advance(1.5)
+        client.stop_reading()
+        for number in range(FLOOD):
+            params = {"progressToken": token, "progress": number, "message": "x" * 100_000}
+            self.hall.say(Notification("notifications/progress", encode_json(params)))
+        self.hall.say(Result(asked.id, encode_json(DONE)))
+
+    def test_slow_client(self: Any) -> None:
+        """The server of a client that does not read is held back; nothing is lost or doubled."""
+        self.flood(self.client)
+        self.assertTrue(self.hall.wire.paused)
+        self.assertGreater(len(self.hall.wire._held), FLOOD - 25)
+        self.client.read_on()
+        self.assertFalse(self.hall.wire.paused)
+        said = self.client.said("notifications/progress")
+        self.assertEqual([m["params"]["progress"] for m in said], list(range(FLOOD)))
+        self.assertEqual(len(self.client.answers()), 1)
+
+    def test_slow_client_beside_another(self: Any) -> None:
+        """But not where another waits for the same server, who is served meanwhile."""
+        other = self.make_client()
+        other.ask(id="other")
+        asked = self.asked()
+        self.flood(self.client)
+        self.assertFalse(self.hall.wire.paused)
+        self.hall.answer(asked, DONE)
+        self.assertEqual(len(other.answers("other")), 1)
 
     # --- the server's own words -------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from twisted.internet.address import IPv4Address
@@ -44,6 +44,9 @@ class Wire(StringTransport):
         if self.full and not self.producer_paused and self.producer is not None:
             self.producer_paused = True
             self.producer.pauseProducing()
+
+    def writeSequence(self, data: Iterable[bytes]) -> None:
+        self.write(b"".join(data))
 
     def taken(self) -> None:
         """The client has read all there was."""

@@ -91,6 +91,13 @@ class StreamableClient(Client):
         if self.listening is not None:
             self.listening.leave()
 
+    def stop_reading(self) -> None:
+        self.responses[-1][1].wire.full = True
+
+    def read_on(self) -> None:
+        _, response = self.responses[-1]
+        response.wire.taken()
+
     @property
     def gone(self) -> bool:
         return self.listening is None or bool(self.listening.ended)
@@ -116,6 +123,19 @@ class H2Client(StreamableClient):
                 fields.append((name.lower().encode(), str(value).encode()))
         number = self.h2.begin(*fields, body=body or None)
         return H2Response(self.h2, number)
+
+    def stop_reading(self) -> None:
+        self.h2.greedy = False
+
+    def read_on(self) -> None:
+        self.h2.greedy = True
+        number = self.responses[-1][1].number
+        for _ in range(100):
+            self.h2.h2.increment_flow_control_window(1 << 20)
+            self.h2.h2.increment_flow_control_window(1 << 20, number)
+            self.h2.flush()
+            if self.h2.told[number].ended:
+                break
 
 
 class _H2Front:
@@ -216,6 +236,12 @@ class SocketClient(Client):
     def leave(self) -> None:
         self.socket.wire.lose()
 
+    def stop_reading(self) -> None:
+        self.socket.wire.full = True
+
+    def read_on(self) -> None:
+        self.socket.wire.taken()
+
     @property
     def gone(self) -> bool:
         self._listen()
@@ -254,6 +280,12 @@ class SseClient(Client):
     def leave(self) -> None:
         self.stream.leave()
 
+    def stop_reading(self) -> None:
+        self.stream.wire.full = True
+
+    def read_on(self) -> None:
+        self.stream.wire.taken()
+
     @property
     def gone(self) -> bool:
         return self.stream.ended
@@ -289,6 +321,12 @@ class LineClient(Client):
 
     def leave(self) -> None:
         self.wire.lose()
+
+    def stop_reading(self) -> None:
+        self.wire.full = True
+
+    def read_on(self) -> None:
+        self.wire.taken()
 
     @property
     def gone(self) -> bool:
@@ -337,3 +375,20 @@ class LinesLegacyTests(AnsweringContract, SynchronousTestCase):
 
 class LinesModernTests(LinesLegacyTests):
     era = MODERN
+
+
+class AcrossTests(SynchronousTestCase):
+    """Holding back goes through what stands between the eras, and between revisions."""
+
+    def flood(self, era: str, servers: str, **settings: Any) -> None:
+        case: Any = SocketLegacyTests()
+        case.era = era
+        case.hall = Hall(eras=(servers,), **settings)
+        case.client = case.make_client()
+        case.test_slow_client()
+
+    def test_modern_client_of_a_legacy_server(self) -> None:
+        self.flood(MODERN, LEGACY)
+
+    def test_legacy_client_of_a_modern_server(self) -> None:
+        self.flood(LEGACY, MODERN)

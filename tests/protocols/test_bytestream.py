@@ -221,6 +221,7 @@ class LineFactoryTests(SynchronousTestCase):
     def make(self) -> Caller:
         caller: Any = FakeReader()
         caller.waits = lambda: False
+        caller.told_flow = lambda runs: None
         self.made.append(caller)
         return caller  # type: ignore[no-any-return]
 
