@@ -58,9 +58,10 @@ class SecureFront(Factory):
 
     def successor(self, negotiated: bytes | None) -> IProtocol | None:
         """What speaks on a connection from now on, or None when it is one too many."""
-        if negotiated == H2 and not self.http.draining:
+        inside = self.http.buildProtocol(None)
+        if inside is not None and negotiated == H2:
             return HTTP2Connection(self.http, self.http2)
-        return self.http.buildProtocol(None)
+        return inside
 
 
 @implementer(IHandshakeListener)

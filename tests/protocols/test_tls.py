@@ -20,8 +20,9 @@ from h2.connection import H2Connection
 from twisted.logger import LogLevel, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from mcptwist.protocols.http1 import HTTP1Connection
+from mcptwist.protocols.http1 import COURTESY, HTTP1Connection
 from mcptwist.protocols.http2 import HTTP2Connection
+from mcptwist.protocols.limits import Limits
 from mcptwist.protocols.tls import CertificateFiles, CertificateProblem, Certificates
 from tests.protocols.tlsfront import NOW, SecureTestFront, TLSClient, make_pair
 
@@ -220,6 +221,16 @@ class HandshakeTests(Case):
         self.assertEqual((self.count("connections"), self.front.secure.handshakes), (1, {}))
         self.front.clock.advance(9.9)
         self.assertFalse(client.wire.aborted)
+
+    def test_one_too_many(self) -> None:
+        """Far beyond the limit, a connection is cut as soon as it is there."""
+        full = Limits(connections=1)
+        self.front.factory.limits = full
+        clients = [self.client("h2").shake() for _ in range(1 + COURTESY)]
+        self.assertEqual([client.wire.aborted for client in clients], (1 + COURTESY) * [False])
+        extra = self.client("h2").shake()
+        self.assertTrue(extra.wire.aborted)
+        self.assertEqual(self.count("connections_refused"), 1)
 
     def test_draining(self) -> None:
         """Nobody is let in to a front that drains."""
