@@ -715,6 +715,222 @@ class ResourceTests(SynchronousTestCase):
             self.assertEqual(error["code"], -32602, ref)
 
 
+class SameUriTests(SynchronousTestCase):
+    """Resources that two servers have under the same URI: the second server's is prefixed."""
+
+    OURS, THEIRS = "x:1", "mcptwist:b/x:1"
+
+    def setUp(self) -> None:
+        def read(exchange: Exchange) -> Any:
+            uri = json.loads(bytes(exchange.request.params))["uri"]
+            return {"contents": [{"uri": uri, "text": "t"}, {"uri": "x:part", "text": "p"}]}
+
+        link = {"type": "resource_link", "uri": "x:1", "name": "one"}
+        embedded = {"type": "resource", "resource": {"uri": "x:1", "text": "t"}}
+        script = {
+            "resources/list": resources("x:1"),
+            "resources/templates/list": templates("t:{n}"),
+            "resources/read": read,
+            "resources/subscribe": {},
+            "resources/unsubscribe": {},
+            "completion/complete": {"completion": {"values": []}},
+            "tools/call": {"content": [link, embedded]},
+            "prompts/get": {"messages": [{"role": "user", "content": embedded}]},
+            "subscriptions/listen": None,
+        }
+        self.desk = two(a=dict(script), b=dict(script))
+        self.a, self.b = self.desk.servers["a"], self.desk.servers["b"]
+
+    def test_lists(self) -> None:
+        """The first server's keep their URIs, in every list, however often it is asked for."""
+        for ask in (self.desk.legacy, self.desk.modern, self.desk.legacy):
+            listed = ask("resources/list").answer["resources"]
+            self.assertEqual([r["uri"] for r in listed], [self.OURS, self.THEIRS])
+            self.assertEqual([r["name"] for r in listed], ["x:1", "x:1"])
+            offered = ask("resources/templates/list").answer["resourceTemplates"]
+            self.assertEqual([t["uriTemplate"] for t in offered], ["t:{n}", "mcptwist:b/t:{n}"])
+
+    def test_read(self) -> None:
+        """Each is read from its server, which hears its own URI; the client sees those it knows."""
+        for uri, part, server, other in (
+            (self.OURS, "x:part", self.a, self.b),
+            (self.THEIRS, "mcptwist:b/x:part", self.b, self.a),
+        ):
+            answer = self.desk.legacy("resources/read", {"uri": uri}).answer
+            self.assertEqual(server.asked_for("resources/read"), [{"uri": "x:1"}])
+            self.assertEqual([c["uri"] for c in answer["contents"]], [uri, part])
+            other.asked.clear()
+            server.asked.clear()
+
+    def test_unlisted(self) -> None:
+        """With its server's name a resource can be read that was never listed."""
+        self.desk.legacy("resources/read", {"uri": "mcptwist:b/y:9"})
+        self.assertEqual(self.b.asked_for("resources/read"), [{"uri": "y:9"}])
+        self.assertEqual(self.a.asked, [])
+
+    def test_no_such_server(self) -> None:
+        """What only looks prefixed is a URI like any other."""
+        error = self.desk.legacy("resources/read", {"uri": "mcptwist:c/x:1"}).error
+        self.assertEqual(error["data"]["uri"], "mcptwist:c/x:1")
+
+    def test_looks_prefixed(self) -> None:
+        """A server's own URI that looks like another's is prefixed, and so not taken for it."""
+        self.b.script["resources/list"] = resources("mcptwist:a/x:1")
+        (_, listed) = self.desk.legacy("resources/list").answer["resources"]
+        self.assertEqual(listed["uri"], "mcptwist:b/mcptwist:a/x:1")
+        self.desk.legacy("resources/read", {"uri": listed["uri"]})
+        self.assertEqual(self.b.asked_for("resources/read"), [{"uri": "mcptwist:a/x:1"}])
+
+    def test_links(self) -> None:
+        """Where a result points to a resource, or holds one, it is under the URI it is known by."""
+        self.desk.legacy("resources/list")
+        for server, uri in (("a", self.OURS), ("b", self.THEIRS)):
+            called = self.desk.legacy("tools/call", {"name": f"{server}__t"}).answer["content"]
+            self.assertEqual([called[0]["uri"], called[1]["resource"]["uri"]], [uri, uri])
+            got = self.desk.legacy("prompts/get", {"name": f"{server}__p"}).answer["messages"]
+            self.assertEqual(got[0]["content"]["resource"]["uri"], uri)
+
+    def test_links_to_unlisted(self) -> None:
+        """Of resources that nobody lists the one that was pointed to first keeps its URI."""
+        for server in (self.a, self.b):
+            server.script["resources/list"] = resources()
+        for server, uri in (("b", "x:1"), ("a", "mcptwist:a/x:1"), ("b", "x:1")):
+            called = self.desk.legacy("tools/call", {"name": f"{server}__t"}).answer["content"]
+            self.assertEqual(called[0]["uri"], uri)
+
+    def test_subscribe(self) -> None:
+        """Updates come under the URI that was subscribed to."""
+        self.desk.legacy("resources/list")
+        self.desk.legacy("resources/subscribe", {"uri": self.THEIRS})
+        self.assertEqual(self.b.asked_for("resources/subscribe"), [{"uri": "x:1"}])
+        for server, uri in (("b", self.THEIRS), ("a", self.OURS)):
+            self.desk.session.tell(server, updated("x:1"))
+            self.assertEqual(self.desk.back.said.pop(), updated(uri))
+        self.desk.legacy("resources/unsubscribe", {"uri": self.THEIRS})
+        self.assertEqual(self.b.asked_for("resources/unsubscribe"), [{"uri": "x:1"}])
+        self.assertEqual(self.a.asked_for("resources/unsubscribe"), [])
+
+    def test_subscribe_with_name(self) -> None:
+        """Also where the prefix was not needed."""
+        self.b.script["resources/list"] = resources("x:2")
+        self.desk.legacy("resources/subscribe", {"uri": "mcptwist:b/x:2"})
+        self.desk.session.tell("b", updated("x:2"))
+        self.assertEqual(self.desk.back.said, [updated("mcptwist:b/x:2")])
+
+    def test_odd_update(self) -> None:
+        """An update of nothing passes as it is."""
+        for params in (b"", b"{}", b'{"uri":3}', b"[]"):
+            said = Notification("notifications/resources/updated", params)
+            self.assertEqual(self.desk.catalog.hear(self.desk.session, "a", said), said)
+
+    def test_listen(self) -> None:
+        """So do updates in a subscription, and what it was granted."""
+        wanted = {"notifications": {"resourceSubscriptions": [self.OURS, self.THEIRS]}}
+        heard = self.desk.modern("subscriptions/listen", wanted)
+        for server in (self.a, self.b):
+            (asked,) = server.asked_for("subscriptions/listen")
+            self.assertEqual(asked["notifications"], {"resourceSubscriptions": ["x:1"]})
+            granted = {"notifications": {"resourceSubscriptions": ["x:1"]}}
+            said = Notification("notifications/subscriptions/acknowledged", encode_json(granted))
+            server.open("subscriptions/listen").notify(said)
+            server.open("subscriptions/listen").notify(updated("x:1"))
+        (_, acknowledged), *updates = heard.said
+        self.assertEqual(acknowledged["notifications"], wanted["notifications"])
+        self.assertEqual([params["uri"] for _, params in updates], [self.OURS, self.THEIRS])
+
+    def test_complete(self) -> None:
+        """A prefixed template is completed by its server."""
+        self.desk.legacy("resources/templates/list")
+        for uri, server in (("t:{n}", self.a), ("mcptwist:b/t:{n}", self.b)):
+            ref = {"type": "ref/resource", "uri": uri}
+            self.desk.legacy("completion/complete", {"ref": ref, "argument": {}})
+            (asked,) = server.asked_for("completion/complete")
+            self.assertEqual(asked["ref"]["uri"], "t:{n}")
+
+    def test_expanded(self) -> None:
+        """What a prefixed template makes is that server's."""
+        self.desk.legacy("resources/templates/list")
+        self.desk.legacy("resources/read", {"uri": "mcptwist:b/t:7"})
+        self.assertEqual(self.b.asked_for("resources/read"), [{"uri": "t:7"}])
+
+    @settings(max_examples=60, deadline=None)
+    @given(
+        st.dictionaries(
+            st.sampled_from(["a", "b", "c"]),
+            st.lists(
+                st.sampled_from(["x:1", "x:2", "mcptwist:a/x:1", "mcptwist:b/x:1", "mcptwist:"])
+                | st.text(min_size=1, max_size=3),
+                unique=True,
+                max_size=4,
+            ),
+            min_size=1,
+        )
+    )
+    def test_what_is_listed_can_be_read(self, offered: dict[str, list[str]]) -> None:
+        """Every URI in the list is there once, and reaches the resource it was made for."""
+
+        def reader(server: str) -> Any:
+            def read(exchange: Exchange) -> Any:
+                return {"was": [server, json.loads(bytes(exchange.request.params))["uri"]]}
+
+            return read
+
+        desk = two(
+            **{
+                server: {"resources/list": resources(*uris), "resources/read": reader(server)}
+                for server, uris in offered.items()
+            }
+        )
+        listed = [r["uri"] for r in desk.legacy("resources/list").answer["resources"]]
+        read = [desk.legacy("resources/read", {"uri": uri}).answer["was"] for uri in listed]
+        self.assertEqual(read, [[server, uri] for server, uris in offered.items() for uri in uris])
+
+
+def updated(uri: str) -> Notification:
+    return Notification("notifications/resources/updated", encode_json({"uri": uri}))
+
+
+class BrokenTests(SynchronousTestCase):
+    """Servers that could not be configured."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.server = ScriptedServer(
+            {"tools/list": tools("x", ttlMs=500, cacheScope="public", resultType="complete")}
+        )
+        self.catalog = Catalog(
+            {"a": self.server}, self.clock, IDENTITY, broken={"odd": "no command"}
+        )
+
+    def ask(self) -> Heard:
+        heard = Heard()
+        self.catalog.begin(Exchange(modern_request("tools/list"), heard, modern_visit()))
+        return heard
+
+    def test_named(self) -> None:
+        """They are named; lists are as good without them, for nothing will bring them back."""
+        answer = self.ask().answer
+        odd = {"server": "odd", "reason": "no command", "code": "misconfigured"}
+        self.assertEqual(answer["_meta"]["mcptwist/unavailable"], [odd])
+        self.assertEqual((answer["ttlMs"], answer["cacheScope"]), (500, "public"))
+
+    def test_nothing_else(self) -> None:
+        """When nobody else answers they are among the reasons."""
+        self.server.script["tools/list"] = ServerStartFailed("no file")
+        error = self.ask().error
+        self.assertEqual([x["server"] for x in error["data"]["unavailable"]], ["a", "odd"])
+
+
+class InstructionTests(SynchronousTestCase):
+    def test_merged(self) -> None:
+        """What servers say of themselves is said on, with their names, as far as it is known."""
+        desk = two(a={}, b={}, c={})
+        desk.catalog._inventories["a"].words = "Ask first.\n"
+        desk.catalog._inventories["c"].words = "x" * 40_000
+        instructions = desk.modern("server/discover").answer["instructions"]
+        self.assertTrue(instructions.endswith("a, b, c.\n\na: Ask first."))
+
+
 class SharedTests(SynchronousTestCase):
     def test_level(self) -> None:
         """Servers in use hear the level at once, others when they come into use, once."""
