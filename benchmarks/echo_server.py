@@ -7,10 +7,12 @@ answers every complete line it holds, and writes all of those answers with one w
 
     python3 -S -E echo_server.py [--cpu N] [--tag WORD]
 
-Tools (both answer one text content block):
+Tools (all answer one text content block):
 
     echo    {"text": str}       the same text
     blob    {"bytes": int}      that many 'x' characters
+    stream  {"bytes": int}      says that many in progress notifications of 100 KB each, as fast
+                                as they are taken, and answers how many notifications it were
 
 It speaks both eras: the handshake revisions 2024-11-05 to 2025-11-25 (it answers the revision
 it was asked for, else 2025-11-25), and 2026-07-28, whose requests it knows by the revision in
@@ -31,6 +33,7 @@ MODERN = "2026-07-28"
 REVISION = "io.modelcontextprotocol/protocolVersion"
 SUBSCRIPTION = "io.modelcontextprotocol/subscriptionId"
 READ = 1 << 20
+PIECE = 100_000
 
 PARSE_ERROR = -32700
 INVALID_REQUEST = -32600
@@ -52,6 +55,7 @@ def tool(name, description, argument, kind):
 TOOLS = [
     tool("echo", "Return the text.", "text", "string"),
     tool("blob", "Return so many characters.", "bytes", "integer"),
+    tool("stream", "Say so many characters before the answer.", "bytes", "integer"),
 ]
 INFO = {"name": "echo", "version": "1"}
 CAPABILITIES = {"tools": {}}
@@ -73,6 +77,16 @@ def blob(size):
     return _quote("x" * size)
 
 
+def stream(size, meta):
+    """Say so many characters in the course of a call; how often something was said, as JSON."""
+    token, text = _dumps(meta["progressToken"]), blob(PIECE)
+    head = '{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":%s'
+    for number in range(size // PIECE):
+        rest = ',"progress":%d,"message":%s}}\n'
+        write((head + rest) % (token, number, text))
+    return _quote(str(size // PIECE))
+
+
 def text_of(params):
     """The text that a tools/call asks for, as JSON."""
     name = params.get("name")
@@ -82,6 +96,8 @@ def text_of(params):
             return _quote(arguments["text"])
         if name == "blob":
             return blob(int(arguments["bytes"]))
+        if name == "stream":
+            return stream(int(arguments["bytes"]), params["_meta"])
     except (KeyError, TypeError, ValueError) as error:
         raise Refusal(INVALID_PARAMS, f"bad arguments: {error!r}") from None
     raise Refusal(INVALID_PARAMS, "Unknown tool")
