@@ -1,0 +1,231 @@
+"""What is fuzzed: for each parser a function that may raise nothing but the parser's own errors.
+
+Each target takes bytes from whoever guesses them and, where that can be told, holds
+the parser to a promise as well: that pieces make no difference, that what was read
+is written back the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.address import IPv4Address
+from twisted.internet.task import Clock
+
+from mcptwist import config, held, messages, negotiation
+from mcptwist.auth.authorizedkeys import LineProblem, read_authorized_keys, read_revoked_keys
+from mcptwist.auth.jws import Malformed, read_jws
+from mcptwist.auth.knownhosts import read_host
+from mcptwist.errors import McpTwistError
+from mcptwist.messages import Request
+from mcptwist.protocols import eventstream, lines, mcphttp
+from mcptwist.protocols.http1syntax import ChunkedBody, read_head
+from mcptwist.protocols.http2 import HTTP2Connection
+from mcptwist.protocols.limits import Limits
+from mcptwist.protocols.refusals import Refused
+from tests.protocols.front import Front, Wire
+
+Target = Callable[[bytes], None]
+TARGETS: dict[str, Target] = {}
+_LIMITS = Limits()
+_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
+_ADDRESS = IPv4Address("TCP", "127.0.0.1", 8080)
+
+
+def target(check: Target) -> Target:
+    """Put *check* on the list under its own name."""
+    TARGETS[check.__name__] = check
+    return check
+
+
+@target
+def message(data: bytes) -> None:
+    """A JSON-RPC message that was read is read the same when written back."""
+    try:
+        found = messages.decode(data)
+    except McpTwistError:
+        return
+    text = messages.encode(found)
+    assert b"\n" not in text
+    assert messages.encode(messages.decode(text)) == text
+
+
+@target
+def batch(data: bytes) -> None:
+    """A batch is read or refused."""
+    try:
+        messages.decode_many(b"[" + data + b"]", 100)
+    except McpTwistError:
+        return
+
+
+@target
+def envelope(data: bytes) -> None:
+    """The envelope of a modern request, and the handshake of a legacy one, of text in UTF-8."""
+    try:
+        messages.check_utf8(data)
+    except McpTwistError:
+        return
+    for read in (negotiation.read_envelope, negotiation.read_hello, held.read_retry):
+        try:
+            read(data)
+        except McpTwistError:
+            continue
+
+
+@target
+def routing_headers(data: bytes) -> None:
+    """Headers that mirror a body: a value that is decoded is encoded to the same meaning."""
+    try:
+        text = mcphttp.decode_value(data)
+    except McpTwistError:
+        return
+    assert mcphttp.decode_value(mcphttp.encode_value(text).encode()) == text
+    try:
+        mcphttp.check_headers(Request(1, "tools/call", b'{"name":"x"}'), "x", lambda name: [data])
+    except McpTwistError:
+        return
+
+
+@target
+def http_head(data: bytes) -> None:
+    """A request's head, whole and cut anywhere."""
+    try:
+        head = read_head(data, _LIMITS)
+    except Refused:
+        return
+    if head is None:
+        return
+    assert data.startswith(head.raw)
+    for at in range(0, len(head.raw), 7):
+        assert read_head(head.raw[:at], _LIMITS) is None
+
+
+@target
+def chunked_body(data: bytes) -> None:
+    """A chunked body: cut in two it is the same."""
+    whole = _chunks([data])
+    middle = len(data) // 2
+    parts = _chunks([data[:middle], data[middle:]])
+    if whole is not None and parts is not None:
+        assert whole == parts
+
+
+def _chunks(pieces: list[bytes]) -> tuple[bytes, bool] | None:
+    body, rest, read = ChunkedBody(), b"", b""
+    try:
+        for piece in pieces:
+            if not body.ended:
+                found, rest = body.feed(rest + piece)
+                read += b"".join(found)
+    except Refused:
+        return None
+    return read, body.ended
+
+
+@target
+def event_stream(data: bytes) -> None:
+    """An event stream: cut into single bytes it holds the same events."""
+    assert _events([data]) == _events([data[i : i + 1] for i in range(len(data))])
+
+
+def _events(pieces: list[bytes]) -> list[eventstream.Event] | None:
+    found: list[eventstream.Event] = []
+    reader = eventstream.EventReader(found.append, 1 << 16)
+    try:
+        for piece in pieces:
+            reader.feed(piece)
+    except McpTwistError:
+        return None
+    return found
+
+
+@target
+def line_splitter(data: bytes) -> None:
+    """Lines of a child: cut anywhere they are the same."""
+    middle = len(data) // 3
+    assert _lines([data]) == _lines([data[:middle], data[middle:]])
+
+
+def _lines(pieces: list[bytes]) -> list[bytes]:
+    found: list[bytes] = []
+    splitter = lines.LineSplitter(lambda line: found.append(bytes(line)), lambda _: None, 64)
+    for piece in pieces:
+        splitter.feed(piece)
+    return found
+
+
+@target
+def configuration(data: bytes) -> None:
+    """A configuration file is read, or every mistake in it is told."""
+    for name in ("mcp.json", "mcp.toml"):
+        loaded = config.load(data, name, {"HOME": "/home/somebody"})
+        config.report(loaded)
+        assert loaded.config is not None or loaded.mistakes
+
+
+@target
+def http1_connection(data: bytes) -> None:
+    """A whole HTTP/1.1 connection: whatever comes, nothing is raised and nothing leaks."""
+    front = Front()
+    wire = front.talk(data)
+    assert b"Traceback" not in wire.value()
+    assert front.counters.failures == 0
+
+
+@target
+def http2_connection(data: bytes) -> None:
+    """A whole HTTP/2 connection, after a good preface."""
+    front = Front()
+    wire = Wire(hostAddress=_ADDRESS)
+    wire.protocol = connection = HTTP2Connection(front.factory)
+    connection.makeConnection(wire)
+    connection.dataReceived(_PREFACE)
+    if not wire.disconnecting:
+        connection.dataReceived(data)
+    assert front.counters.failures == 0
+
+
+@target
+def request_state(data: bytes) -> None:
+    """A ``requestState`` that was not given out is never taken."""
+    table = held.Held(Clock(), lambda size: b"k" * size)
+    request = Request(1, "tools/call", b'{"name":"x"}')
+    good = table.hold(object(), request, "ann")
+    guess = data.decode("latin-1")
+    if guess == good:
+        return
+    try:
+        table.take(guess, request, "ann")
+    except McpTwistError:
+        return
+    raise AssertionError("a forged state was taken")
+
+
+@target
+def authorized_keys(data: bytes) -> None:
+    """A file of authorized keys: a line is understood or refused, never half of it."""
+    text = data.decode("utf-8", "replace")
+    read_authorized_keys(text)
+    try:
+        read_revoked_keys(text)
+    except LineProblem:
+        return
+
+
+@target
+def known_hosts(data: bytes) -> None:
+    """A line of ``known_hosts``."""
+    try:
+        read_host(data.decode("utf-8", "replace"))
+    except ValueError:
+        return
+
+
+@target
+def signed_token(data: bytes) -> None:
+    """A JWS in compact form: an assertion or a proof."""
+    try:
+        read_jws(data.decode("latin-1"), 8192)
+    except Malformed:
+        return
