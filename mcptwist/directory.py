@@ -27,6 +27,8 @@ _WORD = re.compile(r"[A-Za-z0-9]+")
 _MENTIONED = 10_000
 _LENGTH = 2048
 _TEMPLATES = 1000
+_PLAIN = 4096
+"""Names that were not cut, once they were taken apart."""
 
 
 class Shelf(NamedTuple):
@@ -75,6 +77,7 @@ class Directory:
         self._servers = servers
         self._prefixes = {prefix_of(server): server for server in reversed(servers)}
         self._names: dict[tuple[str, Shelf], dict[str, str]] = {}
+        self._plain: dict[str, Owned] = {}
         self._uris: dict[str, Collection[str]] = {}
         self._owners: dict[str, str] | None = None
         self._templates: dict[str, list[UriTemplate]] = {}
@@ -129,13 +132,18 @@ class Directory:
 
         What was not cut need not have been listed: its name says all.
         """
+        found = self._plain.get(public)
+        if found is not None:
+            return found
         parts = split(public)
         if parts is None:
             return self._find_cut(shelf, public)
         server = self._prefixes.get(parts[0])
         if server is None or public_name(server, parts[1]) != public:
             return None
-        return Owned(server, parts[1])
+        if len(self._plain) >= _PLAIN:
+            self._plain.clear()
+        return self._plain.setdefault(public, Owned(server, parts[1]))
 
     def _find_cut(self, shelf: Shelf, public: str) -> Owned | None:
         for (server, held), names in self._names.items():
