@@ -357,7 +357,9 @@ class Catalog:
                 waiting.callback(result)
             elif late.get(key) is reading:
                 del late[key]
-                if isinstance(result, Listing) and session.ended is None:
+                if isinstance(result, Failure):
+                    self._guest(session).missed.add(key)
+                elif session.ended is None:
                     session.tell(server, Notification(shelf.changed))
 
         timer = self._clock.callLater(self._settings.deadline, too_late)

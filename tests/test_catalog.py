@@ -253,11 +253,15 @@ class ListTests(SynchronousTestCase):
         self.assertEqual(len(desk.back.said), 1)
 
     def test_late_failure(self) -> None:
-        """A late answer that is no list is no news."""
+        """A late answer that is no list is no news; that its server is there again is."""
         desk = two(a={"tools/list": None}, b={"tools/list": tools("y")})
         self.session_lists(desk, ["b__y"], late=True)
         desk.servers["a"].asked[0].fail(ServerStartFailed("no"))
         self.assertEqual(desk.back.said, [])
+        desk.catalog.server_up("b", None)
+        self.assertEqual(desk.back.said, [])
+        desk.catalog.server_up("a", None)
+        self.assertEqual(desk.back.said, [Notification("notifications/tools/list_changed")])
 
     def test_late_list_not_waited_for(self) -> None:
         """When the client leaves nobody waits for the late list any more."""
