@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol
 
 import msgspec
 from msgspec import Meta, Raw
@@ -51,6 +51,7 @@ EVENTS = "mcptwist/events"
 
 STATUS, LOG, METRICS = "mcptwist://status", "mcptwist://log", "mcptwist://metrics"
 SERVER, FRAME = "mcptwist://servers/{name}", "mcptwist://traffic/{number}"
+KEYS = "mcptwist://keys"
 CONNECTIONS, SESSIONS = "mcptwist://connections", "mcptwist://sessions"
 
 _BACKLOG = 256 << 10
@@ -136,6 +137,37 @@ class Sessions(msgspec.Struct, frozen=True):
     sessions: list[SessionStatus]
 
 
+class KeyStatus(msgspec.Struct, frozen=True):
+    """One authorized key.
+
+    :ivar state: ``good``, ``in use``, ``not yet`` or ``over``.
+    :ivar scopes: what its holder may do.
+    :ivar expires: when it ends, in seconds since the epoch; ``None`` for never.
+    :ivar sessions: how many are here with it now.
+    """
+
+    fingerprint: str
+    principal: str
+    state: str
+    scopes: tuple[str, ...] = ()
+    expires: float | None = None
+    sessions: int = 0
+    restricted: bool = False
+
+
+class KeyDesk(Protocol):
+    """Where keys are looked up and revoked."""
+
+    def all(self) -> list[KeyStatus]:
+        """Those that are authorized."""
+
+    def revoke(self, fingerprint: str) -> None:
+        """Let a key in no more.
+
+        :raises OSError: that cannot be written down.
+        """
+
+
 class Bans(msgspec.Struct, frozen=True):
     """From where nobody may connect, and for how many seconds more."""
 
@@ -147,6 +179,7 @@ class Admin:
 
     :param survey: looks at the daemon.
     :param set_level: has the daemon log from a level on.
+    :param desk: where keys are, if there are any.
     :ivar server: offers all of it.
     :ivar daemon: whom it is about.
     """
@@ -159,6 +192,7 @@ class Admin:
         clock: IReactorTime,
         journal: Journal | None = None,
         set_level: Callable[[str], None] = lambda level: None,
+        desk: KeyDesk | None = None,
     ) -> None:
         self.journal = journal or Journal()
         self.server = Server(
@@ -172,6 +206,7 @@ class Admin:
         self.daemon = survey.daemon
         self.clock = clock
         self._set_level = set_level
+        self._desk = desk
         self._offer_resources()
         self._offer_tools()
 
@@ -184,6 +219,9 @@ class Admin:
         offer(FRAME, self.frame, mime_type=_JSON)
         offer(LOG, self.log_lines, mime_type=_JSON, name="log")
         offer(METRICS, self.metrics, mime_type="text/plain", name="metrics")
+        if self._desk is not None:
+            offer(KEYS, self.keys, mime_type=_JSON)
+            self.server.add_tool(self.revoke_key, destructive=True, open_world=False)
 
     def _offer_tools(self) -> None:
         see: tuple[Callable[..., Any], ...]
@@ -271,6 +309,11 @@ class Admin:
         """List the addresses from which nobody may connect."""
         bans = self.daemon.bans
         return Bans({host: bans.left(host) for host in bans})
+
+    def keys(self) -> list[KeyStatus]:
+        """The keys that are authorized."""
+        assert self._desk is not None
+        return self._desk.all()
 
     # --- what happens -----------------------------------------------------------------
 
@@ -406,6 +449,18 @@ class Admin:
         session.end(ClientGone("the session was ended by whoever runs this daemon"))
         return Done(f"{id} is ended")
 
+    def revoke_key(self, fingerprint: Annotated[str, Meta(max_length=100)]) -> Done:
+        """Revoke a key for good: its tokens and connections end, and it is written down."""
+        assert self._desk is not None
+        if fingerprint not in {key.fingerprint for key in self._desk.all()}:
+            raise Refused(f"no key {fingerprint} is authorized")
+        try:
+            self._desk.revoke(fingerprint)
+        except OSError as problem:
+            raise Refused(f"it could not be written down: {problem.strerror}") from None
+        self.log.warn("the key {key} is revoked by request", key=fingerprint)
+        return Done(f"{fingerprint} is revoked")
+
     def set_log_level(self, level: Level) -> Done:
         """Log from a level on, until the daemon is started again."""
         self.journal.set_level(level)
@@ -421,12 +476,14 @@ class Admin:
         server: Annotated[str, Meta(description="empty for all servers as one")],
         method: Annotated[str, Meta(max_length=200)],
         params: dict[str, Any] | None = None,
+        capabilities: dict[str, Any] | None = None,
     ) -> Answered:
         """Ask a server something in your place; its progress is yours.
 
         :param params: as revision 2026-07-28 has them; ``_meta`` is added
+        :param capabilities: what you can be asked in turn, by input_required; by default, nothing
         """
-        return await self._ask(ctx, server, method, encode_json(params or {}))
+        return await self._ask(ctx, server, method, encode_json(params or {}), capabilities or {})
 
     async def replay(self, ctx: Context, number: Annotated[int, Meta(ge=1)]) -> Answered:
         """Make a call again that passed while somebody watched.
@@ -437,14 +494,16 @@ class Admin:
         if whole is None or whole.frame.kind != REQUEST:
             raise Refused(f"frame {number} is no request, or not kept any more")
         frame = whole.frame
-        return await self._ask(ctx, frame.server, frame.method, bytes(whole.json))
+        return await self._ask(ctx, frame.server, frame.method, bytes(whole.json), {})
 
-    async def _ask(self, ctx: Context, server: str, method: str, params: Json) -> Answered:
+    async def _ask(
+        self, ctx: Context, server: str, method: str, params: Json, can: dict[str, Any]
+    ) -> Answered:
         answerer: IAnswerer = self._backend(server) if server else self.daemon.gateway.whole
         awaited = Awaited(lambda notification: _pass_on(ctx, notification))
         began = self.clock.seconds()
-        stay = Visit(LATEST, encode_json(dict(ctx.client)), encode_json(dict(ctx.capabilities)))
-        awaited.begin(answerer, method, _enveloped(params, ctx), stay)
+        stay = Visit(LATEST, encode_json(dict(ctx.client)), encode_json(can))
+        awaited.begin(answerer, method, _enveloped(params, ctx, can), stay)
         try:
             result = await awaited.answer
         except ErrorAnswer as problem:
@@ -541,7 +600,7 @@ def _sieve(text: str, fields: tuple[str, ...]) -> Sieve | None:
         raise Refused(str(problem)) from None
 
 
-def _enveloped(params: Json, ctx: Context) -> bytes:
+def _enveloped(params: Json, ctx: Context, can: dict[str, Any]) -> bytes:
     """*params* as a request of the latest revision, in the client's name."""
     try:
         fields: dict[str, Any] = dict(open_fields(params))
@@ -550,7 +609,7 @@ def _enveloped(params: Json, ctx: Context) -> bytes:
         raise Refused(str(problem)) from None
     kept = {name: value for name, value in old.items() if "/" not in name}
     own = modern_meta(dict(ctx.client) or {"name": NAME, "version": mcptwist.__version__})
-    own[CAPABILITIES_KEY] = dict(ctx.capabilities)
+    own[CAPABILITIES_KEY] = can
     fields["_meta"] = {**kept, **own, "progressToken": 0}
     return encode_json(fields)
 

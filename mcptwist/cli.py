@@ -1,8 +1,8 @@
 """``mcptwist``: the commands a person types.
 
 Each command is a :class:`twisted.python.usage.Options`; what it does is in
-:mod:`mcptwist.running`, :mod:`mcptwist.config`, :mod:`mcptwist.asking` and
-:mod:`mcptwist.stdio`.
+:mod:`mcptwist.running`, :mod:`mcptwist.config`, :mod:`mcptwist.asking`,
+:mod:`mcptwist.watching` and :mod:`mcptwist.stdio`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import mcptwist
 from mcptwist import config as configuration
 from mcptwist.auth.commands import COMMANDS as KEY_COMMANDS
 from mcptwist.tap import load
+from mcptwist.watching import COMMANDS as WATCH_COMMANDS
 
 OK, FAILED, USAGE = 0, 1, 2
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
@@ -270,6 +271,7 @@ class MainOptions(Command):
         ["connect", None, ConnectOptions, "Serve what is at a URL on standard input and output."],
         ["stdio", None, StdioOptions, "Serve a file's servers on standard input and output."],
         ["check", None, CheckOptions, "Tell the mistakes in a configuration file."],
+        *WATCH_COMMANDS,
         *KEY_COMMANDS,
     ]
 

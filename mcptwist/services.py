@@ -26,6 +26,7 @@ from mcptwist import config as configuration
 from mcptwist import logs
 from mcptwist.auth.denials import CannotStart
 from mcptwist.auth.gatehouse import Gatehouse, process_start
+from mcptwist.auth.keydesk import Desk
 from mcptwist.backend import POOL, Backend, BackendSettings
 from mcptwist.builtin import Admin
 from mcptwist.caller import Caller
@@ -168,7 +169,8 @@ def _own_pages(
 
     Without keys nobody knows who comes to a URL, so it is administered by the socket alone.
     """
-    backend = make_admin_backend(daemon, survey, reactor)
+    desk = _key_desk(daemon, config, environ, gatehouse)
+    backend = make_admin_backend(daemon, survey, reactor, desk)
     view = ServerView(backend)
     where = adminsocket.path_for(config.admin_socket, config.listen, environ, os.getpid())
     if where is not None:
@@ -184,9 +186,28 @@ def _own_pages(
     return {b"admin": admin, b"metrics": metrics}
 
 
-def make_admin_backend(daemon: Daemon, survey: Survey, reactor: Any) -> Backend:
+def _key_desk(
+    daemon: Daemon,
+    config: configuration.Config,
+    environ: Mapping[str, str],
+    gatehouse: Gatehouse | None,
+) -> Desk | None:
+    """Where keys are looked up and revoked, if there are any."""
+    if gatehouse is None or config.auth is None:
+        return None
+
+    def identities() -> list[str]:
+        return [session.principal for session in daemon.concourse.sessions]
+
+    _, revoked = config.auth.paths(environ)
+    return Desk(gatehouse.keyring, gatehouse.files, revoked, identities, time.time)
+
+
+def make_admin_backend(
+    daemon: Daemon, survey: Survey, reactor: Any, desk: Desk | None = None
+) -> Backend:
     """The daemon itself, as a server that can be asked."""
-    admin = Admin(survey, reactor, daemon.journal, logs.set_level)
+    admin = Admin(survey, reactor, daemon.journal, logs.set_level, desk)
     connector = PythonConnector(admin.server, reactor, "the daemon itself")
     # A watcher that is slow holds its link back, and should not hold others'.
     settings = BackendSettings(

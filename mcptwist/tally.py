@@ -148,16 +148,15 @@ class Tally:
         """The server answered *question*."""
         exchange = question.exchange
         request = exchange.request
-        if exchange.stay is None or request.method in _NO_CALLS:
-            return
         seconds = self._clock.seconds() - question.began
-        if request.method != _CALL:
-            status = GOOD if type(answer) is Result else ERROR
-            self.calls.add(status, seconds)
-        else:
+        if request.method == _CALL:
             status = outcome(answer)
+        else:
+            status = GOOD if type(answer) is Result else ERROR
+        if exchange.stay is not None and request.method not in _NO_CALLS:
             self.calls.add(status, seconds)
-            self._tool(tool_name(request.params), status).add(status, seconds)
+            if request.method == _CALL:
+                self._tool(tool_name(request.params), status).add(status, seconds)
         if self.traffic.watched:
             self.traffic.answered(exchange, answer, status, seconds)
 

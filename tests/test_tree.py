@@ -22,6 +22,7 @@ ASSEMBLERS = {
     "asking",
     "client",
     "stdio",
+    "watching",
     "__main__",
 }
 NAMELESS = {

@@ -23,7 +23,7 @@ from twisted.logger import Logger
 from mcptwist.protocols.hostcertificate import state_directory
 from mcptwist.protocols.listener import Listener
 
-__all__ = ["AUTO", "OFF", "AdminSocket", "directory", "existing", "path_for"]
+__all__ = ["AUTO", "OFF", "AdminSocket", "directory", "existing", "is_alive", "path_for"]
 
 AUTO, OFF = "auto", "off"
 LONGEST = 100
@@ -87,12 +87,20 @@ def prepare(path: Path) -> None:
 
 def _removed(path: Path) -> bool:
     """Remove what a daemon left behind that is gone; whether that was so."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as probe:
-        outcome = probe.connect_ex(os.fsencode(path))
-    if outcome != errno.ECONNREFUSED or not path.is_socket():
+    if _probed(path) != errno.ECONNREFUSED or not path.is_socket():
         return False
     path.unlink()
     return True
+
+
+def is_alive(path: Path) -> bool:
+    """Whether a daemon answers there."""
+    return _probed(path) == 0
+
+
+def _probed(path: Path) -> int:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as probe:
+        return probe.connect_ex(os.fsencode(path))
 
 
 class AdminSocket(Service):

@@ -1,0 +1,1 @@
+"""The window: seeing and steering a running daemon from a terminal."""

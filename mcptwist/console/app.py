@@ -1,0 +1,598 @@
+"""The console: a stack of views, the keys that steer them, and the lines around them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+import urwid
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from mcptwist.console import keymap
+from mcptwist.console.connections import ConnectionsScreen, SessionsScreen
+from mcptwist.console.feed import Connect, Feed
+from mcptwist.console.keymap import BadCommand, Command
+from mcptwist.console.keys import KeysScreen
+from mcptwist.console.log import LogScreen
+from mcptwist.console.metrics import MetricsScreen
+from mcptwist.console.model import CONNECTED, CONNECTING, World, amount, clean, rate, span
+from mcptwist.console.palette import UNICODE, Signs
+from mcptwist.console.screen import CannotDo, Screen, TableScreen, TextScreen
+from mcptwist.console.servers import ServersScreen
+from mcptwist.console.tables import Markup
+from mcptwist.console.tools import ToolsScreen
+from mcptwist.console.traffic import TrafficScreen
+from mcptwist.console.widgets import Rows, json_lines, width_of
+from mcptwist.sieve import BadFilter
+
+MAIN: Mapping[str, Callable[[Console], Screen]] = {
+    keymap.SERVERS: ServersScreen,
+    keymap.CONNECTIONS: ConnectionsScreen,
+    keymap.SESSIONS: SessionsScreen,
+    keymap.TRAFFIC: TrafficScreen,
+    keymap.TOOLS: ToolsScreen,
+    keymap.KEYS: KeysScreen,
+    keymap.LOG: LogScreen,
+    keymap.METRICS: MetricsScreen,
+}
+"""The views at the bottom of the stack, each kept as it was left."""
+
+TOLD_FOR = 6.0
+"""Seconds that a message stays in its line."""
+
+HISTORY = 200
+_REDRAW = 0.05
+
+
+class Prompt:
+    """A line that is being typed.
+
+    :param taken: gets it when it is ended with enter.
+    :param caption: what stands before it.
+    :param history: what was typed before, the newest last.
+    """
+
+    def __init__(
+        self,
+        caption: str,
+        taken: Callable[[str], None],
+        text: str = "",
+        history: list[str] | None = None,
+        complete: Callable[[str], list[str]] = lambda line: [],
+    ) -> None:
+        self.edit = urwid.Edit(("prompt", caption), text, wrap="clip")
+        self.taken = taken
+        self._history = history if history is not None else []
+        self._complete = complete
+        self._back = 0
+
+    @property
+    def text(self) -> str:
+        """What was typed so far."""
+        return str(self.edit.edit_text)
+
+    def key(self, key: str, width: int) -> str:
+        """A key was pressed: ``go``, ``leave``, what could be meant, or nothing."""
+        if key == "enter":
+            if self.text.strip() and self._history[-1:] != [self.text]:
+                self._history.append(self.text)
+                del self._history[:-HISTORY]
+            return "go"
+        if key in ("esc", "ctrl c") or (key == "backspace" and not self.text):
+            return "leave"
+        if key in ("up", "down"):
+            self._recall(1 if key == "up" else -1)
+        elif key == "tab":
+            return self._completed()
+        elif key == "ctrl u":
+            self._put("")
+        elif key == "ctrl w":
+            self._put(self.text.rstrip().rpartition(" ")[0])
+        else:
+            self.edit.keypress((width,), key)
+        return ""
+
+    def _put(self, text: str) -> None:
+        self.edit.set_edit_text(text)
+        self.edit.set_edit_pos(len(text))
+
+    def _recall(self, by: int) -> None:
+        self._back = max(0, min(self._back + by, len(self._history)))
+        self._put(self._history[-self._back] if self._back else "")
+
+    def _completed(self) -> str:
+        found = self._complete(self.text)
+        if len(found) == 1:
+            self._put(found[0] + " ")
+            return ""
+        self._put(keymap.common(found) or self.text)
+        return "  ".join(each.rpartition(" ")[2] for each in found)
+
+
+class Console:
+    """All of it.
+
+    :param connect: makes a client of the daemon's own server.
+    :param where: the daemon's address, for people.
+    :param redraw: has the terminal drawn anew.
+    :param left: called when the person wants to leave.
+    :param read_only: whether nothing of the daemon may be changed.
+    :ivar top: the widget that is all of the screen.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        connect: Connect,
+        clock: IReactorTime,
+        where: str,
+        *,
+        redraw: Callable[[], None] = lambda: None,
+        left: Callable[[], None] = lambda: None,
+        signs: Signs = UNICODE,
+        read_only: bool = False,
+        interval: float = 1.0,
+    ) -> None:
+        self.world = World(where)
+        self.signs = signs
+        self.read_only = read_only
+        self.feed = Feed(connect, clock, self.world, self.changed, interval)
+        self.feed.told = lambda why: self.tell(why, "bad")
+        self.prompt: Prompt | None = None
+        self.message: tuple[str, str] | None = None
+        self._clock = clock
+        self._redraw = redraw
+        self._left = left
+        self._draw_call: IDelayedCall | None = None
+        self._message_call: IDelayedCall | None = None
+        self._commands: list[str] = []
+        self._filters: list[str] = []
+        self._mains: dict[str, Screen] = {}
+        self._times = 0
+        self.stack: list[Screen] = [self._main(keymap.SERVERS)]
+        self.top = Window(self)
+
+    def start(self) -> None:
+        """Connect."""
+        self.feed.start()
+        self._look()
+
+    def stop(self) -> Any:
+        """Leave the daemon."""
+        for call in (self._draw_call, self._message_call):
+            if call is not None and call.active():
+                call.cancel()
+        return self.feed.stop()
+
+    # --- the stack --------------------------------------------------------------------
+
+    @property
+    def screen(self) -> Screen:
+        """The view that is seen."""
+        return self.stack[-1]
+
+    def push(self, screen: Screen) -> None:
+        """See another view, and come back later."""
+        self.stack.append(screen)
+        self._look()
+
+    def pop(self) -> None:
+        """Go back to the view before."""
+        if len(self.stack) > 1:
+            self.stack.pop()
+            self._look()
+
+    def show(self, name: str) -> None:
+        """See one of the main views."""
+        self.stack = [self._main(name)]
+        self._look()
+
+    def _main(self, name: str) -> Screen:
+        if name not in self._mains:
+            self._mains[name] = MAIN[name](self)
+        return self._mains[name]
+
+    def _look(self) -> None:
+        self.feed.want(set().union(*(screen.wants() for screen in self.stack)))
+        self.screen.entered()
+        self.changed()
+
+    # --- drawing ----------------------------------------------------------------------
+
+    def changed(self) -> None:
+        """Have it drawn anew soon; many changes are drawn once."""
+        if self.world.link.times > self._times:
+            self._times = self.world.link.times
+            self._connected_again()
+        if self._draw_call is None:
+            self._draw_call = self._clock.callLater(_REDRAW, self._draw)
+
+    def _draw(self) -> None:
+        self._draw_call = None
+        self._redraw()
+
+    def _connected_again(self) -> None:
+        self.feed.want(set().union(*(screen.wants() for screen in self.stack)))
+        if self._times > 1:
+            self.tell("connected again")
+        if isinstance(self.screen, ToolsScreen):
+            self.screen.entered()
+
+    def tell(self, text: str, colour: str = "good") -> None:
+        """Say something for a while."""
+        self.message = (colour, clean(text))
+        if self._message_call is not None and self._message_call.active():
+            self._message_call.cancel()
+        self._message_call = self._clock.callLater(TOLD_FOR, self._untell)
+        self.changed()
+
+    def _untell(self) -> None:
+        self.message = None
+        self.changed()
+
+    # --- commands ---------------------------------------------------------------------
+
+    def key(self, key: str, width: int = 80) -> None:
+        """A key was pressed."""
+        if self.prompt is not None:
+            self._typed(self.prompt, key, width)
+            return
+        binding = keymap.bound(self.screen.place, key)
+        if binding is not None:
+            self.execute(binding.line)
+        elif isinstance(self.screen, TableScreen) and key in self.screen.table.letters:
+            self.execute(f"sort {self.screen.table.letters[key].name}")
+        elif key == "ctrl c":
+            self.execute("quit")
+
+    def _typed(self, prompt: Prompt, key: str, width: int) -> None:
+        outcome = prompt.key(key, width)
+        if outcome == "go":
+            self.prompt = None
+            self._try(prompt.taken, prompt.text)
+        elif outcome == "leave":
+            self.prompt = None
+        elif outcome:
+            self.tell(outcome, "quiet")
+        self.changed()
+
+    def execute(self, line: str) -> None:
+        """Do what a line says, or ask first, or say why not."""
+        self._try(self._execute, line)
+
+    def _try(self, function: Callable[[str], None], text: str) -> None:
+        try:
+            function(text)
+        except (BadCommand, BadFilter, CannotDo) as problem:
+            self.tell(str(problem), "bad")
+        except TypeError as problem:  # a command with too many words, or too few
+            self.log.debug("not understood: {problem}", problem=problem)
+            self.tell(f"that cannot be understood: {text}", "bad")
+        except Exception:
+            self.log.failure("the console broke at {text}", text=text)
+            self.tell(f"the console failed: {Failure().getErrorMessage()}", "bad")
+        self.changed()
+
+    def _execute(self, line: str) -> None:
+        if not line.strip():
+            return
+        command, words = keymap.parse(line)
+        screen = self.screen
+        if command.places and screen.place not in command.places:
+            raise CannotDo(f"{command.name} means nothing here; it does in {_or(command.places)}")
+        if command.changes and self.read_only:
+            raise CannotDo("this console only looks (--read-only)")
+        method = screen.method(command.name) or getattr(self, f"_do_{command.name}", None)
+        if command.name in MAIN:
+            self.show(command.name)
+        elif method is None:
+            raise CannotDo(f"{command.name} means nothing here")
+        elif command.asks:
+            self._confirm(command, words, lambda: method(*words))
+        else:
+            used = method(*words)
+            if command.name == "back" and not used:
+                self.pop()
+
+    def _confirm(self, command: Command, words: Sequence[str], act: Callable[[], None]) -> None:
+        screen = self.screen
+        what = screen.what(command.name, words)
+        if not what:
+            raise CannotDo("there is nothing here to do that to")
+        needed = getattr(screen, "answer_to", lambda name: "")(command.name) or "y"
+        question = command.asks.format(what=what)
+
+        def answered(text: str) -> None:
+            if text.strip().lower() in ({"y", "yes"} if needed == "y" else {needed}):
+                act()
+            else:
+                self.tell("nothing was done", "quiet")
+
+        hint = " [y/N] " if needed == "y" else " "
+        self.prompt = Prompt(question + hint, answered)
+
+    def prompt_for(self, caption: str, text: str, taken: Callable[[str], None]) -> None:
+        """Have a line typed."""
+        self.prompt = Prompt(caption, taken, text)
+
+    # --- commands that mean the same everywhere ---------------------------------------
+
+    def _do_quit(self) -> None:
+        if len(self.stack) > 1:
+            self.pop()
+        else:
+            self._left()
+
+    def _do_help(self) -> None:
+        if self.screen.place != keymap.HELP:
+            place = self.screen.place
+            self.push(TextScreen(self, "help", lambda width: help_lines(place), keymap.HELP))
+
+    def _do_command(self) -> None:
+        self.prompt = Prompt(":", self._execute, "", self._commands, self._completions)
+
+    def _completions(self, line: str) -> list[str]:
+        return keymap.complete(line, self.screen.place, sorted(set(self.screen.words())))
+
+    def _do_search(self) -> None:
+        sieve = getattr(getattr(self.screen, "table", None), "sieve", None)
+        filtering = getattr(self.screen, "do_filter", None)
+        if filtering is None:
+            raise CannotDo("there is nothing to filter here")
+        self.prompt = Prompt("/", filtering, sieve.text if sieve else "", self._filters)
+
+    def _do_interval(self, text: str) -> None:
+        now = self.feed.interval
+        try:
+            wanted = {"/2": now / 2, "*2": now * 2}.get(text) or float(text)
+        except ValueError:
+            raise CannotDo(f"{text} is no number of seconds") from None
+        self.feed.interval = min(60.0, max(0.2, wanted))
+        self.tell(f"looking every {self.feed.interval:g} s")
+
+    def _do_refresh(self) -> None:
+        self.feed.look_soon()
+
+    def _do_export(self, path: str) -> None:
+        target = os.path.expanduser(path)
+        lines = self.screen.text()
+        try:
+            with open(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                file.write("\n".join(lines) + "\n")
+        except OSError as problem:
+            raise CannotDo(f"{target}: {problem.strerror}") from None
+        self.tell(f"{len(lines)} lines are in {target}")
+
+    def _do_level(self, level: str) -> None:
+        self.act("set_log_level", level=level)
+
+    def _do_lift(self, host: str) -> None:
+        self.act("lift_ban", host=host)
+
+    # --- what is asked of the daemon --------------------------------------------------
+
+    def act(self, tool: str, **arguments: Any) -> None:
+        """Have something done, and say how that went."""
+        self.call(
+            tool,
+            arguments,
+            lambda done: self.tell(str(done.get("done", "done"))),
+            lambda why: self.tell(why, "bad"),
+        )
+
+    def call(
+        self,
+        tool: str,
+        arguments: Mapping[str, Any],
+        came: Callable[[Any], None],
+        failed: Callable[[str], None],
+        heard: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        """Call a tool of the daemon's.
+
+        :param came: gets its structured answer.
+        :param failed: gets the words that tell why there is none.
+        :param heard: gets the words of its progress.
+        """
+
+        def refused(failure: Failure) -> None:
+            failed(str(getattr(failure.value, "message", "") or failure.getErrorMessage()))
+
+        calling = self.feed.call(tool, arguments, heard)
+        calling.addCallbacks(came, refused).addErrback(self._broke)
+
+    def ask(self, title: str, tool: str, arguments: Mapping[str, Any]) -> None:
+        """Call a tool and show its answer in a view of its own."""
+        lines: list[Markup] = [("busy", "waiting for the answer")]
+        self.push(TextScreen(self, title, lambda width: lines))
+
+        def came(answer: Any) -> None:
+            status = str(answer.get("status"))
+            colour = "good" if status == "ok" else "bad"
+            took = f" after {span(answer.get('seconds'))}"
+            lines[:] = [[("head", "Answer "), (colour, status), took], *_json(answer.get("answer"))]
+            self.changed()
+
+        def failed(why: str) -> None:
+            lines[:] = [("bad", clean(why))]
+            self.changed()
+
+        self.call(tool, arguments, came, failed)
+
+    def fetch_frame(self, number: int, came: Callable[[int, str], None]) -> None:
+        """Have all of a message that passed."""
+        fetching = self.feed.frame(number)
+        fetching.addCallbacks(lambda text: came(number, text), lambda _: None)
+        fetching.addErrback(self._broke)
+
+    def filter_traffic(self, text: str) -> None:
+        """Have only that traffic told."""
+        self.feed.filter(text)
+
+    def browse(self) -> None:
+        """Ask every server that can be asked what it offers."""
+        for name, server in self.world.servers.items():
+            if server.state not in ("stopped", "misconfigured"):
+                asking = self.feed.offers(name)
+                asking.addCallbacks(
+                    lambda offers, name=name: self._offered(name, offers),
+                    lambda failure, name=name: self._not_offered(name, failure),
+                )
+                asking.addErrback(self._broke)
+
+    def _offered(self, name: str, offers: list[Any]) -> None:
+        self.world.saw_offers(name, offers)
+        self.changed()
+
+    def _not_offered(self, name: str, failure: Failure) -> None:
+        why = getattr(failure.value, "message", "") or failure.getErrorMessage()
+        self.tell(f"{name}: {why}", "bad")
+
+    def _broke(self, failure: Failure) -> None:
+        self.log.failure("the console broke", failure)
+        self.tell(f"the console failed: {failure.getErrorMessage()}", "bad")
+
+    # --- the lines around the view ----------------------------------------------------
+
+    def crumbs(self) -> str:
+        """Where one is."""
+        return self.signs.crumb.join(clean(screen.title) for screen in self.stack)
+
+    def header(self, width: int) -> Markup:
+        """The first line: whom one looks at, and how it does."""
+        link, status = self.world.link, self.world.status
+        left = f" mcptwist {clean(link.where)}"
+        if link.state != CONNECTED:
+            right = "connecting " if link.state == CONNECTING else f"{link.state.upper()} "
+        elif status is None:
+            right = "looking "
+        else:
+            state = "DRAINING " if status.draining else ""
+            open_now = sum(server.in_flight for server in status.servers)
+            right = (
+                f"{state}up {span(status.uptime)}  {len(status.servers)} servers  "
+                f"{amount(sum(status.connections.values()))} connections  "
+                f"{rate(self.world.whole.rate)}/s  {open_now} open "
+            )
+        room = max(1, width - width_of(left) - width_of(right))
+        colour = "alarm" if link.state not in (CONNECTED, CONNECTING) else "title"
+        return (colour, left + " " * room + right)
+
+    def second(self) -> Markup:
+        """The second line: where one is, and what is special about it."""
+        parts: list[Any] = [("crumbs", f" {self.crumbs()} ")]
+        badge = self.screen.badge()
+        if badge:
+            parts += ["  ", ("badge", f" {clean(badge)} ")]
+        if self.read_only:
+            parts += ["  ", ("badge", " only looking ")]
+        return parts
+
+    def last(self) -> Markup:
+        """The last line but one: what was said, or what is wrong."""
+        if self.message is not None:
+            return self.message
+        link = self.world.link
+        if link.state not in (CONNECTED, CONNECTING):
+            return ("bad", f"{clean(link.reason)}; trying again")
+        return ""
+
+    def footer(self) -> Markup:
+        """The last line: what can be done here."""
+        parts: list[Any] = []
+        for key, short in keymap.footer(self.screen.place):
+            parts += [("key", key), f" {short}  "]
+        return parts
+
+
+class Window(urwid.WidgetWrap[Any]):
+    """Everything on the terminal."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._rows = Rows(self._draw, self._clicked, self._scrolled)
+        self._header = Rows(lambda width, height: [console.header(width), console.second()])
+        self._footer = Rows(lambda width, height: [console.last(), console.footer()])
+        body = urwid.Pile(
+            [(2, self._header), ("weight", 1, self._rows), (2, self._footer)], focus_item=1
+        )
+        super().__init__(body)
+
+    def _draw(self, width: int, height: int) -> Sequence[Markup]:
+        return self._console.screen.draw(width, height)
+
+    def _clicked(self, row: int, column: int) -> None:
+        self._console.screen.clicked(row, column)
+        self._console.changed()
+
+    def _scrolled(self, lines: int) -> None:
+        self._console.execute(f"down {lines}" if lines > 0 else f"up {-lines}")
+
+    def render(self, size: Any, focus: bool = False) -> Any:
+        """Called to draw it; what is typed takes the place of what can be done."""
+        prompt = self._console.prompt
+        if prompt is None or size[1] < 5:
+            return super().render(size, focus)
+        columns, rows = size
+        above = urwid.Pile([(2, self._header), ("weight", 1, self._rows)])
+        return urwid.CanvasCombine(
+            [
+                (above.render((columns, rows - 2), False), None, False),
+                (
+                    urwid.Text(self._console.last() or " ", wrap="clip").render((columns,)),
+                    None,
+                    False,
+                ),
+                (prompt.edit.render((columns,), True), None, True),
+            ]
+        )
+
+    no_cache = ["render"]
+
+    def keypress(self, size: Any, key: str) -> None:
+        """Called with keys."""
+        self._console.key(key, size[0])
+
+    def selectable(self) -> bool:
+        """It takes keys."""
+        return True
+
+
+def help_lines(place: str) -> list[Markup]:
+    """What can be done in a place, from the key map."""
+    lines: list[Markup] = []
+    for title, where in ((f"In {place}", place), ("Everywhere", keymap.ANYWHERE)):
+        rows = keymap.help_table([where])
+        if rows:
+            lines.append(("head", title))
+            lines += [[("key", f"  {keys:18}"), meaning] for _, keys, meaning in rows]
+            lines.append("")
+    lines += [
+        ("head", "Sorting"),
+        [
+            ("key", f"  {'shift and a letter':18}"),
+            " sorts by the column that begins so; again, ",
+            "",
+        ],
+        "                     the other way round",
+        "",
+        ("head", "Commands, after a colon"),
+    ]
+    for command in keymap.at(place):
+        keys = ", ".join(dict.fromkeys(keymap.keys_of(command.name, place)))
+        line = f"{command.name} {command.takes}".strip()
+        lines.append([("key", f"  {line:22}"), f"{command.help}{f'  ({keys})' if keys else ''}"])
+    return lines
+
+
+def _json(value: Any) -> list[Markup]:
+    return json_lines(msgspec.json.encode(value).decode())
+
+
+def _or(words: Sequence[str]) -> str:
+    return " or ".join(words)

@@ -1,0 +1,181 @@
+"""Who is connected: connections, and the sessions of legacy clients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from mcptwist.console import keymap
+from mcptwist.console.model import amount, clean, octets, rate, span
+from mcptwist.console.screen import CannotDo, TableScreen, TextScreen
+from mcptwist.console.tables import Column, Markup, Table
+from mcptwist.status import CONNECTION_FIELDS, ConnectionStatus, SessionStatus
+
+if TYPE_CHECKING:
+    from mcptwist.console.app import Console
+
+
+class _Clients(TableScreen):
+    """What both have in common."""
+
+    def ids(self, words: Sequence[str]) -> list[str]:
+        """Those that were named, or marked, or the one with the cursor."""
+        return list(words) or [each.id for each in self.table.chosen()]
+
+    def words(self) -> Iterable[str]:
+        """Their ids."""
+        return [*(each.id for each in self.rows()), *(c.name for c in self.table.columns)]
+
+    def what(self, command: str, words: Sequence[str]) -> str:
+        """Their ids and names."""
+        ids = set(self.ids(words))
+        return ", ".join(f"{e.id} {clean(e.client)}".strip() for e in self.rows() if e.id in ids)
+
+    def _each(self, tool: str, words: Sequence[str]) -> None:
+        ids = self.ids(words)
+        if not ids:
+            raise CannotDo("there is nobody here")
+        for id in ids:
+            self.console.act(tool, id=id)
+
+    def do_open(self) -> None:
+        row = self.table.row
+        if row is not None:
+            self.console.push(TextScreen(self.console, row.id, lambda width: _detail(row)))
+
+
+class ConnectionsScreen(_Clients):
+    """Connections."""
+
+    place = title = keymap.CONNECTIONS
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        columns = [
+            Column("id", "ID", 6, lambda c: int(c.id[1:]), lambda c: c.id),
+            Column("client", "CLIENT", 0, lambda c: c.client, lambda c: clean(c.client or "-")),
+            Column("principal", "PRINCIPAL", 20, lambda c: c.principal,
+                   lambda c: clean(c.principal), from_width=130),
+            Column("wire", "WIRE", 9, lambda c: c.wire, lambda c: c.wire),
+            Column("era", "ERA", 6, lambda c: c.era, lambda c: c.era),
+            Column("tls", "TLS", 3, lambda c: c.tls, lambda c: c.tls, from_width=100),
+            Column("peer", "PEER", 21, lambda c: c.peer, lambda c: clean(c.peer), from_width=110),
+            Column("age", "AGE", 6, lambda c: c.age, lambda c: span(c.age), right=True, falls=True),
+            Column("quiet", "IDLE", 6, lambda c: c.idle, lambda c: span(c.idle), right=True,
+                   falls=True),
+            Column("open", "OPEN", 4, lambda c: c.in_flight, lambda c: amount(c.in_flight),
+                   right=True, falls=True),
+            Column("requests", "REQS", 6, lambda c: c.requests, lambda c: amount(c.requests),
+                   right=True, falls=True),
+            Column("speed", "REQ/S", 6, self._rate, lambda c: rate(self._rate(c)), right=True,
+                   falls=True, from_width=90),
+            Column("in", "IN", 6, lambda c: c.received, lambda c: octets(c.received), right=True,
+                   falls=True),
+            Column("out", "OUT", 6, lambda c: c.sent, lambda c: octets(c.sent), right=True,
+                   falls=True),
+        ]  # fmt: skip
+        names = [name for name in CONNECTION_FIELDS if name != "server"]
+        self.table = Table(
+            columns,
+            lambda connection: connection.id,
+            fields=lambda c: {name: getattr(c, name) for name in names},
+            names=names,
+            sort="age",
+        )
+
+    def _rate(self, connection: ConnectionStatus) -> float:
+        return self.world.request_rates.get(connection.id, 0.0)
+
+    def rows(self) -> Sequence[Any]:
+        """Those the daemon told."""
+        return self.world.connections
+
+    def wants(self) -> set[str]:
+        """The connections."""
+        return {"connections"}
+
+    def badge(self) -> str:
+        """How many there are beyond those that are told."""
+        beyond = self.world.connection_count - len(self.world.connections)
+        more = f"{beyond} more are not shown" if beyond > 0 else ""
+        return "  ".join(part for part in (super().badge(), more) if part)
+
+    def what(self, command: str, words: Sequence[str]) -> str:
+        """All of those that are shown, for what is done to all."""
+        if command == "kick-all":
+            return f"{len(self._shown())} connections"
+        return super().what(command, words)
+
+    def _shown(self) -> list[ConnectionStatus]:
+        return [c for c in self.table.look(self.rows()) if c.wire != "socket"]
+
+    def answer_to(self, command: str) -> str:
+        """What has to be typed before a command is done; empty where ``y`` is enough."""
+        return str(len(self._shown())) if command == "kick-all" else ""
+
+    def do_close(self, *words: str) -> None:
+        self._each("close_connection", words)
+
+    def do_drain(self, *words: str) -> None:
+        self._each("drain_connection", words)
+
+    def do_ban(self, *words: str) -> None:
+        self._each("ban_connection", words)
+
+    def do_kick_all(self) -> None:
+        for connection in self._shown():
+            self.console.act("close_connection", id=connection.id)
+
+
+class SessionsScreen(_Clients):
+    """Sessions of legacy clients."""
+
+    place = title = keymap.SESSIONS
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        columns = [
+            Column("id", "ID", 6, lambda s: int(s.id[1:]), lambda s: s.id),
+            Column("client", "CLIENT", 0, lambda s: s.client, lambda s: clean(s.client or "-")),
+            Column("server", "SERVER", 14, lambda s: s.server, lambda s: clean(s.server or "all")),
+            Column("wire", "WIRE", 14, lambda s: s.wire, lambda s: clean(s.wire)),
+            Column("revision", "REVISION", 10, lambda s: s.revision, lambda s: s.revision),
+            Column("principal", "PRINCIPAL", 20, lambda s: s.principal,
+                   lambda s: clean(s.principal), from_width=130),
+            Column("age", "AGE", 6, lambda s: s.age, lambda s: span(s.age), right=True, falls=True),
+            Column("quiet", "IDLE", 6, lambda s: s.idle, lambda s: span(s.idle), right=True,
+                   falls=True),
+            Column("open", "OPEN", 4, lambda s: s.in_flight, lambda s: amount(s.in_flight),
+                   right=True, falls=True),
+            Column("listens", "HEARS", 5, lambda s: s.listens,
+                   lambda s: "yes" if s.listens else "no"),
+        ]  # fmt: skip
+        names = ("id", "client", "server", "wire", "principal")
+        self.table = Table(
+            columns,
+            lambda session: session.id,
+            fields=lambda s: {name: getattr(s, name) for name in names},
+            names=names,
+            sort="age",
+        )
+
+    def rows(self) -> Sequence[Any]:
+        """Those the daemon told."""
+        return self.world.sessions
+
+    def wants(self) -> set[str]:
+        """The sessions."""
+        return {"sessions"}
+
+    def do_close(self, *words: str) -> None:
+        self._each("close_session", words)
+
+
+def _detail(row: ConnectionStatus | SessionStatus) -> list[Markup]:
+    lines: list[Markup] = []
+    for name in row.__struct_fields__:
+        value = getattr(row, name)
+        if name in ("age", "idle"):
+            value = span(value)
+        lines.append([("head", f"{name.replace('_', ' '):12}"), clean(value)])
+    return lines

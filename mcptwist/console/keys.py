@@ -1,0 +1,92 @@
+"""The keys that may come in."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from mcptwist.console import keymap
+from mcptwist.console.model import clean
+from mcptwist.console.screen import CannotDo, TableScreen, TextScreen
+from mcptwist.console.tables import Column, Markup, Table
+
+if TYPE_CHECKING:
+    from mcptwist.builtin import KeyStatus
+    from mcptwist.console.app import Console
+
+STATE_COLOURS = {"good": "good", "in use": "good", "not yet": "busy", "over": "bad"}
+
+
+class KeysScreen(TableScreen):
+    """Authorized keys."""
+
+    place = title = keymap.KEYS
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        columns = [
+            Column("principal", "PRINCIPAL", 22, lambda k: k.principal,
+                   lambda k: clean(k.principal)),
+            Column("state", "STATE", 8, lambda k: k.state, lambda k: k.state,
+                   lambda k: STATE_COLOURS.get(k.state, "")),
+            Column("sessions", "STAYS", 5, lambda k: k.sessions, lambda k: str(k.sessions),
+                   right=True, falls=True),
+            Column("expires", "EXPIRES", 10, lambda k: k.expires or float("inf"), _expires),
+            Column("may", "MAY", 30, lambda k: k.scopes, lambda k: clean(" ".join(k.scopes))),
+            Column("fingerprint", "KEY", 0, lambda k: k.fingerprint,
+                   lambda k: clean(k.fingerprint)),
+        ]  # fmt: skip
+        self.table = Table(columns, lambda key: key.fingerprint)
+
+    def rows(self) -> Sequence[Any]:
+        """Those the daemon told."""
+        return self.world.keys or ()
+
+    def empty(self) -> str:
+        """There may be none, or no need of any."""
+        if self.world.keys is None:
+            return "the daemon has no [auth] section: whoever gets there may come in"
+        return "no key is authorized"
+
+    def wants(self) -> set[str]:
+        """The keys."""
+        return {"keys"}
+
+    def _chosen(self, words: Sequence[str]) -> list[KeyStatus]:
+        if not words:
+            return self.table.chosen()
+        found = [key for key in self.rows() if key.fingerprint in words]
+        if len(found) < len(words):
+            raise CannotDo("there is no such key here")
+        return found
+
+    def words(self) -> Iterable[str]:
+        """The fingerprints."""
+        return [key.fingerprint for key in self.rows()]
+
+    def what(self, command: str, words: Sequence[str]) -> str:
+        """Whose keys they are."""
+        return ", ".join(f"{clean(k.principal)} {k.fingerprint}" for k in self._chosen(words))
+
+    def do_revoke(self, *words: str) -> None:
+        for key in self._chosen(words):
+            self.console.act("revoke_key", fingerprint=key.fingerprint)
+
+    def do_open(self) -> None:
+        key = self.table.row
+        if key is not None:
+            self.console.push(TextScreen(self.console, "key", lambda width: _whole(key)))
+
+
+def _expires(key: KeyStatus) -> str:
+    return (
+        "never" if key.expires is None else time.strftime("%Y-%m-%d", time.localtime(key.expires))
+    )
+
+
+def _whole(key: KeyStatus) -> list[Markup]:
+    return [
+        [("head", f"{name.replace('_', ' '):12}"), clean(getattr(key, name))]
+        for name in key.__struct_fields__
+    ]

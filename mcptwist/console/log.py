@@ -1,0 +1,93 @@
+"""The log of the daemon."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from mcptwist.console import keymap
+from mcptwist.console.model import clean
+from mcptwist.console.screen import TableScreen, TextScreen
+from mcptwist.console.tables import Column, Markup, Table
+from mcptwist.journal import Line
+
+if TYPE_CHECKING:
+    from mcptwist.console.app import Console
+
+LEVEL_COLOURS = {"warn": "busy", "error": "bad", "critical": "bad", "debug": "quiet"}
+
+
+class LogScreen(TableScreen):
+    """The last lines, the newest at the end."""
+
+    place = title = keymap.LOG
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self.follows = True
+        columns = [
+            Column("time", "TIME", 8, lambda line: line.number, lambda line: _clock(line.time)),
+            Column("level", "LEVEL", 8, lambda line: line.level, lambda line: line.level,
+                   lambda line: LEVEL_COLOURS.get(line.level, "")),
+            Column("system", "SYSTEM", 26, lambda line: line.system,
+                   lambda line: clean(line.system), from_width=110),
+            Column("text", "TEXT", 0, lambda line: line.text, lambda line: clean(line.text)),
+        ]  # fmt: skip
+        self.table = Table(columns, lambda line: line.number)
+
+    def rows(self) -> Sequence[Any]:
+        """Those that were told."""
+        return list(self.world.lines)
+
+    def empty(self) -> str:
+        """Nothing was logged."""
+        return "nothing was logged"
+
+    def badge(self) -> str:
+        """Whether the newest line is followed."""
+        parts = (super().badge(), "following" if self.follows else "")
+        return "  ".join(part for part in parts if part)
+
+    def draw(self, width: int, height: int) -> list[Markup]:
+        """The newest, if they are followed."""
+        if self.follows:
+            self.table.look(self.rows())
+            self.table.go(1 << 40)
+        return super().draw(width, height)
+
+    def do_follow(self) -> None:
+        self.follows = not self.follows
+
+    do_pause = do_follow
+
+    def do_up(self, *words: str) -> None:
+        self.follows = False
+        super().do_up(*words)
+
+    def do_page(self, *words: str) -> None:
+        self.follows = False
+        super().do_page(*words)
+
+    def do_top(self) -> None:
+        self.follows = False
+        super().do_top()
+
+    def do_open(self) -> None:
+        line = self.table.row
+        if line is not None:
+            self.console.push(TextScreen(self.console, "line", lambda width: _whole(line)))
+
+
+def _whole(line: Line) -> list[Markup]:
+    return [
+        [("head", "Time    "), time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(line.time))],
+        [("head", "Level   "), (LEVEL_COLOURS.get(line.level, "good"), line.level)],
+        [("head", "System  "), clean(line.system)],
+        "",
+        *(clean(text) for text in line.text.splitlines()),
+    ]
+
+
+def _clock(moment: float) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(moment))

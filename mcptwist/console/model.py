@@ -1,0 +1,353 @@
+"""What the console knows: the last pictures of the daemon, and what was heard since.
+
+Everything is bounded, and nothing here knows of screens or of the network. Rates and
+recent percentiles come from the difference of two pictures. Pure.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Iterable
+
+import msgspec
+
+from mcptwist.builtin import Events, KeyStatus
+from mcptwist.journal import Line
+from mcptwist.protocols.tail import inert
+from mcptwist.status import (
+    FORMAT,
+    ConnectionStatus,
+    Latencies,
+    ServerStatus,
+    SessionStatus,
+    Status,
+    latencies_of,
+)
+from mcptwist.traffic import ANSWER, REQUEST, Frame
+
+HISTORY = 240
+MESSAGES = 5000
+LINES = 2000
+
+CONNECTING, CONNECTED, LOST, STRANGE = "connecting", "connected", "lost", "strange"
+
+
+class History:
+    """The last values of something, the newest last."""
+
+    def __init__(self, kept: int = HISTORY) -> None:
+        self._values: deque[float] = deque(maxlen=kept)
+
+    def add(self, value: float) -> None:
+        """One more value."""
+        self._values.append(value)
+
+    def last(self, count: int) -> list[float]:
+        """As many of the last as there are, *count* at most."""
+        return list(self._values)[-count:] if count > 0 else []
+
+
+class Pace:
+    """How something goes, from one picture to the next.
+
+    :ivar rate: calls a second.
+    :ivar troubles: errors a second.
+    :ivar took: how long the calls took that were answered since the picture before.
+    """
+
+    def __init__(self) -> None:
+        self.rate = 0.0
+        self.troubles = 0.0
+        self.took = Latencies()
+        self.rates = History()
+        self.p95s = History()
+        self._known: tuple[float, int, int, Latencies] | None = None
+
+    def look(self, now: float, calls: int, troubles: int, took: Latencies) -> None:
+        """The numbers of a picture taken at *now*."""
+        known, self._known = self._known, (now, calls, troubles, took)
+        if known is None or now <= known[0] or calls < known[1]:
+            return
+        seconds = now - known[0]
+        self.rate = (calls - known[1]) / seconds
+        self.troubles = max(0, troubles - known[2]) / seconds
+        self.took = _since(known[3], took)
+        self.rates.add(self.rate)
+        self.p95s.add(self.took.p95 or 0.0)
+
+
+def _since(before: Latencies, after: Latencies) -> Latencies:
+    if len(before.buckets) != len(after.buckets):
+        return after
+    counts = tuple(b - a for a, b in zip(before.buckets, after.buckets, strict=True))
+    return latencies_of(counts, after.seconds - before.seconds, with_buckets=False)
+
+
+class Message:
+    """What passed: a request with its answer once it is there, or something said.
+
+    :ivar frame: the request, or what was said.
+    :ivar answer: the answer's frame, or None.
+    """
+
+    __slots__ = ("answer", "frame")
+
+    def __init__(self, frame: Frame) -> None:
+        self.frame = frame
+        self.answer: Frame | None = None
+
+    @property
+    def status(self) -> str:
+        """``ok``, ``failed``, ``error`` …; ``open`` while nobody knows."""
+        if self.answer is not None:
+            return self.answer.status
+        return "open" if self.frame.kind == REQUEST else ""
+
+    def fields(self) -> dict[str, object]:
+        """What a filter looks at."""
+        found = msgspec.structs.asdict(self.frame)
+        found["status"] = self.status
+        if self.answer is not None:
+            found["answer"] = self.answer.text
+        return found
+
+
+class Link:
+    """How the console is connected.
+
+    :ivar where: the daemon's address, for people.
+    :ivar state: one of the words above.
+    :ivar reason: why it is lost, or what is strange.
+    :ivar times: how often it was connected.
+    """
+
+    def __init__(self, where: str = "") -> None:
+        self.where = where
+        self.state = CONNECTING
+        self.reason = ""
+        self.times = 0
+
+
+class World:
+    """All of it.
+
+    :ivar version: grows with every change, so that others know when to look again.
+    :ivar missed: messages that passed and were not told.
+    :ivar held: messages that came while the view was paused.
+    """
+
+    def __init__(self, where: str = "") -> None:
+        self.version = 0
+        self.link = Link(where)
+        self.status: Status | None = None
+        self.servers: dict[str, ServerStatus] = {}
+        self.details: dict[str, ServerStatus] = {}
+        self.paces: dict[str, Pace] = {}
+        self.whole = Pace()
+        self.lags = History()
+        self.memories = History()
+        self.flights = History()
+        self.connections: list[ConnectionStatus] = []
+        self.connection_count = 0
+        self.request_rates: dict[str, float] = {}
+        self._requests: dict[str, tuple[int, float]] = {}
+        self.sessions: list[SessionStatus] = []
+        self.session_count = 0
+        self.offers: list[Offer] = []
+        self.keys: list[KeyStatus] | None = None
+        self.messages: OrderedDict[int, Message] = OrderedDict()
+        self.lines: deque[Line] = deque(maxlen=LINES)
+        self.missed = 0
+        self.held = 0
+        self.paused = False
+
+    def changed(self) -> None:
+        """Something is not as it was."""
+        self.version += 1
+
+    # --- the connection ---------------------------------------------------------------
+
+    def connected(self) -> None:
+        """The daemon is reached, for the first time or again; what another run said goes."""
+        self.link.times += 1
+        self.link.state, self.link.reason = CONNECTED, ""
+        self.paces.clear()
+        self.whole = Pace()
+        self.lines.clear()
+        self.offers = []
+        self.changed()
+
+    def lost(self, reason: str) -> None:
+        """The daemon cannot be reached."""
+        self.link.state, self.link.reason = LOST, reason
+        self.changed()
+
+    def strange(self, version: str, format: int) -> None:
+        """The daemon is of another version, whose pictures cannot be read."""
+        elder = "older" if format < FORMAT else "newer"
+        self.link.state = STRANGE
+        self.link.reason = (
+            f"that daemon ({version}) is {elder} than this console; use a console of its version"
+        )
+        self.changed()
+
+    # --- what was told ----------------------------------------------------------------
+
+    def saw(self, status: Status) -> None:
+        """A picture of the daemon."""
+        self.status = status
+        self.servers = {server.name: server for server in status.servers}
+        for server in status.servers:
+            pace = self.paces.setdefault(server.name, Pace())
+            pace.look(status.clock, server.calls.count, server.troubles, server.calls.took)
+        for gone in self.paces.keys() - self.servers.keys():
+            del self.paces[gone]
+        self.whole.look(status.clock, *_sums(status.servers))
+        self.lags.add(status.lag.last)
+        self.memories.add(float(status.memory or 0))
+        self.flights.add(float(sum(server.in_flight for server in status.servers)))
+        self.changed()
+
+    def saw_server(self, server: ServerStatus) -> None:
+        """One server, in detail."""
+        self.details[server.name] = server
+        self.changed()
+
+    def saw_connections(self, connections: list[ConnectionStatus], total: int, now: float) -> None:
+        """Connections, how many there are, and when that was."""
+        before, self._requests = self._requests, {c.id: (c.requests, now) for c in connections}
+        self.request_rates = {
+            c.id: (c.requests - known[0]) / (now - known[1])
+            for c in connections
+            if (known := before.get(c.id)) is not None and now > known[1]
+        }
+        self.connections, self.connection_count = connections, total
+        self.changed()
+
+    def saw_sessions(self, sessions: list[SessionStatus], total: int) -> None:
+        """Sessions, and how many there are."""
+        self.sessions, self.session_count = sessions, total
+        self.changed()
+
+    def saw_keys(self, keys: list[KeyStatus] | None) -> None:
+        """The keys that are authorized; ``None`` where there are none to be had."""
+        self.keys = keys
+        self.changed()
+
+    def saw_offers(self, server: str, offers: list[Offer]) -> None:
+        """What a server offers."""
+        self.offers = [offer for offer in self.offers if offer.server != server] + offers
+        self.changed()
+
+    def heard(self, events: Events) -> None:
+        """What happened."""
+        for frame in events.frames:
+            self._passed(frame)
+        self.missed += events.missed
+        self.lines.extend(events.log)
+        self.changed()
+
+    def _passed(self, frame: Frame) -> None:
+        if self.paused:
+            self.held += 1
+            return
+        if frame.kind == ANSWER:
+            message = self.messages.get(frame.of)
+            if message is not None:
+                message.answer = frame
+                return
+        self.messages[frame.number] = Message(frame)
+        if len(self.messages) > MESSAGES:
+            self.messages.popitem(last=False)
+
+    def pause(self, paused: bool) -> None:
+        """Let the messages stand still, or go on."""
+        self.paused = paused
+        self.held = 0
+        self.changed()
+
+    def forget_messages(self) -> None:
+        """Let go of what has passed."""
+        self.messages.clear()
+        self.missed = self.held = 0
+        self.changed()
+
+
+class Offer(msgspec.Struct, frozen=True):
+    """A tool, resource or prompt of a server.
+
+    :ivar kind: ``tool``, ``resource``, ``template`` or ``prompt``.
+    :ivar told: all that the server says of it.
+    """
+
+    server: str
+    kind: str
+    name: str
+    description: str
+    told: dict[str, object]
+
+
+def _sums(servers: Iterable[ServerStatus]) -> tuple[int, int, Latencies]:
+    counts: list[int] = []
+    calls = troubles = 0
+    seconds = 0.0
+    for server in servers:
+        calls += server.calls.count
+        troubles += server.troubles
+        seconds += server.calls.took.seconds
+        buckets = server.calls.took.buckets
+        if buckets:
+            counts = [a + b for a, b in zip(counts, buckets, strict=True)] if counts else [*buckets]
+    return calls, troubles, Latencies(count=calls, seconds=seconds, buckets=tuple(counts))
+
+
+# --- how values are written -----------------------------------------------------------
+
+
+def clean(text: object) -> str:
+    """Text from elsewhere, without anything that steers a terminal, on one line."""
+    return inert(str(text).replace("\n", " ").replace("\t", " "))
+
+
+def span(seconds: float | None) -> str:
+    """A duration, short: ``0.3ms``, ``12ms``, ``4.1s``, ``3m12s``, ``5h03m``, ``2d4h``."""
+    if seconds is None:
+        return "-"
+    if seconds < 0.01:
+        return f"{seconds * 1000:.1f}ms"
+    if seconds < 1:
+        return f"{seconds * 1000:.0f}ms"
+    if seconds < 60:
+        return f"{seconds:.1f}s" if seconds < 10 else f"{seconds:.0f}s"
+    minutes, rest = divmod(int(seconds), 60)
+    if minutes < 60:
+        return f"{minutes}m{rest:02}s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02}m" if hours < 48 else f"{hours // 24}d{hours % 24}h"
+
+
+def amount(count: float | None) -> str:
+    """A number, short: ``12``, ``1.2k``, ``3.4M``."""
+    if count is None:
+        return "-"
+    for unit in ("", "k", "M", "G"):
+        if abs(count) < 1000:
+            return f"{count:.0f}{unit}" if unit == "" or count >= 100 else f"{count:.1f}{unit}"
+        count /= 1000
+    return f"{count:.0f}T"
+
+
+def rate(count: float) -> str:
+    """So many a second."""
+    return "0" if count == 0 else f"{count:.1f}" if count < 100 else amount(count)
+
+
+def octets(count: float | None) -> str:
+    """So many bytes, short: ``12B``, ``1.2K``, ``3.4M``."""
+    if count is None:
+        return "-"
+    for unit in ("B", "K", "M", "G"):
+        if abs(count) < 1024:
+            return f"{count:.0f}{unit}" if unit == "B" or count >= 100 else f"{count:.1f}{unit}"
+        count /= 1024
+    return f"{count:.0f}T"

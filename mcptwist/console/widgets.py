@@ -1,0 +1,143 @@
+"""What is drawn on the terminal: rows of text, sparklines, JSON in colours."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+import urwid
+
+from mcptwist.console.palette import Signs
+from mcptwist.console.tables import Markup
+from mcptwist.protocols.tail import inert
+
+_JSON = re.compile(
+    r'(?P<string>"(?:[^"\\]|\\.)*")(?P<colon>\s*:)?|(?P<number>-?\d[\d.eE+-]*|true|false|null)'
+)
+_LONGEST = 200_000
+
+
+def sparkline(values: Sequence[float], width: int, signs: Signs) -> str:
+    """The last values as bars, the highest of them full.
+
+    :param width: in signs; where there are fewer values, it begins with blanks.
+    """
+    shown = list(values)[-width:] if width > 0 else []
+    top = max(shown, default=0.0)
+    steps = len(signs.bars) - 1
+    bars = (
+        signs.bars[0] if value <= 0 or top <= 0 else signs.bars[max(1, round(value / top * steps))]
+        for value in shown
+    )
+    return "".join(bars).rjust(max(0, width))
+
+
+def width_of(text: str) -> int:
+    """How many columns it takes."""
+    return len(text) if text.isascii() else int(urwid.calc_width(text, 0, len(text)))
+
+
+def fit(text: str, width: int, signs: Signs, right: bool = False) -> str:
+    """The text in exactly so many columns."""
+    if width <= 0:
+        return ""
+    taken = width_of(text)
+    if taken > width:
+        end, taken = urwid.calc_text_pos(text, 0, len(text), width - 1)
+        text, taken = text[:end] + signs.more, taken + 1
+    padding = " " * (width - taken)
+    return padding + text if right else text + padding
+
+
+def plain(markup: Markup) -> str:
+    """The text of markup."""
+    if isinstance(markup, str):
+        return markup
+    if isinstance(markup, tuple):
+        return plain(markup[1])
+    return "".join(plain(part) for part in markup)
+
+
+def tinted(markup: Markup, attribute: str) -> Markup:
+    """The same text, all in one colour."""
+    return (attribute, plain(markup))
+
+
+def json_lines(text: str) -> list[Markup]:
+    """JSON in lines and colours; what is none, or too long, as it is."""
+    try:
+        if len(text) > _LONGEST:
+            raise ValueError
+        text = msgspec.json.format(text, indent=2)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return [inert(line) for line in text[:_LONGEST].splitlines()] or [""]
+    return [_coloured(inert(line)) for line in text.splitlines()]
+
+
+def _coloured(line: str) -> Markup:
+    parts: list[Any] = []
+    end = 0
+    for found in _JSON.finditer(line):
+        parts.append(line[end : found.start()])
+        if found["number"]:
+            parts.append(("number", found["number"]))
+        elif found["colon"]:
+            parts += [("name", found["string"]), found["colon"]]
+        else:
+            parts.append(("text", found["string"]))
+        end = found.end()
+    return [part for part in (*parts, line[end:]) if part]
+
+
+class Rows(urwid.Widget):
+    """Lines of text, made anew each time they are drawn: only what is seen costs anything.
+
+    :param draw: gives the lines for a width and a height.
+    :param clicked: told the line and the column that were clicked.
+    :param scrolled: told by how many lines the wheel was turned.
+    """
+
+    _sizing = frozenset([urwid.BOX])
+    _selectable = True
+    no_cache = ["render"]
+
+    def __init__(
+        self,
+        draw: Callable[[int, int], Sequence[Markup]],
+        clicked: Callable[[int, int], None] = lambda row, column: None,
+        scrolled: Callable[[int], None] = lambda lines: None,
+    ) -> None:
+        super().__init__()
+        self._draw = draw
+        self._clicked = clicked
+        self._scrolled = scrolled
+
+    def render(self, size: Any, focus: bool = False) -> Any:
+        """Called to draw it."""
+        columns, rows = size
+        if rows == 0 or columns == 0:
+            return urwid.SolidCanvas(" ", columns, rows)
+        lines = list(self._draw(columns, rows))[:rows]
+        lines += [""] * (rows - len(lines))
+        drawn = [
+            (urwid.Text(line or " ", wrap="clip").render((columns,)), None, False) for line in lines
+        ]
+        return urwid.CanvasCombine(drawn)
+
+    def keypress(self, size: Any, key: str) -> str | None:
+        """Called with keys; all of them are the console's."""
+        return key
+
+    def mouse_event(
+        self, size: Any, event: str, button: int, column: int, row: int, focus: bool
+    ) -> bool:
+        """Called with the mouse."""
+        if not event.startswith("mouse press"):
+            return False
+        if button in (4, 5):
+            self._scrolled(-3 if button == 4 else 3)
+        elif button == 1:
+            self._clicked(row, column)
+        return True
