@@ -260,6 +260,13 @@ class LegacyTests(InventoryCase):
         self.assertEqual(self.known(self.session("alice")), ["a"])
         self.assertIsNone(self.known(self.session("bob")))
 
+    def test_not_of_others(self) -> None:
+        """Who has a process is not answered by what one that is shared has listed."""
+        self.inventory.up(self.process())
+        self.read(self.session())
+        self.alone = True
+        self.assertIsNone(self.known(self.session()))
+
     def test_hears_of_changes(self) -> None:
         """Who is given a list without asking hears of changes like who asked."""
         self.inventory.up(self.process())

@@ -262,6 +262,17 @@ class OwnProcessStories(Rested):
         self.assertEqual(self.said_to(watcher), [])
         self.assertIn("north__burn", names(self.ask(caller, "tools/list")))
 
+    def test_shared_process(self) -> None:
+        """What a process lists that others share is no news for who has one of its own."""
+        session = self.stay()
+        self.ask(session, "tools/list")
+        self.call(session, "north__read")
+        self.grow()
+        self.visit("tools/call", {"name": "north__read"})
+        self.turn(61)
+        self.assertGreater(len(self.north.wires), 1)
+        self.assertEqual(self.said_to(session), [])
+
     def test_back_again(self) -> None:
         """Who saw a list without its own process is told when that is there."""
         self.north.fault = ServerStartFailed("no such file")
