@@ -234,7 +234,7 @@ def _pairs(place: Place, value: Any, check_name: Any, read_value: Reader) -> Pai
     return pairs if len(place.ledger.mistakes) == before else None
 
 
-def _directory(place: Place, value: Any) -> str | None:
+def _path(place: Place, value: Any) -> str | None:
     found = expanded(place, value)
     if found is None or full_text(place, found) is None:
         return None
@@ -257,7 +257,7 @@ class StdioServer(Server, frozen=True, kw_only=True):
         Key(many(full_text), "variables it gets from the daemon; * stands for any characters"),
     ] = INHERITED
     cwd: Annotated[
-        str | None, Key(_directory, "its working directory, from the file's directory on")
+        str | None, Key(_path, "its working directory, from the file's directory on")
     ] = None
     stop_grace: Annotated[
         float,
@@ -364,6 +364,9 @@ class RemoteServer(Server, frozen=True, kw_only=True):
 
     url: Annotated[str, Key(_url, "where it is: http, https, ws, wss, or unix: and a path")]
     headers: Annotated[Pairs, Key(_headers, "headers sent with every request")] = ()
+    ca: Annotated[
+        str | None, Key(_path, "PEM file: certificates trusted in place of the system's")
+    ] = None
     wire: Literal["auto", "http", "sse", "websocket"] = "auto"
 
     def secrets(self) -> frozenset[str]:
@@ -566,6 +569,8 @@ def _join_tools(place: Place, given: Mapping[str, Any], fields: dict[str, Any]) 
 
 def _settle(place: Place, fields: dict[str, Any]) -> None:
     """Settle what one key means for another."""
+    if "ca" in fields and not fields["url"].lower().startswith(("https:", "wss:")):
+        place.at("ca").mistake("means nothing where nothing is encrypted", "https:// or wss://")
     if "pool" in fields and fields.get("scope") != "pool":
         place.at("pool").mistake("means nothing with this scope", 'scope = "pool"')
     if "timeout_max" not in fields:

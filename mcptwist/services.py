@@ -448,6 +448,7 @@ def make_connector(
             posts=server.max_in_flight or UpstreamLimits().posts,
             opening=server.start_timeout * _OF_START,
         ),
+        ca=server.ca,
     )
 
 

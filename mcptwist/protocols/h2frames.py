@@ -97,12 +97,13 @@ class Frame:
 class FrameReader:
     """Cuts what arrives into frames.
 
+    :param preface: what must come before them; servers send none.
     :ivar partial: whether some of a frame, or of the preface, has arrived and not all.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, preface: bytes = PREFACE) -> None:
         self._buffer = b""
-        self._preface = PREFACE
+        self._preface = preface
 
     @property
     def partial(self) -> bool:

@@ -9,13 +9,13 @@ remembered (MCP 2026-07-28, *Streamable HTTP, Backward Compatibility*).
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.client import Agent, HTTPConnectionPool, _HTTP11ClientFactory
 from twisted.web.iweb import IAgent
 from zope.interface import implementer
 
@@ -23,35 +23,22 @@ from mcptwist.errors import McpTwistError
 from mcptwist.interfaces import IConnector, IWire, IWireReader
 from mcptwist.messages import Message
 from mcptwist.protocols.bytestream import ByteStreamConnector
+from mcptwist.protocols.h2agent import H2Agent
 from mcptwist.protocols.httpsse_client import HttpSseConnector
 from mcptwist.protocols.streamable_client import StreamableConnector, StreamableWire
+from mcptwist.protocols.trust import Trust
 from mcptwist.protocols.upstream import Upstream, UpstreamLimits
-from mcptwist.protocols.websocket_client import WebSocketConnector
+from mcptwist.protocols.websocket_client import WebSocketConnector, make_endpoint
 
 AUTO, HTTP, SSE, WEBSOCKET = "auto", "http", "sse", "websocket"
 
-_CONNECT = 10.0
-_SPARE = 32
-# Node's and uvicorn's servers close a connection that was idle for five seconds. A POST
-# that crosses with that is lost, and may not be repeated.
-_SPARE_FOR = 4.0
 
+def make_agent(reactor: Any, ca: str | None = None) -> IAgent:
+    """HTTP/2 or HTTP/1.1 as the server likes, and TLS that verifies the host's name.
 
-class _Quiet(_HTTP11ClientFactory):
-    """Connections that do not tell the log of each beginning and end."""
-
-    noisy = False
-
-
-def make_agent(reactor: Any) -> IAgent:
-    """HTTP/1.1, and TLS whose certificates are checked against the system's and the host's name."""
-    pool = HTTPConnectionPool(reactor)
-    pool._factory = _Quiet
-    # It would repeat a GET that was cancelled; the wires know better what to repeat.
-    pool.retryAutomatically = False
-    pool.maxPersistentPerHost = _SPARE
-    pool.cachedConnectionTimeout = _SPARE_FOR  # type: ignore[assignment]
-    agent: IAgent = Agent(reactor, pool=pool, connectTimeout=_CONNECT)
+    :param ca: a PEM file of the certificates that are trusted in place of the system's.
+    """
+    agent: IAgent = H2Agent(reactor, Trust(ca))
     return agent
 
 
@@ -65,6 +52,7 @@ def remote_connector(
     secrets: Collection[str] = (),
     limits: UpstreamLimits | None = None,
     agent: IAgent | None = None,
+    ca: str | None = None,
 ) -> IConnector:
     """The way to the server at *url*.
 
@@ -73,12 +61,20 @@ def remote_connector(
     :param description: for people and logs; no secret in it.
     :param secrets: values blotted out of what is shown of the server.
     :param agent: makes HTTP requests; by default one of its own for this server.
+    :param ca: a PEM file of the certificates that are trusted in place of the system's.
     """
     if url.lower().startswith("unix:"):
         return ByteStreamConnector(url, reactor)
     if wire == WEBSOCKET or url.lower().startswith(("ws:", "wss:")):
-        return WebSocketConnector(url, headers, reactor, description=description, secrets=secrets)
-    upstream = Upstream(agent or make_agent(reactor), url, headers, description, secrets)
+        return WebSocketConnector(
+            url,
+            headers,
+            reactor,
+            description=description,
+            secrets=secrets,
+            endpoint=partial(make_endpoint, trust=Trust(ca)),
+        )
+    upstream = Upstream(agent or make_agent(reactor, ca), url, headers, description, secrets)
     if wire == HTTP:
         return StreamableConnector(upstream, reactor, limits)
     if wire == SSE:

@@ -27,6 +27,7 @@ from zope.interface import implementer
 import mcptwist
 from mcptwist.errors import (
     ClientError,
+    McpTwistError,
     ServerError,
     ServerExited,
     ServerMisbehaved,
@@ -148,7 +149,7 @@ class Upstream:
         producer = None if body is None else _Body(body, written)
         try:
             response: IResponse = await self._agent.request(method, url.encode(), sent, producer)
-        except CancelledError:
+        except (CancelledError, McpTwistError):
             raise
         except Exception:
             raise unreachable(self.description, Failure()) from None

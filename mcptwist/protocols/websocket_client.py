@@ -18,7 +18,6 @@ from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientPr
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.interfaces import IProtocolFactory, IPushProducer, IStreamClientEndpoint
-from twisted.internet.ssl import optionsForClientTLS
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -29,6 +28,7 @@ from mcptwist.interfaces import IConnector, IWire, IWireReader
 from mcptwist.messages import Message, decode, encode
 from mcptwist.protocols.inbox import Inbox
 from mcptwist.protocols.timers import Timers
+from mcptwist.protocols.trust import Trust
 from mcptwist.protocols.upstream import unreachable
 from mcptwist.protocols.websocket import PROTOCOL, UNSUPPORTED_DATA, check_speed
 from mcptwist.redaction import redact
@@ -63,10 +63,12 @@ class DialLimits(msgspec.Struct, frozen=True):
 MakeEndpoint = Callable[[Any, bool, str, int], IStreamClientEndpoint]
 
 
-def make_endpoint(reactor: Any, secure: bool, host: str, port: int) -> IStreamClientEndpoint:
-    """TCP, or TLS whose certificates are checked against the system's and the host's name."""
+def make_endpoint(
+    reactor: Any, secure: bool, host: str, port: int, trust: Trust | None = None
+) -> IStreamClientEndpoint:
+    """TCP, or TLS whose certificates must be trusted and have the host's name."""
     plain = HostnameEndpoint(reactor, host.encode(), port)
-    return wrapClientTLS(optionsForClientTLS(host), plain) if secure else plain
+    return wrapClientTLS((trust or Trust()).creator(host, None), plain) if secure else plain
 
 
 @implementer(IConnector)

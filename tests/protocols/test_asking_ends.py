@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -11,6 +12,7 @@ from mcptwist.protocols.remote import remote_connector
 from mcptwist.protocols.websocket_client import WebSocketConnector
 from mcptwist.versions import MODERN
 from tests.contracts.asking import SERVER, AskingContract, House
+from tests.protocols.encrypted import secured_agent
 
 
 class StreamableLegacyTests(AskingContract, SynchronousTestCase):
@@ -21,6 +23,37 @@ class StreamableLegacyTests(AskingContract, SynchronousTestCase):
 
 class StreamableModernTests(StreamableLegacyTests):
     era = MODERN
+
+
+class HTTP2LegacyTests(AskingContract, SynchronousTestCase):
+    """Streamable HTTP over HTTP/2, as ``https`` is asked wherever it can be."""
+
+    def make_connector(self, house: House) -> Any:
+        agent = secured_agent(house.network, house.http, Path(self.mktemp()))
+        url = f"{SERVER}/mcp".replace("http:", "https:")
+        return remote_connector(url, "http", house.network.clock, agent=agent)
+
+
+class HTTP2ModernTests(HTTP2LegacyTests):
+    era = MODERN
+
+
+class HTTP2SseTests(AskingContract, SynchronousTestCase):
+    """HTTP+SSE over HTTP/2."""
+
+    def make_connector(self, house: House) -> Any:
+        agent = secured_agent(house.network, house.http, Path(self.mktemp()))
+        url = f"{SERVER}/sse".replace("http:", "https:")
+        return remote_connector(url, "sse", house.network.clock, agent=agent)
+
+
+class EncryptedHTTP1Tests(AskingContract, SynchronousTestCase):
+    """Streamable HTTP over HTTP/1.1 and TLS, where the server speaks no HTTP/2."""
+
+    def make_connector(self, house: House) -> Any:
+        agent = secured_agent(house.network, house.http, Path(self.mktemp()), http2=False)
+        url = f"{SERVER}/mcp".replace("http:", "https:")
+        return remote_connector(url, "http", house.network.clock, agent=agent)
 
 
 class FoundLegacyTests(AskingContract, SynchronousTestCase):

@@ -1,0 +1,488 @@
+"""The asking end of one HTTP/2 connection (RFC 9113), on the state machine of ``h2``.
+
+Requests share the connection. What a turn of the reactor has to say leaves in few writes; a body
+goes out as the server's windows and the transport allow, and the server may send more of an answer
+only when what it sent was used. Requests above the number that the server allows wait here.
+
+A request that the server certainly did not look at ends with :class:`NotBegun`, and may be made
+again elsewhere. What else is open when the connection is lost has failed: it may have been done.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from h2 import events
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.exceptions import ProtocolError, StreamClosedError
+from h2.settings import SettingCodes, Settings
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost, TimeoutError
+from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.client import ResponseNeverReceived
+from zope.interface import implementer
+
+from mcptwist.errors import Overloaded
+from mcptwist.protocols import h2frames as frames
+from mcptwist.protocols.h2answer import Answer
+from mcptwist.protocols.h2frames import ConnectionFailed, Frame, FrameReader
+from mcptwist.protocols.h2question import Question
+
+__all__ = ["HTTP2Client", "HTTP2ClientLimits", "Http1Wanted", "NotBegun"]
+
+_WRITE = 64 << 10
+_HIGHEST = 2**31 - 1
+
+
+class HTTP2ClientLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """The bounds of the connections to one origin; sizes in bytes, times in seconds.
+
+    :ivar streams: requests open at one time on a connection, if the server allows as many.
+    :ivar first_streams: the same, before the server has said how many it allows.
+    :ivar waiting: requests that wait for one of these to end.
+    :ivar stream_window: of one answer that may come ahead of its use.
+    :ivar connection_window: the same, of all answers of a connection together.
+    :ivar fields: of the head of an answer.
+    :ivar control: of what is no body that may wait for a server that does not read.
+    :ivar replay: of a body that is kept for the case that it must be sent again.
+    :ivar attempts: how often a request is made that the server did not begin with.
+    :ivar again: before the second attempt; it doubles.
+    :ivar connect: until a connection is made and encrypted.
+    :ivar idle: after which a connection without requests is closed.
+    :ivar ping: of silence while requests are open, after which the server is pinged.
+    :ivar pong: that it has to answer.
+    :ivar http1: that an origin which chose HTTP/1.1 is not asked again.
+    """
+
+    streams: int = 256
+    first_streams: int = 100
+    waiting: int = 1024
+    stream_window: int = 512 << 10
+    connection_window: int = 32 << 20
+    fields: int = 64 << 10
+    control: int = 256 << 10
+    replay: int = 1 << 20
+    attempts: int = 4
+    again: float = 0.05
+    connect: float = 10.0
+    idle: float = 60.0
+    ping: float = 30.0
+    pong: float = 15.0
+    http1: float = 600.0
+
+
+class NotBegun(Exception):
+    """The server did not begin with a request, so that it may be made again.
+
+    :ivar reasons: why, as Twisted's own failures of requests have it.
+    """
+
+    def __init__(self, problem: Exception) -> None:
+        super().__init__(str(problem))
+        self.reasons = [Failure(problem)]
+
+
+class Http1Wanted(NotBegun):
+    """The server wants this over HTTP/1.1 (RFC 9113 section 7)."""
+
+
+@implementer(IPushProducer)
+class HTTP2Client(Protocol):
+    """One connection.
+
+    :param clock: knows the time.
+    :param retired: told once, when no more requests may be made here.
+    :ivar usable: whether requests may be made here.
+    :ivar streams: the questions that are open, by the number of their stream.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self, clock: IReactorTime, limits: HTTP2ClientLimits, retired: Callable[[], None]
+    ) -> None:
+        self.usable = True
+        self.streams: dict[int, Question] = {}
+        self._clock = clock
+        self._limits = limits
+        self._retired = retired
+        self._h2 = _connection(limits)
+        self._frames = FrameReader(preface=b"")
+        self._most = limits.first_streams
+        self._queue: deque[Question] = deque()
+        self._ready: dict[Question, None] = {}  # have something to send, and may
+        self._paused = False  # the transport has enough
+        self._unread = 0  # control bytes written since
+        self._flush_call: IDelayedCall | None = None
+        self._look_call: IDelayedCall | None = None
+        self._active_at = clock.seconds()
+        self._pinged_at: float | None = None
+        self._closing = False
+        self._lost = False
+
+    # -- coming and going ----------------------------------------------------------------
+
+    def connectionMade(self) -> None:
+        """Called when the connection is encrypted and HTTP/2 was agreed on."""
+        transport: Any = self.transport
+        transport.registerProducer(self, True)
+        self._h2.initiate_connection()
+        more = self._limits.connection_window - self._h2.inbound_flow_control_window
+        self._h2.increment_flow_control_window(more)
+        self._active_at = self._clock.seconds()
+        self._look_later(self._limits.idle)
+        self._flush()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Called when the connection is gone: so is everything that was open on it."""
+        self._lost = True
+        for call in (self._flush_call, self._look_call):
+            if call is not None and call.active():
+                call.cancel()
+        self._fail(reason)
+
+    def _fail(self, reason: Failure) -> None:
+        if not reason.check(ConnectionDone, ConnectionLost, ConnectionAborted, TimeoutError):
+            reason = Failure(ConnectionLost(str(reason.value)))
+        streams, self.streams = self.streams, {}
+        self._ready.clear()
+        for question in streams.values():
+            self._break(question, reason)
+        self._retire(reason)
+
+    def _break(self, question: Question, reason: Failure) -> None:
+        """A question will not be answered, or not to its end."""
+        question.body.stop()
+        if question.answer is None:
+            question.fail(ResponseNeverReceived([reason]))
+        else:
+            question.answer.ended(reason)
+
+    def _retire(self, reason: Failure | None = None) -> None:
+        """No more requests may be made here; those not yet made go elsewhere."""
+        if self.usable:
+            self.usable = False
+            self._retired()
+        queue, self._queue = self._queue, deque()
+        for question in queue:
+            question.fail(NotBegun(ConnectionLost("the HTTP/2 connection is at its end")))
+        self._close_when_done()
+
+    def _close_when_done(self) -> None:
+        if self.streams or self.usable or self._lost or self._closing:
+            return
+        self._closing = True
+        transport: Any = self.transport
+        self._write(self._h2.data_to_send())
+        # TLS does not say goodbye while a producer may still have something to say.
+        transport.unregisterProducer()
+        transport.loseConnection()
+
+    def abort(self, problem: Exception) -> None:
+        """End it at once."""
+        transport: Any = self.transport
+        if not self._lost:
+            self._lost = True
+            self._fail(Failure(problem))
+            transport.abortConnection()
+
+    # -- time ----------------------------------------------------------------------------
+
+    def _look_later(self, seconds: float) -> None:
+        self._look_call = self._clock.callLater(max(seconds, 0.001), self._look)
+
+    def _look(self) -> None:
+        """See whether it has been idle, or silent, for too long."""
+        if self._lost:
+            return
+        limits, since = self._limits, self._clock.seconds() - self._active_at
+        if not self.streams:
+            if since >= limits.idle:
+                self._h2.close_connection()
+                self._retire()
+            self._look_later(limits.idle if since >= limits.idle else limits.idle - since)
+        elif self._pinged_at is not None:
+            self.abort(TimeoutError("no sign of life over HTTP/2"))
+        elif since < limits.ping:
+            self._look_later(limits.ping - since)
+        else:
+            self._pinged_at = self._clock.seconds()
+            self._h2.ping(b"mcptwist")
+            self._flush_soon()
+            self._look_later(limits.pong)
+
+    def _active(self) -> None:
+        self._active_at = self._clock.seconds()
+        self._pinged_at = None
+
+    # -- asking --------------------------------------------------------------------------
+
+    def ask(self, question: Question) -> Deferred[Answer]:
+        """Make a request; cancelling it ends its stream.
+
+        :return: fires with the head of the answer, or fails with :class:`NotBegun`, or as
+            Twisted's own requests do.
+        """
+        asked: Deferred[Answer] = Deferred(lambda _: self.give_up(question))
+        question.asked = asked
+        if not self.usable:
+            question.fail(NotBegun(ConnectionLost("the HTTP/2 connection is at its end")))
+        elif len(self._queue) >= self._limits.waiting:
+            question.fail(Overloaded("too many requests wait for this server"))
+        else:
+            self._queue.append(question)
+            self._begin_waiting()
+        return asked
+
+    def _begin_waiting(self) -> None:
+        while self._queue and not self._paused and self.usable:
+            if len(self.streams) >= min(self._most, self._limits.streams):
+                break
+            self._begin(self._queue.popleft())
+        self._flush_soon()
+
+    def _begin(self, question: Question) -> None:
+        if not self.streams:
+            restful, self._look_call = self._look_call, None
+            if restful is not None and restful.active():
+                restful.cancel()
+            self._active()
+            self._look_later(self._limits.ping)
+        number = self._h2.get_next_available_stream_id()
+        self.streams[number] = question
+        question.number = number
+        ends = not question.body.expected
+        self._h2.send_headers(number, question.fields(), end_stream=ends)
+        if not ends:
+            question.body.start(lambda: self._has_more(question))
+        if number > _HIGHEST // 2:
+            self._retire()
+
+    def _has_more(self, question: Question) -> None:
+        """Called when there is more of a question's body, or when it will not come."""
+        if question.number not in self.streams:
+            return
+        if question.body.problem is not None:
+            self._forget(question, frames.CANCEL)
+            question.fail(question.body.problem)
+        else:
+            self._ready[question] = None
+        self._flush_soon()
+
+    def give_up(self, question: Question) -> None:
+        """Nobody wants the answer any more."""
+        if question in self._queue:
+            self._queue.remove(question)
+        elif question.number in self.streams:
+            self._forget(question, frames.CANCEL)
+            self._flush_soon()
+
+    def hand_back(self, question: Question, size: int) -> None:
+        """So much of an answer was used: the server may send as much again."""
+        if size and not self._lost:
+            self._h2.acknowledge_received_data(size, question.number)
+            self._flush_soon()
+
+    def later(self, called: Callable[[], None]) -> None:
+        """Have something done on the next turn of the reactor."""
+        self._clock.callLater(0, called)
+
+    def _forget(self, question: Question, code: int | None = None) -> None:
+        """A stream is over; with a *code*, the server does not know yet."""
+        if self.streams.get(question.number) is not question:
+            return
+        del self.streams[question.number]
+        self._ready.pop(question, None)
+        question.body.stop()
+        if code is not None:
+            try:
+                self._h2.reset_stream(question.number, code)
+            except StreamClosedError:
+                pass
+        if not self.streams:
+            self._active()
+        self._begin_waiting()
+
+    # -- sending -------------------------------------------------------------------------
+
+    def pauseProducing(self) -> None:
+        """Called when the transport has enough."""
+        self._paused = True
+        self._unread = 0
+
+    def resumeProducing(self) -> None:
+        """Called when it wants more."""
+        self._paused = False
+        self._begin_waiting()
+
+    def stopProducing(self) -> None:
+        """Called when it is gone; ``connectionLost`` follows."""
+
+    def _flush_soon(self) -> None:
+        if self._flush_call is None and not self._lost:
+            self._flush_call = self._clock.callLater(0, self._flush_called)
+
+    def _flush_called(self) -> None:
+        self._flush_call = None
+        self._flush()
+
+    def _flush(self) -> None:
+        """Write what there is, as far as the server and the transport take it."""
+        more = True
+        while more and not self._lost:
+            size, more = 0, False
+            while self._ready and not self._paused and size < _WRITE:
+                question = next(iter(self._ready))
+                del self._ready[question]
+                size += self._send_some(question)
+                more = bool(self._ready)
+            self._write(self._h2.data_to_send())
+        self._close_when_done()
+
+    def _write(self, data: bytes) -> None:
+        if not data or self._lost:
+            return
+        if self._paused:
+            self._unread += len(data)
+            if self._unread > self._limits.control:
+                self.abort(ConnectionLost("the server does not read what it asks for"))
+                return
+        transport: Any = self.transport
+        transport.write(data)
+
+    def _send_some(self, question: Question) -> int:
+        """Send one frame of a body; the others have their turn before the next."""
+        body, number = question.body, question.number
+        try:
+            window = self._h2.local_flow_control_window(number)
+        except StreamClosedError:
+            return 0
+        data = body.take(min(window, self._h2.max_outbound_frame_size))
+        ends = body.complete
+        if data or ends:
+            self._h2.send_data(number, data, end_stream=ends)
+        if body.waiting and window > len(data):
+            self._ready[question] = None
+        return len(data)
+
+    # -- hearing -------------------------------------------------------------------------
+
+    def dataReceived(self, data: bytes) -> None:
+        """Called with what the server said."""
+        if self._lost:
+            return
+        self._active()
+        try:
+            for frame in self._frames.feed(data):
+                self._heard(frame)
+        except (ProtocolError, ConnectionFailed) as problem:
+            self._log.debug("HTTP/2 connection ended: {reason}", reason=str(problem))
+            self._write(self._h2.data_to_send())
+            self.abort(ConnectionLost(f"the server breaks the rules of HTTP/2: {problem}"))
+            return
+        self._flush()
+
+    def _heard(self, frame: Frame) -> None:
+        # h2 would take no more answers after a GOAWAY.
+        if frame.kind == frames.GOAWAY:
+            self._going_away(frame.raw)
+            return
+        for event in self._h2.receive_data(frame.raw):
+            react = _REACTIONS.get(type(event))
+            if react is not None and not self._lost:
+                react(self, event)
+
+    def _going_away(self, data: bytes) -> None:
+        """The server begins with nothing new (section 6.8)."""
+        last = int.from_bytes(data[9:13], "big") & _HIGHEST
+        passed_over = [q for number, q in self.streams.items() if number > last]
+        self._retire()
+        for question in passed_over:
+            self._forget(question)
+            question.fail(NotBegun(ConnectionLost("the server went away")))
+        self._close_when_done()
+
+    def _answered(self, event: Any) -> None:
+        question = self.streams.get(event.stream_id)
+        if question is not None:
+            question.body.settle()
+            question.answered(self, event.headers)
+
+    def _received(self, event: Any) -> None:
+        question, cost = self.streams.get(event.stream_id), event.flow_controlled_length
+        if question is None or question.answer is None:
+            self._h2.acknowledge_received_data(cost, event.stream_id)
+        else:
+            question.answer.received(event.data, cost)
+
+    def _ended(self, event: Any) -> None:
+        question = self.streams.get(event.stream_id)
+        if question is None or question.answer is None:
+            return
+        answer = question.answer
+        self._forget(question, None if question.body.sent else frames.CANCEL)
+        answer.ended(None)
+
+    def _reset(self, event: Any) -> None:
+        question = self.streams.get(event.stream_id)
+        if question is None:
+            return
+        self._forget(question)
+        problem = ConnectionAborted(f"the server reset the HTTP/2 stream, code {event.error_code}")
+        if question.answer is None and event.error_code == frames.REFUSED_STREAM:
+            question.fail(NotBegun(problem))
+        elif question.answer is None and event.error_code == frames.HTTP_1_1_REQUIRED:
+            question.fail(Http1Wanted(problem))
+        else:
+            self._break(question, Failure(problem))
+
+    def _window_opened(self, event: Any) -> None:
+        opened = self.streams.get(event.stream_id)
+        some = [opened] if opened is not None else []
+        for question in some if event.stream_id else self.streams.values():
+            if question.body.waiting:
+                self._ready[question] = None
+
+    def _settings_changed(self, event: Any) -> None:
+        self._most = self._h2.remote_settings.max_concurrent_streams
+        for question in self.streams.values():
+            if question.body.waiting:
+                self._ready[question] = None
+        self._begin_waiting()
+
+
+_REACTIONS: dict[type, Callable[[HTTP2Client, Any], None]] = {
+    events.ResponseReceived: HTTP2Client._answered,
+    events.DataReceived: HTTP2Client._received,
+    events.StreamEnded: HTTP2Client._ended,
+    events.StreamReset: HTTP2Client._reset,
+    events.WindowUpdated: HTTP2Client._window_opened,
+    events.RemoteSettingsChanged: HTTP2Client._settings_changed,
+}
+
+
+class _Machine(H2Connection):
+    """h2's connection; remembers fewer streams that are over."""
+
+    MAX_CLOSED_STREAMS = 4096
+
+
+def _connection(limits: HTTP2ClientLimits) -> H2Connection:
+    machine = _Machine(H2Configuration(client_side=True, header_encoding=None))
+    machine.local_settings = Settings(
+        client=True,
+        initial_values={
+            SettingCodes.ENABLE_PUSH: 0,
+            SettingCodes.INITIAL_WINDOW_SIZE: limits.stream_window,
+            SettingCodes.MAX_HEADER_LIST_SIZE: limits.fields,
+        },
+    )
+    machine.decoder.max_header_list_size = limits.fields
+    return machine
