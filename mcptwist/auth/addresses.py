@@ -24,7 +24,9 @@ TOKEN, REVOKE, TICKET = "/oauth/token", "/oauth/revoke", "/oauth/ws-ticket"
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _DEFAULTS = {"http": 80, "https": 443}
 _PLACE = re.compile(
-    r"(/servers/[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,127})?/(mcp|ws|sse|messages)/?\Z", re.ASCII
+    r"(/(?:servers|groups)/[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,127}|/admin)?"
+    r"/(mcp|ws|sse|messages)/?\Z",
+    re.ASCII,
 )
 _MOST = 1024
 
@@ -49,8 +51,11 @@ class Address(msgspec.Struct, frozen=True):
 
     @property
     def resource(self) -> str:
-        """What a token for it must have been given for."""
-        return f"{self.base} {self.place}"
+        """What a token for it must have been given for.
+
+        Pages that speak no MCP (``/metrics``) are for those who may come to all servers as one.
+        """
+        return f"{self.base} {self.place or '/'}"
 
     @property
     def metadata(self) -> str:

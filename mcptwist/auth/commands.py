@@ -32,7 +32,7 @@ from mcptwist.auth.keystore import (
     write_new,
 )
 from mcptwist.auth.knownhosts import KnownHosts, line_of
-from mcptwist.gateconfig import config_directory
+from mcptwist.configuration.gateconfig import config_directory
 
 OK, FAILED, USAGE, NOT_TRUSTED = 0, 1, 2, 3
 _KINDS = {"ed25519": ED25519, "ecdsa": P256, "rsa": RSA}

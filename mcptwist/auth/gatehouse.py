@@ -32,8 +32,8 @@ from mcptwist.auth.presence import Presence
 from mcptwist.auth.realm import Principal, make_portal
 from mcptwist.auth.replay import ReplayCache
 from mcptwist.auth.tokens import TokenTable
+from mcptwist.configuration.gateconfig import Auth
 from mcptwist.exchange import Exchange
-from mcptwist.gateconfig import Auth
 from mcptwist.interfaces import IView
 from mcptwist.messages import Message
 from mcptwist.protocols.pages import Tree

@@ -24,6 +24,8 @@ from mcptwist.auth.denials import InsufficientScope, KeyWithdrawn
 from mcptwist.auth.keyring import Keyring
 from mcptwist.auth.patterns import Patterns
 from mcptwist.auth.realm import Principal
+from mcptwist.catalog.subscription import read_wanted
+from mcptwist.catalog.toolnames import public_name
 from mcptwist.errors import (
     InvalidMessage,
     InvalidParams,
@@ -46,8 +48,6 @@ from mcptwist.messages import (
     open_fields,
 )
 from mcptwist.session import Session
-from mcptwist.subscription import read_wanted
-from mcptwist.toolnames import public_name
 
 _SCOPES: Mapping[str, str] = {
     "initialize": READ,

@@ -19,7 +19,7 @@ from mcptwist.auth.dpop import token_hash
 from mcptwist.auth.gatehouse import LOOK, Gatehouse
 from mcptwist.auth.keys import ED25519, PrivateKey
 from mcptwist.caller import Caller
-from mcptwist.gateconfig import Auth
+from mcptwist.configuration.gateconfig import Auth
 from mcptwist.interfaces import IView
 from mcptwist.protocols.http1 import HTTP1Factory
 from mcptwist.protocols.httpsse import HttpSse

@@ -58,6 +58,8 @@ class AddressTests(SynchronousTestCase):
             ("/ws", "/"),
             ("/messages", "/"),
             ("/servers/a.b/sse", "/servers/a.b"),
+            ("/groups/some/ws", "/groups/some"),
+            ("/admin/mcp", "/admin"),
             ("/mcp/", "/"),
         ):
             self.assertEqual(place_of(path), place)

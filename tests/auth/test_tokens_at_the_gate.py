@@ -240,6 +240,17 @@ class TokenAttackTests(ClosedCase):
         self.assert_let_in(token)
         self.assert_let_in(token, path="/mcp/")
 
+    def test_pages(self) -> None:
+        """What speaks no MCP is for those who may come to all servers; the rest is not there."""
+        token = self.house.token(self.alice)
+        page = self.house.request("GET", "/ready", {"Authorization": f"Bearer {token}"})
+        self.assertIn(b'"far"', page.body)
+        none = self.house.request("GET", "/none", {"Authorization": f"Bearer {token}"})
+        self.assertEqual(none.status, 404)
+        narrow = self.house.token(self.alice, resource=f"{BASE}/servers/far/mcp")
+        page = self.house.request("GET", "/ready", {"Authorization": f"Bearer {narrow}"})
+        self.assertEqual(page.status, 401)
+
     def test_credentials_go_no_further(self) -> None:
         """C18: nobody behind the gate can see them."""
         seen: list[Any] = []
