@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import ssl
 from pathlib import Path
+from urllib.request import urlopen
+
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.threads import deferToThread
 
 from tests.interop.rig import Ending
 from tests.live.test_commands import MCPTWIST, CommandCase
@@ -13,7 +19,7 @@ CONFIG = """
 directory = "{place}/tls"
 
 [mcpServers.box]
-python = "mcptwist.toolbox:toolbox"
+python = "mcptwist.serving.toolbox:toolbox"
 """
 
 INITIALIZE = (
@@ -125,6 +131,42 @@ class SecureTests(CommandCase):
         program = self.start(["node", "-e", NODE, url, self.authority])
         ending = await program.when_ended(30.0)
         self.assertEqual(ending.out.strip(), "right 40 h2", ending.said())
+
+    async def test_a_daemon_behind_a_daemon(self) -> None:
+        """Over TLS and HTTP/2, on one connection, with the far one's certificate trusted."""
+        far = await self.serve()
+        server = {"url": f"{far}/servers/box/mcp", "ca": str(self.authority)}
+        near = self.place / "near.json"
+        near.write_text(
+            json.dumps({"mcpServers": {"far": server, "stranger": {"url": server["url"]}}})
+        )
+        listen = ("--listen", "tcp:0:interface=127.0.0.1")
+        program = self.start([MCPTWIST, "run", "--config", str(near), *listen])
+        heard = await program.when_said(r"(http://127\.0\.0\.1:\d+)/mcp[\s\S]+Press", 30.0)
+        self.url = heard.group(1)
+        await self.check_calls()
+        connections = await deferToThread(self.read, f"{far}/metrics")
+        self.assertIn('mcptwist_connections{wire="h2"} 1.0', connections)
+        self.assertNotIn('mcptwist_connections{wire="http/1.1"} 2', connections)
+        stranger = await self.call("stranger", "1+1")
+        self.assertEqual(stranger.code, 1, stranger.said())
+        self.assertIn("certificate that is not trusted", stranger.err)
+
+    async def check_calls(self) -> None:
+        endings = await gatherResults([self.call("far", f"{n}*2") for n in range(4)])
+        found = [(ending.code, json.loads(ending.out or "{}").get("value")) for ending in endings]
+        said = "\n".join(ending.said() for ending in endings)
+        self.assertEqual(found, [(0, str(n * 2)) for n in range(4)], said)
+
+    def call(self, server: str, expression: str) -> Deferred[Ending]:
+        words = ("call", server, "calculate", json.dumps({"expression": expression}))
+        return Deferred.fromCoroutine(self.run_command(*words, url=self.url))
+
+    def read(self, url: str) -> str:
+        context = ssl.create_default_context(cafile=self.authority)
+        with urlopen(url, timeout=10, context=context) as answer:
+            text: str = answer.read().decode()
+            return text
 
     async def test_a_broken_certificate(self) -> None:
         """The daemon does not start, and says which file is wrong."""
