@@ -14,6 +14,8 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import UNKNOWN_LENGTH, IResponse
 from zope.interface import implementer
 
+from mcptwist.protocols import h2frames as frames
+from mcptwist.protocols.h2frames import ConnectionFailed
 from mcptwist.protocols.hpacking import Fields
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Answer"]
 
+_DIGITS = 18
 _PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}
 
 
@@ -41,12 +44,12 @@ class Answer:
         self.code = 0
         for name, value in fields:
             if name == b":status":
-                self.code = int(value)
+                self.code = _number(value)
             else:
                 self.headers.addRawHeader(name, value)
         self.phrase = _PHRASES.get(self.code, b"")
         length = self.headers.getRawHeaders(b"content-length")
-        self.length: Any = int(length[0]) if length else UNKNOWN_LENGTH
+        self.length: Any = _number(length[0]) if length else UNKNOWN_LENGTH
         self._flow = _Flow(question, connection)
 
     def setPreviousResponse(self, response: IResponse) -> None:
@@ -66,6 +69,13 @@ class Answer:
         if reason is not None:
             reason = Failure(ResponseFailed([reason], self))
         self._flow.ended(reason or Failure(ResponseDone("Response body fully received")))
+
+
+def _number(value: bytes) -> int:
+    """:raises ConnectionFailed: it is none."""
+    if not value.isdigit() or len(value) > _DIGITS:
+        raise ConnectionFailed(frames.PROTOCOL_ERROR, "a number in the head of an answer is none")
+    return int(value)
 
 
 @implementer(IPushProducer)

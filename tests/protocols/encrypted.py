@@ -14,7 +14,6 @@ from zope.interface import implementer
 
 from mcptwist.protocols.h2agent import H2Agent
 from mcptwist.protocols.h2client import HTTP2ClientLimits
-from mcptwist.protocols.http1 import HTTP1Factory
 from mcptwist.protocols.http2 import HTTP2Limits
 from mcptwist.protocols.secure import secured
 from mcptwist.protocols.tls import CertificateFiles, Certificates
@@ -41,7 +40,7 @@ def certificates(files: CertificateFiles, http2: bool = True) -> Certificates:
 
 def secured_agent(
     network: Network,
-    http: HTTP1Factory,
+    http: Any,
     place: Path,
     *,
     http2: bool = True,
@@ -52,6 +51,7 @@ def secured_agent(
 ) -> H2Agent:
     """An agent for whose every connection *http* answers over TLS.
 
+    :param http: the factory of an HTTP front.
     :param place: where certificate and key are put.
     :param http2: whether what answers speaks HTTP/2.
     :param names: in the certificate.

@@ -435,6 +435,53 @@ class TimeTests(AgentCase):
         self.assertEqual(self.network.ends, [])
 
 
+class HostileTests(AgentCase):
+    """A server that breaks the rules loses its connection, and the next request has another."""
+
+    def check_lost(self, asked: Deferred[Any]) -> None:
+        self.network.turn()
+        failure = self.failureResultOf(asked, ResponseNeverReceived)
+        self.assertIn("closed the connection", unreachable("far", failure).message)
+        self.assertEqual(self.network.ends, [])
+        self.assertEqual(self.ask(b"/stock").code, 200)
+
+    def say(self, *fields: tuple[bytes, bytes]) -> Deferred[Any]:
+        asked = self.begin(b"/held")
+        self.network.turn()
+        (connection,) = self.connections
+        (number,) = connection.streams
+        connection.codec.send_fields(number, fields, False)
+        connection._flush()
+        return asked
+
+    def test_no_status(self) -> None:
+        for value in (b"abc", b"-1", b"2" * 30):
+            self.check_lost(self.say((b":status", value)))
+            self.network.cut()
+            self.network.turn()
+            self.connections.clear()
+
+    def test_endless_fields(self) -> None:
+        many = [(b"x-%d" % n, b"v" * 100) for n in range(700)]
+        self.check_lost(self.say((b":status", b"200"), *many))
+
+    def test_what_is_no_frame(self) -> None:
+        asked = self.begin(b"/held")
+        self.network.turn()
+        transport: Any = self.connections[0].transport
+        transport.write(b"\xff" * 100)
+        self.check_lost(asked)
+
+    def test_asks_and_does_not_read(self) -> None:
+        """Answers to its pings are not heaped up for ever."""
+        asked = self.begin(b"/held")
+        self.network.turn()
+        client: Any = self.agent.origins[b"localhost", 8808].current
+        client.pauseProducing()
+        client.dataReceived((b"\0\0\x08\x06\0" + b"\0" * 12) * 20_000)
+        self.check_lost(asked)
+
+
 class TrustTests(AgentCase):
     def problem(self, asked: Deferred[Any]) -> str:
         self.network.turn()
