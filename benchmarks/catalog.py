@@ -22,18 +22,18 @@ from zope.interface import implementer
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from mcptwist.backend import Backend
-from mcptwist.catalog import Catalog
+from mcptwist.catalog.catalog import Catalog
+from mcptwist.catalog.inventory import Inventory
+from mcptwist.catalog.selectedserver import SelectedServer
+from mcptwist.catalog.selection import NamedSelection, Selections
 from mcptwist.errors import MethodNotFound
 from mcptwist.exchange import Exchange
 from mcptwist.gateway import ServerView
 from mcptwist.held import Held
 from mcptwist.interfaces import IConnector, IReply, IWire
-from mcptwist.inventory import Inventory
 from mcptwist.messages import Request, Result, encode_json, error_answer
 from mcptwist.negotiation import Envelope, modern_meta
 from mcptwist.patience import Patience
-from mcptwist.selectedserver import SelectedServer
-from mcptwist.selection import NamedSelection, Selections
 from mcptwist.session import Session, visit
 
 ME = {"name": "benchmark", "version": "0"}

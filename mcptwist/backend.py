@@ -30,8 +30,8 @@ from mcptwist.modern_as_legacy import Interpreted
 from mcptwist.negotiation import hello_params
 from mcptwist.opening import Discovering, Handshake
 from mcptwist.supervisor import IDLE, STARTING, UP, WAITING, Supervisor, SupervisorSettings
-from mcptwist.tally import Tally
 from mcptwist.versions import LEGACY, MODERN, REMOVED
+from mcptwist.watching.tally import Tally
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from mcptwist.link import Link
     from mcptwist.patience import Patience
     from mcptwist.session import Session
-    from mcptwist.traffic import Traffic
+    from mcptwist.watching.traffic import Traffic
 
 SHARED, POOL, SESSION = "shared", "pool", "session"
 _ERA_MEMORY = 300.0

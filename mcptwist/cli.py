@@ -2,7 +2,7 @@
 
 Each command is a :class:`twisted.python.usage.Options`; what it does is in
 :mod:`mcptwist.running`, :mod:`mcptwist.config`, :mod:`mcptwist.asking`,
-:mod:`mcptwist.watching` and :mod:`mcptwist.stdio`.
+:mod:`mcptwist.watching.commands` and :mod:`mcptwist.stdio`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import mcptwist
 from mcptwist import config as configuration
 from mcptwist.auth.commands import COMMANDS as KEY_COMMANDS
 from mcptwist.tap import load
-from mcptwist.watching import COMMANDS as WATCH_COMMANDS
+from mcptwist.watching.commands import COMMANDS as WATCH_COMMANDS
 
 OK, FAILED, USAGE = 0, 1, 2
 _VARIABLE = re.compile(r"\$\{(\w+)\}")

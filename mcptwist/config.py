@@ -7,8 +7,8 @@ Promises: ``load`` raises for no text whatever. A mistake inside one server make
 and leaves the others as they are; a mistake anywhere else is fatal, for then we cannot know what
 was meant. No message and no repr shows a value of an environment or of a header.
 
-Each struct is its own schema: a field with a :class:`~mcptwist.settings.Key` is a key of the file,
-and its default is the default. Pure, except for ``read``, which opens the file.
+Each struct is its own schema: a field with a :class:`~mcptwist.configuration.settings.Key` is a
+key of the file, and its default is the default. Pure, except for ``read``, which opens the file.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from mcptwist.catalogconfig import Catalog, Group, check_groups, groups_table
-from mcptwist.configtext import SyntaxMistake, parse
-from mcptwist.gateconfig import Auth
-from mcptwist.listening import (
+from mcptwist.configuration.catalogconfig import Catalog, Group, check_groups, groups_table
+from mcptwist.configuration.configtext import SyntaxMistake, parse
+from mcptwist.configuration.gateconfig import Auth
+from mcptwist.configuration.listening import (
     DEFAULT_ENDPOINT,
     encrypted,
     endpoints,
@@ -32,8 +32,8 @@ from mcptwist.listening import (
     is_local,
     origin,
 )
-from mcptwist.redaction import secret_values
-from mcptwist.serverconfig import (
+from mcptwist.configuration.redaction import secret_values
+from mcptwist.configuration.serverconfig import (
     NOT_USED,
     SERVER_KINDS,
     PythonServer,
@@ -44,8 +44,8 @@ from mcptwist.serverconfig import (
     is_switched_off,
     read_server,
 )
-from mcptwist.servernames import check_name, name_of_command
-from mcptwist.settings import (
+from mcptwist.configuration.servernames import check_name, name_of_command
+from mcptwist.configuration.settings import (
     Key,
     Ledger,
     Mistake,
@@ -66,8 +66,8 @@ from mcptwist.settings import (
     size,
     table_of,
 )
-from mcptwist.tlsconfig import KeyPair, Tls, tls_table
-from mcptwist.wiresconfig import Sse, StreamableHttp, WebSocket, Wire, wire_table
+from mcptwist.configuration.tlsconfig import KeyPair, Tls, tls_table
+from mcptwist.configuration.wiresconfig import Sse, StreamableHttp, WebSocket, Wire, wire_table
 
 __all__ = [
     "Auth",
@@ -109,7 +109,7 @@ FILE_BYTES = MIB
 
 #: The server that is there when nothing was configured.
 BUILTIN_NAME = "toolbox"
-BUILTIN_SERVER = "mcptwist.toolbox:toolbox"
+BUILTIN_SERVER = "mcptwist.serving.toolbox:toolbox"
 
 # ── the daemon's own sections ───────────────────────────────────────────────────────────────────
 

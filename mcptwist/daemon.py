@@ -15,12 +15,12 @@ from twisted.internet.interfaces import IListeningPort, IReactorTime
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger, globalLogPublisher
 
-from mcptwist.bans import Bans
 from mcptwist.errors import ClientGone, Draining
-from mcptwist.journal import Journal
-from mcptwist.lag import Lag
 from mcptwist.supervisor import UP
-from mcptwist.traffic import Traffic
+from mcptwist.watching.bans import Bans
+from mcptwist.watching.journal import Journal
+from mcptwist.watching.lag import Lag
+from mcptwist.watching.traffic import Traffic
 
 if TYPE_CHECKING:
     from mcptwist.backend import Backend

@@ -49,7 +49,7 @@ from mcptwist.messages import (
 
 if TYPE_CHECKING:
     from mcptwist.interfaces import IAnswerer
-    from mcptwist.tally import Tally
+    from mcptwist.watching.tally import Tally
 
 LISTEN = "subscriptions/listen"
 PROGRESS = "notifications/progress"

@@ -2,7 +2,7 @@
 
 The :class:`Gateway` knows the configured servers by name and makes the views
 that clients have of them. A view of one server passes everything on as it is,
-unless something was selected of it; the views of several are :mod:`~mcptwist.catalog`'s.
+unless something was selected of it; the views of several are :mod:`~mcptwist.catalog.catalog`'s.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from mcptwist.interfaces import IView
 
 if TYPE_CHECKING:
     from mcptwist.backend import Backend
+    from mcptwist.catalog.selectedserver import SelectedServer
     from mcptwist.exchange import Exchange
     from mcptwist.messages import Notification
-    from mcptwist.selectedserver import SelectedServer
     from mcptwist.session import Session
 
 

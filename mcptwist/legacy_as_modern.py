@@ -21,6 +21,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from mcptwist.catalog.subscription import ACKNOWLEDGED, Wanted, read_wanted
 from mcptwist.company import (
     MESSAGE,
     Company,
@@ -54,7 +55,6 @@ from mcptwist.messages import (
 )
 from mcptwist.negotiation import SERVER_KEY, hello_params
 from mcptwist.opening import Handshake
-from mcptwist.subscription import ACKNOWLEDGED, Wanted, read_wanted
 from mcptwist.translation import (
     ASKED_BY,
     INPUT_METHODS,

@@ -32,8 +32,8 @@ from mcptwist.messages import (
     Result,
     error_answer,
 )
-from mcptwist.tally import Tally
 from mcptwist.versions import MODERN
+from mcptwist.watching.tally import Tally
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime

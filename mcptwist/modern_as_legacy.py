@@ -19,6 +19,7 @@ from msgspec import Raw
 from zope.interface import implementer
 
 from mcptwist.attachment import Attachment, Revised
+from mcptwist.catalog.subscription import ACKNOWLEDGED, Wanted
 from mcptwist.company import Assembly
 from mcptwist.errors import ClientError, McpTwistError, MethodNotFound, ServerMisbehaved
 from mcptwist.exchange import LISTEN, SUBSCRIPTION_ID, Awaited, Behind, Exchange, Refused
@@ -27,7 +28,6 @@ from mcptwist.messages import Answer, Json, Notification, Request, Result, encod
 from mcptwist.negotiation import read_hello
 from mcptwist.passing import pass_on
 from mcptwist.session import Visit
-from mcptwist.subscription import ACKNOWLEDGED, Wanted
 from mcptwist.translation import (
     ASKED_BY,
     InputRequest,

@@ -16,7 +16,7 @@ Deferred. They run in the reactor's thread: one that blocks returns
 revision; which one it is shows only in what a :class:`Context` can do.
 
 A :class:`Server` does no input or output. It :meth:`~Server.serve`\\ s one
-:class:`~mcptwist.conversation.Conversation` per wire.
+:class:`~mcptwist.serving.conversation.Conversation` per wire.
 """
 
 from __future__ import annotations
@@ -32,8 +32,12 @@ import msgspec
 from msgspec import Raw
 from twisted.internet.interfaces import IReactorTime
 
-from mcptwist.calls import AnswerRefused, HeldCalls, MissingCapability, Refused
-from mcptwist.content import (
+from mcptwist.errors import ServerStartFailed
+from mcptwist.interfaces import IWire
+from mcptwist.messages import encode_json
+from mcptwist.negotiation import SERVER_KEY
+from mcptwist.serving.calls import AnswerRefused, HeldCalls, MissingCapability, Refused
+from mcptwist.serving.content import (
     Audio,
     Content,
     EmbeddedResource,
@@ -44,15 +48,17 @@ from mcptwist.content import (
     ToolResult,
     present,
 )
-from mcptwist.context import Context, Elicited, Root, Sampled
-from mcptwist.conversation import PROMPTS, RESOURCES, TOOLS, Conversation
-from mcptwist.errors import ServerStartFailed
-from mcptwist.features import Template, make_completion, make_prompt, make_resource, make_tool
-from mcptwist.interfaces import IWire
-from mcptwist.messages import encode_json
-from mcptwist.negotiation import SERVER_KEY
-from mcptwist.repertoire import Repertoire
-from mcptwist.schema import Header
+from mcptwist.serving.context import Context, Elicited, Root, Sampled
+from mcptwist.serving.conversation import PROMPTS, RESOURCES, TOOLS, Conversation
+from mcptwist.serving.features import (
+    Template,
+    make_completion,
+    make_prompt,
+    make_resource,
+    make_tool,
+)
+from mcptwist.serving.repertoire import Repertoire
+from mcptwist.serving.schema import Header
 
 __all__ = [
     "AnswerRefused",

@@ -28,17 +28,21 @@ from mcptwist.auth.denials import CannotStart
 from mcptwist.auth.gatehouse import Gatehouse, process_start
 from mcptwist.auth.keydesk import Desk
 from mcptwist.backend import POOL, Backend, BackendSettings
-from mcptwist.builtin import Admin
 from mcptwist.caller import Caller
+from mcptwist.catalog.gathering import Gathering, settings_of
+from mcptwist.catalog.keptlists import KeptLists
+from mcptwist.configuration.listening import LINES, encrypted, is_local
+from mcptwist.configuration.serverconfig import (
+    PythonServer,
+    RemoteServer,
+    ServerConfig,
+    StdioServer,
+)
 from mcptwist.daemon import Daemon
 from mcptwist.gateway import ServerView
-from mcptwist.gathering import Gathering, settings_of
 from mcptwist.held import Held
 from mcptwist.interfaces import IConnector, IView
-from mcptwist.keptlists import KeptLists
 from mcptwist.link import Deadlines
-from mcptwist.listening import LINES, encrypted, is_local
-from mcptwist.metrics import CONTENT_TYPE, exposition
 from mcptwist.patience import Patience, jitter_from
 from mcptwist.protocols import adminsocket
 from mcptwist.protocols.adminsocket import AdminSocket
@@ -62,11 +66,12 @@ from mcptwist.protocols.streams import StreamLimits
 from mcptwist.protocols.tls import CertificateFiles, Certificates
 from mcptwist.protocols.upstream import UpstreamLimits
 from mcptwist.protocols.websocket import WebSocketCounters, WebSocketLimits, WebSocketPlace
-from mcptwist.serverconfig import PythonServer, RemoteServer, ServerConfig, StdioServer
 from mcptwist.session import ANYONE, SessionTable
-from mcptwist.status import Survey
 from mcptwist.supervisor import SupervisorSettings
-from mcptwist.traffic import Traffic
+from mcptwist.watching.builtin import Admin
+from mcptwist.watching.metrics import CONTENT_TYPE, exposition
+from mcptwist.watching.status import Survey
+from mcptwist.watching.traffic import Traffic
 
 IDENTITY = {"name": "mcptwist", "version": mcptwist.__version__}
 _KEY_BYTES = 32

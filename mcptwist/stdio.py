@@ -21,10 +21,10 @@ from twisted.internet.stdio import StandardIO
 from twisted.python.failure import Failure
 
 from mcptwist.config import Config, Loaded, report
+from mcptwist.configuration.serverconfig import RemoteServer, Restart
 from mcptwist.daemon import Daemon
 from mcptwist.protocols.bytestream import ByteStreamWire, LineLimits, wire_of
 from mcptwist.running import begin_logging
-from mcptwist.serverconfig import RemoteServer, Restart
 from mcptwist.services import make_caller, make_daemon
 from mcptwist.stopping import Stopping
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from mcptwist.interfaces import ICompany, IConnector
     from mcptwist.patience import Patience
-    from mcptwist.tally import Tally
+    from mcptwist.watching.tally import Tally
 
 _BRIEF = 1.5
 """Seconds that an exchange may wait for the next try rather than be told to come back."""

@@ -12,7 +12,6 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
 
-from mcptwist.builtin import Admin
 from mcptwist.client import Client, connect
 from mcptwist.config import load
 from mcptwist.messages import Notification
@@ -20,7 +19,8 @@ from mcptwist.protocols.inprocess import PythonConnector
 from mcptwist.protocols.memory import MemoryConnector
 from mcptwist.server import Context, Refused, Server
 from mcptwist.services import make_daemon
-from mcptwist.status import Machine, Survey
+from mcptwist.watching.builtin import Admin
+from mcptwist.watching.status import Machine, Survey
 
 NOW = 1_800_000_000.0
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from zope.interface import implementer
 
-from mcptwist.catalog import ICatalogued
+from mcptwist.catalog.catalog import ICatalogued
 from mcptwist.errors import McpTwistError, MethodNotFound
 from mcptwist.exchange import Exchange
 from mcptwist.interfaces import IBackChannel, IReply, ISource

@@ -14,7 +14,7 @@ from mcptwist.asking import DAEMON, FAILED, OK, CannotAsk, Question, call, daemo
 
 CONFIG = {
     "mcpServers": {
-        "box": {"python": "mcptwist.toolbox:toolbox"},
+        "box": {"python": "mcptwist.serving.toolbox:toolbox"},
         "off": {"command": "x", "disabled": True},
         "bad": {"command": ["x"]},
     }

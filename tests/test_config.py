@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 from twisted.trial.unittest import SynchronousTestCase
 
+from mcptwist.catalog.selection import NamedSelection
 from mcptwist.config import (
     BUILTIN_NAME,
     CLIENT_SECTIONS,
@@ -41,12 +42,11 @@ from mcptwist.config import (
     read,
     report,
 )
-from mcptwist.gateconfig import Auth
-from mcptwist.listening import DEFAULT_ENDPOINT
-from mcptwist.selection import NamedSelection
-from mcptwist.serverconfig import CLIENT_KEYS, Breaker, RemoteServer, Restart, Server
-from mcptwist.settings import Ledger, keys_of
-from tests.test_settings import WILD
+from mcptwist.configuration.gateconfig import Auth
+from mcptwist.configuration.listening import DEFAULT_ENDPOINT
+from mcptwist.configuration.serverconfig import CLIENT_KEYS, Breaker, RemoteServer, Restart, Server
+from mcptwist.configuration.settings import Ledger, keys_of
+from tests.configuration.test_settings import WILD
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "configuration.rst"
 TIME = {"command": "uvx", "args": ["mcp-server-time"]}

@@ -27,7 +27,7 @@ from mcptwist.console.tables import Markup
 from mcptwist.console.tools import ToolsScreen
 from mcptwist.console.traffic import TrafficScreen
 from mcptwist.console.widgets import Rows, json_lines, width_of
-from mcptwist.sieve import BadFilter
+from mcptwist.watching.sieve import BadFilter
 
 MAIN: Mapping[str, Callable[[Console], Screen]] = {
     keymap.SERVERS: ServersScreen,
@@ -283,6 +283,7 @@ class Console:
             return
         command, words = keymap.parse(line)
         screen = self.screen
+        screen.fresh()
         if command.places and screen.place not in command.places:
             raise CannotDo(f"{command.name} means nothing here; it does in {_or(command.places)}")
         if command.changes and self.read_only:
@@ -527,6 +528,7 @@ class Window(urwid.WidgetWrap[Any]):
         return self._console.screen.draw(width, height)
 
     def _clicked(self, row: int, column: int) -> None:
+        self._console.screen.fresh()
         self._console.screen.clicked(row, column)
         self._console.changed()
 

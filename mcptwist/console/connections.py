@@ -9,7 +9,7 @@ from mcptwist.console import keymap
 from mcptwist.console.model import amount, clean, octets, rate, span
 from mcptwist.console.screen import CannotDo, TableScreen, TextScreen
 from mcptwist.console.tables import Column, Markup, Table
-from mcptwist.status import CONNECTION_FIELDS, ConnectionStatus, SessionStatus
+from mcptwist.watching.status import CONNECTION_FIELDS, ConnectionStatus, SessionStatus
 
 if TYPE_CHECKING:
     from mcptwist.console.app import Console
@@ -107,7 +107,7 @@ class ConnectionsScreen(_Clients):
         return super().what(command, words)
 
     def _shown(self) -> list[ConnectionStatus]:
-        return [c for c in self.table.look(self.rows()) if c.wire != "socket"]
+        return [c for c in self.table.shown() if c.wire != "socket"]
 
     def answer_to(self, command: str) -> str:
         """What has to be typed before a command is done; empty where ``y`` is enough."""

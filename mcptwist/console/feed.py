@@ -16,14 +16,14 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from mcptwist.builtin import EVENTS, STATUS, Connections, Events, KeyStatus, Sessions
 from mcptwist.client import Client, ToolResult
 from mcptwist.console.model import CONNECTED, STRANGE, Offer, World
 from mcptwist.errors import McpTwistError
 from mcptwist.exchange import Refused
-from mcptwist.journal import Line
 from mcptwist.messages import Notification
-from mcptwist.status import FORMAT, ServerStatus, Status
+from mcptwist.watching.builtin import EVENTS, STATUS, Connections, Events, KeyStatus, Sessions
+from mcptwist.watching.journal import Line
+from mcptwist.watching.status import FORMAT, ServerStatus, Status
 
 FIRST_WAIT, LONGEST_WAIT = 0.5, 5.0
 SLOWEST, FASTEST = 60.0, 0.2

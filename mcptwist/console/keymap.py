@@ -135,6 +135,7 @@ BINDINGS = (
     Binding(("r",), "replay", TRAFFIC, "replay"),
     Binding(("c",), "clear", TRAFFIC, "clear"),
     Binding(("r",), "replay", MESSAGE, "replay"),
+    Binding(("p",), "pause", LOG, "pause"),
     Binding(("f",), "follow", LOG, "follow"),
     Binding(("c",), "call", TOOLS, "call"),
     Binding(("c",), "call", OFFER, "call"),

@@ -12,8 +12,8 @@ from mcptwist.console.screen import CannotDo, TableScreen, TextScreen
 from mcptwist.console.tables import Column, Markup, Table
 
 if TYPE_CHECKING:
-    from mcptwist.builtin import KeyStatus
     from mcptwist.console.app import Console
+    from mcptwist.watching.builtin import KeyStatus
 
 STATE_COLOURS = {"good": "good", "in use": "good", "not yet": "busy", "over": "bad"}
 

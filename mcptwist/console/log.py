@@ -10,7 +10,7 @@ from mcptwist.console import keymap
 from mcptwist.console.model import clean
 from mcptwist.console.screen import TableScreen, TextScreen
 from mcptwist.console.tables import Column, Markup, Table
-from mcptwist.journal import Line
+from mcptwist.watching.journal import Line
 
 if TYPE_CHECKING:
     from mcptwist.console.app import Console
@@ -49,12 +49,11 @@ class LogScreen(TableScreen):
         parts = (super().badge(), "following" if self.follows else "")
         return "  ".join(part for part in parts if part)
 
-    def draw(self, width: int, height: int) -> list[Markup]:
-        """The newest, if they are followed."""
+    def fresh(self) -> None:
+        """Look at the rows there are, and go to the newest if it is followed."""
+        super().fresh()
         if self.follows:
-            self.table.look(self.rows())
             self.table.go(1 << 40)
-        return super().draw(width, height)
 
     def do_follow(self) -> None:
         self.follows = not self.follows

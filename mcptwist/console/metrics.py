@@ -10,7 +10,7 @@ from mcptwist.console.model import History, amount, clean, octets, rate, span
 from mcptwist.console.screen import TextScreen
 from mcptwist.console.tables import Markup
 from mcptwist.console.widgets import fit, sparkline
-from mcptwist.status import Status
+from mcptwist.watching.status import Status
 
 if TYPE_CHECKING:
     from mcptwist.console.app import Console

@@ -11,10 +11,10 @@ from collections.abc import Iterable
 
 import msgspec
 
-from mcptwist.builtin import Events, KeyStatus
-from mcptwist.journal import Line
 from mcptwist.protocols.tail import inert
-from mcptwist.status import (
+from mcptwist.watching.builtin import Events, KeyStatus
+from mcptwist.watching.journal import Line
+from mcptwist.watching.status import (
     FORMAT,
     ConnectionStatus,
     Latencies,
@@ -23,7 +23,7 @@ from mcptwist.status import (
     Status,
     latencies_of,
 )
-from mcptwist.traffic import ANSWER, REQUEST, Frame
+from mcptwist.watching.traffic import ANSWER, REQUEST, Frame
 
 HISTORY = 240
 MESSAGES = 5000

@@ -9,7 +9,7 @@ from mcptwist.console import keymap
 from mcptwist.console.palette import Signs
 from mcptwist.console.tables import Column, Markup, Table
 from mcptwist.console.widgets import fit, plain, tinted
-from mcptwist.sieve import Sieve
+from mcptwist.watching.sieve import Sieve
 
 if TYPE_CHECKING:
     from mcptwist.console.app import Console
@@ -65,6 +65,9 @@ class Screen:
     def clicked(self, row: int, column: int) -> None:
         """A line was clicked."""
 
+    def fresh(self) -> None:
+        """Something is about to be done: be as the world is now, drawn or not."""
+
     def entered(self) -> None:
         """It is seen now."""
 
@@ -110,11 +113,16 @@ class TableScreen(Screen):
         """Why nothing is shown yet, if so."""
         return "" if self.world.status is not None else f"({self.world.link.state})"
 
+    def fresh(self) -> None:
+        """Look at the rows there are."""
+        self.table.look(self.rows())
+
     # --- drawing ----------------------------------------------------------------------
 
     def draw(self, width: int, height: int) -> list[Markup]:
         """The title of each column, and as many rows as there is room for."""
-        rows = self.table.look(self.rows())
+        self.fresh()
+        rows = self.table.shown()
         self._height = max(1, height - 1)
         self._scroll(len(rows))
         widths = self._widths(width)
@@ -165,7 +173,8 @@ class TableScreen(Screen):
     def text(self) -> list[str]:
         """All rows, as wide as a wide terminal has them."""
         widths = self._widths(200)
-        rows = self.table.look(self.rows())
+        self.fresh()
+        rows = self.table.shown()
         lines = [self._titles(widths), *(self._line(row, False, widths) for row in rows)]
         return [plain(line).rstrip() for line in lines]
 

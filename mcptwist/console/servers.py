@@ -10,7 +10,7 @@ from mcptwist.console.model import Pace, amount, clean, octets, rate, span
 from mcptwist.console.screen import CannotDo, TableScreen, TextScreen
 from mcptwist.console.tables import Column, Markup, Table
 from mcptwist.console.widgets import fit, sparkline
-from mcptwist.status import Outcome, ServerStatus, ToolStatus
+from mcptwist.watching.status import Outcome, ServerStatus, ToolStatus
 
 if TYPE_CHECKING:
     from mcptwist.console.app import Console

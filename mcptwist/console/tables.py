@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from mcptwist.sieve import Sieve
+from mcptwist.watching.sieve import Sieve
 
 Markup: TypeAlias = "str | tuple[str, str] | list[Any]"
 
@@ -97,6 +97,10 @@ class Table:
         self.marks &= keys.keys()
         self._at = max(0, min(keys.get(self.focus, self._at), len(self._rows) - 1))
         self.focus = self.key(self._rows[self._at]) if self._rows else None
+        return self._rows
+
+    def shown(self) -> list[Any]:
+        """The rows as they were looked at last."""
         return self._rows
 
     @property

@@ -13,7 +13,7 @@ from mcptwist.console.model import Message, clean, octets, span
 from mcptwist.console.screen import CannotDo, TableScreen, TextScreen
 from mcptwist.console.tables import Column, Markup, Table
 from mcptwist.console.widgets import json_lines
-from mcptwist.traffic import FIELDS, REQUEST, Frame
+from mcptwist.watching.traffic import FIELDS, REQUEST, Frame
 
 if TYPE_CHECKING:
     from mcptwist.console.app import Console
@@ -74,12 +74,11 @@ class TrafficScreen(TableScreen):
             parts.append("following")
         return "  ".join(part for part in parts if part)
 
-    def draw(self, width: int, height: int) -> list[Markup]:
-        """The newest, if they are followed."""
+    def fresh(self) -> None:
+        """Look at the rows there are, and go to the newest if it is followed."""
+        super().fresh()
         if self.follows:
-            self.table.look(self.rows())
             self.table.go(1 << 40)
-        return super().draw(width, height)
 
     def words(self) -> Iterable[str]:
         """The columns."""
@@ -140,7 +139,8 @@ class TrafficScreen(TableScreen):
 
     def text(self) -> list[str]:
         """The messages that are shown, as JSON lines."""
-        return [_line(message) for message in self.table.look(self.rows())]
+        self.fresh()
+        return [_line(message) for message in self.table.shown()]
 
 
 class MessageScreen(TextScreen):

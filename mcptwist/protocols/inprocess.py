@@ -8,11 +8,11 @@ from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
-from mcptwist.conversation import Conversation
 from mcptwist.errors import ServerStartFailed
 from mcptwist.interfaces import IConnector, IWire, IWireReader
 from mcptwist.protocols.memory import MemoryConnector
 from mcptwist.server import Server, load_server
+from mcptwist.serving.conversation import Conversation
 
 
 @implementer(IConnector)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 
 from mcptwist.protocols import processes
-from mcptwist.status import Machine
+from mcptwist.watching.status import Machine
 
 __all__ = ["LinuxMachine"]
 

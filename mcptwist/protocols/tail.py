@@ -12,8 +12,8 @@ import re
 from collections import deque
 from collections.abc import Callable, Collection
 
+from mcptwist.configuration.redaction import SHORTEST, redact
 from mcptwist.protocols.lines import LineSplitter, LineTooLong
-from mcptwist.redaction import SHORTEST, redact
 
 STDERR_LINES = 50
 STDERR_BYTES = 16 << 10

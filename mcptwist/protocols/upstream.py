@@ -25,6 +25,7 @@ from twisted.web.iweb import IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
 
 import mcptwist
+from mcptwist.configuration.redaction import redact
 from mcptwist.errors import (
     ClientError,
     McpTwistError,
@@ -42,7 +43,6 @@ from mcptwist.protocols.bodies import (
     media_type,
     read_messages,
 )
-from mcptwist.redaction import redact
 
 HeaderList = Sequence[tuple[bytes, bytes]]
 

@@ -23,6 +23,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 import mcptwist
+from mcptwist.configuration.redaction import redact
 from mcptwist.errors import ClientError, ServerExited, ServerStartFailed
 from mcptwist.interfaces import IConnector, IWire, IWireReader
 from mcptwist.messages import Message, decode, encode
@@ -31,7 +32,6 @@ from mcptwist.protocols.timers import Timers
 from mcptwist.protocols.trust import Trust
 from mcptwist.protocols.upstream import unreachable
 from mcptwist.protocols.websocket import PROTOCOL, UNSUPPORTED_DATA, check_speed
-from mcptwist.redaction import redact
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime

@@ -40,7 +40,7 @@ class House:
 
     def __init__(self) -> None:
         self.network = Network()
-        box = PythonServer(name="box", python="mcptwist.toolbox:toolbox", scope="session")
+        box = PythonServer(name="box", python="mcptwist.serving.toolbox:toolbox", scope="session")
         places = (f"tcp:{PORT}:interface=127.0.0.1", "lines:unix:/nowhere")
         self.daemon = make_daemon(Config(servers=(box,), listen=places), self.network.clock)
         self.http, self.lines = (listener.factory for listener in self.daemon.listeners)

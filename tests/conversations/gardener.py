@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mcptwist.context import Context
 from mcptwist.server import Server
+from mcptwist.serving.context import Context
 
 server = Server("garden", version="1")
 

@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from mcptwist.backend import Backend, BackendSettings
-from mcptwist.catalog import Catalog
+from mcptwist.catalog.catalog import Catalog
 from mcptwist.errors import MethodNotFound, ServerExited, ServerStartFailed
 from mcptwist.exchange import Exchange
 from mcptwist.held import Held

@@ -9,9 +9,9 @@ from typing import Any
 
 from twisted.internet.task import Clock
 
-from mcptwist.catalog import Catalog
+from mcptwist.catalog.catalog import Catalog
+from mcptwist.catalog.inventory import Inventory
 from mcptwist.errors import ServerExited, ServerStartFailed
-from mcptwist.inventory import Inventory
 from mcptwist.messages import Message, Notification, Request, Result, encode_json
 from mcptwist.session import Session
 from tests.conversations import test_catalog_stories as stories

@@ -152,7 +152,7 @@ class WebSocketTests(RemoteCase):
 class ConnectTests(RemoteCase):
     async def test_clients_that_start_programs(self) -> None:
         """``mcptwist connect`` is a server to the SDKs' stdio clients, of whichever era."""
-        daemon = await self.daemon({"box": {"python": "mcptwist.toolbox:toolbox"}})
+        daemon = await self.daemon({"box": {"python": "mcptwist.serving.toolbox:toolbox"}})
         command = [str(Path(sys.executable).with_name("mcptwist")), "connect", f"{daemon.base}/mcp"]
         for client, revision in (
             ("python2_stdio.py", MODERN),
@@ -167,7 +167,7 @@ class DaemonTests(RemoteCase):
     """One daemon behind another, over each wire."""
 
     async def behind(self, path: str, **settings: str) -> str:
-        first = await self.daemon({"box": {"python": "mcptwist.toolbox:toolbox"}})
+        first = await self.daemon({"box": {"python": "mcptwist.serving.toolbox:toolbox"}})
         url = first.base + path
         if settings.get("type") == "ws":
             url = url.replace("http:", "ws:", 1)

@@ -17,9 +17,9 @@ from twisted.web.static import File
 from mcptwist.config import load
 from mcptwist.protocols.http1 import HTTP1Connection, HTTP1Factory
 from mcptwist.protocols.http2 import HTTP2Connection
-from mcptwist.schema import Header
 from mcptwist.server import Server
 from mcptwist.services import make_daemon
+from mcptwist.serving.schema import Header
 from tests.live import browser
 from tests.live.test_children import in_reactor
 

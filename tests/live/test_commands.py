@@ -88,7 +88,7 @@ class AskingTests(CommandCase):
 
     async def test_a_server_for_the_call(self) -> None:
         config = self.place / "servers.json"
-        config.write_text('{"mcpServers": {"box": {"python": "mcptwist.toolbox:toolbox"}}}')
+        config.write_text('{"mcpServers": {"box": {"python": "mcptwist.serving.toolbox:toolbox"}}}')
         ending = await self.run_command(
             "call", "-c", str(config), "box", "calculate", '{"expression": "1+1"}', "--json"
         )

@@ -1,0 +1,1 @@
+"""Many servers as one: what they list, what it is called there, and whose it is."""

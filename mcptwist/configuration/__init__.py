@@ -1,0 +1,1 @@
+"""How a configuration is read; :mod:`mcptwist.config` is the door to it."""

@@ -1,0 +1,118 @@
+"""The ``[auth]`` section: with it, nobody gets in without a key that was let in.
+
+Pure: files are named here and read when the daemon starts.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Mapping
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from mcptwist.configuration.listening import origin
+from mcptwist.configuration.settings import (
+    Key,
+    Place,
+    expanded,
+    full_text,
+    many,
+    seconds,
+    text,
+    yes_or_no,
+)
+
+__all__ = ["Auth", "config_directory"]
+
+_SHORTEST, _LONGEST = 60, 3600
+
+
+def _path(place: Place, value: Any) -> str | None:
+    found = expanded(place, value)
+    if found is None or full_text(place, found) is None:
+        return None
+    if found.startswith("~/"):
+        found = place.ledger.environ.get("HOME", "~") + found[1:]
+    return os.path.normpath(os.path.join(place.ledger.directory, found))
+
+
+def _base(place: Place, value: Any) -> str | None:
+    """A scheme and a host, and nothing else."""
+    found = origin(place, value)
+    if found is not None and found.endswith(":*"):
+        place.mistake("has no port of its own", '"https://mcp.example.com"')
+        return None
+    return found
+
+
+def _network(place: Place, value: Any) -> str | None:
+    found = text(place, value)
+    if found is None:
+        return None
+    try:
+        return str(ipaddress.ip_network(found))
+    except ValueError:
+        place.mistake("is no network", '"192.0.2.0/24"')
+        return None
+
+
+def _token_ttl(place: Place, value: Any) -> float | None:
+    found = seconds(place, value)
+    if found is not None and not _SHORTEST <= found <= _LONGEST:
+        place.mistake("is out of range", "a length of time from one minute to one hour")
+        return None
+    return found
+
+
+class Auth(msgspec.Struct, frozen=True, kw_only=True):
+    """The ``[auth]`` section: who may call, and how they prove who they are."""
+
+    authorized_keys: Annotated[
+        str | None, Key(_path, "who may come in, as OpenSSH writes it; see the guide for where")
+    ] = None
+    revoked_keys: Annotated[
+        str | None, Key(_path, "keys that may not; beside authorized_keys unless it says otherwise")
+    ] = None
+    public_urls: Annotated[
+        tuple[str, ...],
+        Key(many(_base), "what clients know this daemon by, beside loopback names"),
+    ] = ()
+    token_ttl: Annotated[
+        float, Key(_token_ttl, "a token is good for so long, where its key says nothing", "seconds")
+    ] = 600.0
+    stream_age: Annotated[
+        float, Key(seconds, "a request may be open for so long on one proof of who asks", "seconds")
+    ] = 3600.0
+    dpop_nonces: Annotated[
+        bool, Key(yes_or_no, "proofs of possession must hold a nonce of ours")
+    ] = False
+    audit_log: Annotated[
+        str | None, Key(_path, "a file of JSON lines: every grant, refusal and call")
+    ] = None
+    exempt: Annotated[
+        tuple[str, ...],
+        Key(many(_network), "networks whose failures do not make them wait"),
+    ] = ()
+
+    def paths(self, environ: Mapping[str, str]) -> tuple[str, str]:
+        """The paths of ``authorized_keys`` and ``revoked_keys``."""
+        authorized = self.authorized_keys or os.path.join(
+            config_directory(environ), "authorized_keys"
+        )
+        beside = os.path.join(os.path.dirname(authorized), "revoked_keys")
+        return authorized, self.revoked_keys or beside
+
+    def hosts(self) -> tuple[str, ...]:
+        """The names that the public URLs are reached by, for the Host header."""
+        return tuple(urlsplit(url).netloc for url in self.public_urls)
+
+
+def config_directory(environ: Mapping[str, str]) -> str:
+    """Where keys are kept: ``/etc/mcptwist`` for root, else the person's own directory."""
+    own = environ.get("XDG_CONFIG_HOME") or os.path.join(environ.get("HOME", "/"), ".config")
+    if os.geteuid() == 0 and not environ.get("XDG_CONFIG_HOME"):
+        return "/etc/mcptwist"
+    return os.path.join(own, "mcptwist")

@@ -1,0 +1,1 @@
+"""Looking at the daemon: what is counted, what is shown, and what can be done to it."""

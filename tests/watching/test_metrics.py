@@ -1,0 +1,95 @@
+"""``mcptwist.watching.metrics``: the snapshot as Prometheus wants it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from prometheus_client.parser import text_string_to_metric_families
+from twisted.trial.unittest import SynchronousTestCase
+
+from mcptwist.exchange import Refused
+from mcptwist.watching.metrics import exposition
+from mcptwist.watching.status import Status
+from tests.administered import Administered
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "metrics.rst"
+
+
+class MetricsCase(SynchronousTestCase):
+    """A daemon after some calls."""
+
+    def setUp(self) -> None:
+        self.house = Administered()
+        self.addCleanup(self.house.stop)
+        client = self.house.ask_server()
+        self.house.result(client.call_tool("add", {"a": 1, "b": 2}))
+        self.house.result(client.call_tool("fail", {}))
+        self.assertRaises(Refused, self.house.result, client.call_tool("none", {}))
+        self.house.peer()
+        text = exposition(self.house.survey.status("*")).decode()
+        self.families = {f.name: f for f in text_string_to_metric_families(text)}
+
+    def value(self, family: str, sample: str = "", **labels: str) -> float:
+        """The one sample of a family with those labels."""
+        found = [
+            each.value
+            for each in self.families[family].samples
+            if labels.items() <= each.labels.items() and each.name.endswith(sample)
+        ]
+        self.assertEqual(len(found), 1, (family, sample, labels))
+        return found[0]
+
+
+class MetricsTests(MetricsCase):
+    """What is told."""
+
+    def test_outcomes(self) -> None:
+        """The kinds of failure are kept apart."""
+        for outcome, count in (("ok", 2), ("failed", 1), ("error", 1), ("late", 0)):
+            self.assertEqual(self.value("mcptwist_calls", server="sums", outcome=outcome), count)
+
+    def test_tools(self) -> None:
+        """Tools are told by name; one that does not exist is among the others."""
+        self.assertEqual(self.value("mcptwist_tool_calls", tool="add", outcome="ok"), 1)
+        self.assertEqual(self.value("mcptwist_tool_calls", tool="(others)", outcome="error"), 1)
+        self.assertEqual(self.value("mcptwist_tool_call_seconds", "_count", tool="add"), 1)
+
+    def test_histogram(self) -> None:
+        """Buckets grow, and the last one is the count."""
+        samples = self.families["mcptwist_call_seconds"].samples
+        buckets = [s.value for s in samples if s.name.endswith("_bucket")]
+        self.assertEqual(buckets, sorted(buckets))
+        self.assertEqual(buckets[-1], self.value("mcptwist_call_seconds", "_count"))
+        self.assertGreater(len(buckets), 15)
+
+    def test_servers(self) -> None:
+        """States, and whether a server can be asked."""
+        self.assertEqual(self.value("mcptwist_server_up", server="sums"), 1)
+        self.assertEqual(self.value("mcptwist_server_state", state="up"), 1)
+
+    def test_connections(self) -> None:
+        """Connections by wire, and counters of the front."""
+        self.assertEqual(self.value("mcptwist_connections", wire="http/1.1"), 1)
+        self.assertEqual(self.value("mcptwist_http_connections"), 1)
+        self.assertIn("mcptwist_http_refused", self.families)
+
+    def test_names(self) -> None:
+        """No name is told twice, and all begin alike."""
+        text = exposition(self.house.survey.status("*")).decode()
+        types = re.findall(r"^# TYPE (\S+) ", text, re.MULTILINE)
+        self.assertEqual(len(types), len(set(types)))
+        self.assertTrue(all(name.startswith("mcptwist_") for name in types))
+
+    def test_empty(self) -> None:
+        """A daemon that has nothing has metrics all the same."""
+        self.assertIn(b"mcptwist_uptime_seconds 0.0", exposition(Status()))
+
+    def test_page(self) -> None:
+        """Prometheus gets it at /metrics."""
+        peer = self.house.peer()
+        peer.protocol.dataReceived(b"GET /metrics HTTP/1.1\r\nHost: localhost:8808\r\n\r\n")
+        head, _, body = peer.value().partition(b"\r\n\r\n")
+        self.assertIn(b"200 OK", head)
+        self.assertIn(b"text/plain", head.lower())
+        self.assertIn(b'mcptwist_server_up{server="sums"} 1.0', body)
