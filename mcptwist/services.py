@@ -240,7 +240,12 @@ def _gatehouse(
     if config.auth is None:
         return None
     gatehouse = Gatehouse(
-        config.auth, reactor, secrets.token_bytes, born=process_start(), environ=environ
+        config.auth,
+        reactor,
+        secrets.token_bytes,
+        born=process_start(),
+        environ=environ,
+        monotonic=time.monotonic,
     )
     gatehouse.presence.sessions = daemon.concourse.sessions
     gatehouse.setServiceParent(daemon)

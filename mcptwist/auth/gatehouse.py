@@ -50,6 +50,8 @@ class Gatehouse(MultiService):
     :param auth: checked values.
     :param clock: goes only forward, and times what is done now and then.
     :param wall: seconds since 1970.
+    :param monotonic: seconds that only grow, whatever the system's time is set to; the clock's
+        otherwise, which with a real reactor follows the system's.
     :param born: when this process began, by that clock.
     :param make_bytes: so many unguessable bytes each time.
     :param checkers: for further sorts of credentials.
@@ -68,9 +70,10 @@ class Gatehouse(MultiService):
         born: float | None = None,
         environ: Mapping[str, str] = os.environ,
         checkers: tuple[Any, ...] = (),
+        monotonic: Callable[[], float] | None = None,
     ) -> None:
         super().__init__()
-        monotonic = clock.seconds
+        monotonic = monotonic or clock.seconds
         file = AuditFile(auth.audit_log) if auth.audit_log else None
         self.audit = Audit(wall, file.write if file else None)
         self.keyring = Keyring(wall)

@@ -31,6 +31,7 @@ class Keyring:
         self._revoked: frozenset[str] = frozenset()
         self._grants: dict[str, Grant] = {}
         self._by_principal: dict[str, list[Grant]] = {}
+        self._by_identity: dict[str, Grant] = {}
         self._listeners: list[Withdrawn] = []
 
     def __len__(self) -> int:
@@ -47,6 +48,10 @@ class Keyring:
     def grant(self, fingerprint: str) -> Grant | None:
         """What that key may do; ``None`` if it is not good."""
         return self._grants.get(fingerprint)
+
+    def of(self, identity: str) -> Grant | None:
+        """What a principal may do, by what its sessions belong to; ``None`` if it is not good."""
+        return self._by_identity.get(identity)
 
     def candidates(self, client: str) -> list[Grant]:
         """The grants that a client may mean by its id: a principal's name, or a fingerprint."""
@@ -74,6 +79,7 @@ class Keyring:
             return
         before, self._grants = self._grants, good
         self._by_principal = {}
+        self._by_identity = {grant.identity: grant for grant in good.values()}
         for grant in good.values():
             self._by_principal.setdefault(grant.principal, []).append(grant)
         self._tell_withdrawn(before)

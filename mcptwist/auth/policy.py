@@ -100,8 +100,7 @@ class Policies:
 
     def of(self, identity: str) -> Grant | None:
         """The grant of a principal; ``None`` if its key is not good any more."""
-        grant = self._keyring.grant(identity.rpartition(" ")[2])
-        return grant if grant is not None and grant.identity == identity else None
+        return self._keyring.of(identity)
 
 
 class _Around:

@@ -38,11 +38,12 @@ class Presence:
         self._callers: WeakSet[Caller] = WeakSet()
         self._requests: list[tuple[float, Request]] = []
         self._enough = 256
+        self._now = monotonic()
         self.aged = 0
 
     def opened(self, request: Request) -> None:
         """*request* was let in."""
-        self._requests.append((self._monotonic(), request))
+        self._requests.append((self._now, request))
         if len(self._requests) > self._enough:
             self._forget()
 
@@ -53,7 +54,8 @@ class Presence:
     def look(self) -> None:
         """End what is open for too long; to be called now and then."""
         self._forget()
-        oldest = self._monotonic() - self._age
+        self._now = self._monotonic()
+        oldest = self._now - self._age
         for began, request in list(self._requests):
             if began > oldest:
                 break

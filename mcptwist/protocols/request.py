@@ -223,7 +223,9 @@ class Request(StockRequest):
     def forget(self, names: frozenset[bytes]) -> None:
         """Leave those headers out from now on, as if they had not come; names in lower case."""
         # The connection may remember the same dict for the next request.
-        self._headers = {n: value for n, value in self._headers.items() if n not in names}
+        self._headers = headers = self._headers.copy()
+        for name in names:
+            headers.pop(name, None)
         if self._repeated is not None:
             self._repeated = [pair for pair in self._repeated if pair[0] not in names]
 

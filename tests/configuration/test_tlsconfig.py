@@ -1,4 +1,4 @@
-"""``configuration.tlsconfig`` and encrypted entries of ``listen``, checked without opening anything."""
+"""``configuration.tlsconfig``: TLS and encrypted entries of ``listen``, without opening anything."""
 
 from __future__ import annotations
 
