@@ -88,6 +88,13 @@ class Exchange:
         """Say who is to be told, with the reason, when the asker cancels."""
         self._canceller = canceller
 
+    def amend(self, params: Json, see: Callable[[Answer], Answer] | None = None) -> None:
+        """Before it is put to anybody: other *params*, and an answer that is seen through *see*."""
+        if params is not self.request.params:
+            self.request = Request(self.request.id, self.request.method, params)
+        if see is not None:
+            self._reply = _Seen(self._reply, see)
+
     def notify(self, notification: Notification) -> None:
         """Say something about it before the answer."""
         if not self.over:
@@ -172,6 +179,29 @@ class Behind:
     def release(self, exchange: Exchange) -> None:
         """And lets it go."""
         self._behind.release()
+
+
+@implementer(IReply)
+class _Seen:
+    """A reply to which the answer is told as *see* makes it."""
+
+    __slots__ = ("_reply", "_see")
+
+    def __init__(self, reply: IReply, see: Callable[[Answer], Answer]) -> None:
+        self._reply = reply
+        self._see = see
+
+    def notified(self, exchange: Exchange, notification: Notification) -> None:
+        self._reply.notified(exchange, notification)
+
+    def asked(self, exchange: Exchange, question: Exchange) -> None:
+        self._reply.asked(exchange, question)
+
+    def answered(self, exchange: Exchange, answer: Answer) -> None:
+        self._reply.answered(exchange, self._see(answer))
+
+    def cancelled(self, exchange: Exchange, reason: str) -> None:
+        self._reply.cancelled(exchange, reason)
 
 
 class Opened:

@@ -27,7 +27,7 @@ from mcptwist.auth.keyfiles import KeyFiles
 from mcptwist.auth.keyring import Keyring
 from mcptwist.auth.oauth import AuthorizationServer, Issuing
 from mcptwist.auth.penalties import Penalties
-from mcptwist.auth.policy import Policed, Policies, Scoped, name_in
+from mcptwist.auth.policy import Handles, Policed, Policies, Scoped, name_in
 from mcptwist.auth.presence import Presence
 from mcptwist.auth.realm import Principal, make_portal
 from mcptwist.auth.replay import ReplayCache
@@ -81,6 +81,7 @@ class Gatehouse(MultiService):
         self.replays = ReplayCache(wall, monotonic)
         self.penalties = Penalties(monotonic, exempt=auth.exempt)
         self.policies = Policies(self.keyring)
+        self.handles = Handles(make_bytes(32))
         nonces = Nonces(make_bytes(32), monotonic) if auth.dpop_nonces else None
         proofs = ProofReader(wall, self.replays, nonces)
         self.portal = make_portal(
@@ -145,7 +146,8 @@ class Gatehouse(MultiService):
 
     def view(self, view: IView) -> IView:
         """A view in which everyone reaches what they may."""
-        return Policed(view, self.policies, self._told if self.audit.is_kept else None)
+        told = self._told if self.audit.is_kept else None
+        return Policed(view, self.policies, self.handles, told)
 
     def connection(self, view: IView, request: Request) -> IView:
         """A view for one connection, which *request* opened."""

@@ -13,6 +13,7 @@ resources go by their URI.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, TypeAlias
 
 import msgspec
@@ -21,6 +22,7 @@ from zope.interface import implementer
 
 from mcptwist.auth.authorizedkeys import CALL, READ, SUBSCRIBE, Grant
 from mcptwist.auth.denials import InsufficientScope, KeyWithdrawn
+from mcptwist.auth.handles import TASK_STATUS, States, Tasks, task_in
 from mcptwist.auth.keyring import Keyring
 from mcptwist.auth.patterns import Patterns
 from mcptwist.auth.realm import Principal
@@ -35,7 +37,7 @@ from mcptwist.errors import (
     UnknownName,
 )
 from mcptwist.exchange import LISTEN, Exchange
-from mcptwist.interfaces import IReply, ISource, IView
+from mcptwist.interfaces import IView
 from mcptwist.messages import (
     Answer,
     Error,
@@ -81,6 +83,9 @@ _NAMED: Mapping[str, tuple[str, str]] = {
     "resources/subscribe": ("resources", "uri"),
     "resources/unsubscribe": ("resources", "uri"),
 }
+_TASKS = "tasks/"
+#: What servers answer with handles that are for the asker alone.
+_GIVING = frozenset({"tools/call", "prompts/get", "resources/read"})
 _FREE = frozenset({"initialize", "ping", "server/discover", "logging/setLevel"})
 _ALLOWED_BY = {"resourceTemplates": "resources"}
 
@@ -90,6 +95,17 @@ Told: TypeAlias = Callable[[Exchange, Grant, str], None]
 def scope_of(method: str) -> str:
     """The scope that a request needs. What we do not know may change anything: as a call."""
     return _SCOPES.get(method, CALL)
+
+
+class Handles:
+    """Whose the handles are that servers give out.
+
+    :param secret: 32 unguessable bytes.
+    """
+
+    def __init__(self, secret: bytes) -> None:
+        self.states = States(secret)
+        self.tasks = Tasks()
 
 
 class Policies:
@@ -147,12 +163,16 @@ class Scoped(_Around):
 class Policed(_Around):
     """A view in which everyone sees and reaches what their key may.
 
+    :param handles: whose the handles are that servers give out.
     :param told: told of every request that names something, with ``allowed`` or ``denied``.
     """
 
-    def __init__(self, view: IView, policies: Policies, told: Told | None = None) -> None:
+    def __init__(
+        self, view: IView, policies: Policies, handles: Handles, told: Told | None = None
+    ) -> None:
         super().__init__(view)
         self._policies = policies
+        self._handles = handles
         self._told = told
 
     def begin(self, exchange: Exchange) -> None:
@@ -162,10 +182,11 @@ class Policed(_Around):
             exchange.fail(KeyWithdrawn("the key that this came with is not good any more"))
             return
         method = exchange.request.method
-        free = method in _FREE or is_unrestricted(grant)
         try:
-            if not free:
-                exchange = self._narrowed(exchange, grant)
+            if method not in _FREE and not is_unrestricted(grant):
+                self._narrow(exchange, grant)
+            if method in _GIVING or method.startswith(_TASKS):
+                self._watch_handles(exchange)
         except McpTwistError as problem:
             self._tell(exchange, grant, "denied")
             exchange.fail(problem)
@@ -174,37 +195,66 @@ class Policed(_Around):
             self._tell(exchange, grant, "allowed")
         self._view.begin(exchange)
 
+    def hear(self, stay: Session, server: str, notification: Notification) -> Notification | None:
+        """What a server says unasked, but for what it says of another's task."""
+        if notification.method == TASK_STATUS:
+            task = task_in(notification.params)
+            if not self._handles.tasks.is_of(self.name, task, stay.principal):
+                return None
+        return super().hear(stay, server, notification)
+
     def _tell(self, exchange: Exchange, grant: Grant, outcome: str) -> None:
         if self._told is not None:
             self._told(exchange, grant, outcome)
 
-    def _narrowed(self, exchange: Exchange, grant: Grant) -> Exchange:
-        """The exchange to put to the view instead.
+    # --- handles --------------------------------------------------------------------------
+
+    def _watch_handles(self, exchange: Exchange) -> None:
+        """See to it that handles are used by whom they were given to.
+
+        :raises McpTwistError: this one was not.
+        """
+        request, owner = exchange.request, exchange.stay.principal
+        states, tasks = self._handles.states, self._handles.tasks
+        if request.method == "tasks/list":
+            exchange.amend(request.params, _edited(partial(tasks.own, self.name, owner=owner)))
+        elif request.method.startswith(_TASKS):
+            tasks.check(self.name, request.params, owner)
+        else:
+            where = f"{owner} {self.name}"
+            params = states.opened(request.params, where)
+
+            def given(result: Json) -> Json:
+                tasks.note(self.name, result, owner)
+                return states.sealed(result, where)
+
+            exchange.amend(params, _edited(given))
+
+    # --- reach ----------------------------------------------------------------------------
+
+    def _narrow(self, exchange: Exchange, grant: Grant) -> None:
+        """Let it ask for no more than the grant has.
 
         :raises McpTwistError: it asks for what the grant has not.
         """
         method, params = exchange.request.method, exchange.request.params
-        reply: _Passing
         if method in _NAMED:
             kind, member = _NAMED[method]
             fields = _unambiguous(open_fields(params), member)
             name = _text(fields, member)
             self._check(grant, kind, name)
-            reply = _Hushed(exchange, unknown(kind, name))
-            return _through(exchange, reply, encode_json(fields))
-        if method in _LISTS:
+            exchange.amend(encode_json(fields), _hushed(unknown(kind, name)))
+        elif method in _LISTS:
             member, key = _LISTS[method]
-            kind = _ALLOWED_BY.get(member, member)
-            reply = _Filtered(exchange, member, key, self._seen(grant, kind))
-            return _through(exchange, reply, params)
-        if method == "completion/complete":
+            seen = self._seen(grant, _ALLOWED_BY.get(member, member))
+            exchange.amend(params, _edited(partial(_kept, member, key, seen)))
+        elif method == "completion/complete":
             self._check_completion(grant, params)
         elif method == LISTEN:
             for uri in read_wanted(params).resourceSubscriptions:
                 self._check(grant, "resources", uri)
         else:
             raise MethodNotFound(f"{method} is not to be had with a key of restricted reach")
-        return exchange
 
     def _check(self, grant: Grant, kind: str, name: str) -> None:
         if not self._seen(grant, kind)(name):
@@ -269,66 +319,30 @@ def _unambiguous(fields: dict[str, Raw], member: str) -> dict[str, Raw]:
     return fields
 
 
-def _through(exchange: Exchange, reply: _Passing, params: Json) -> Exchange:
-    """An exchange in place of *exchange*, whose answer goes through *reply*."""
-    request = exchange.request
-    inner = Exchange(Request(request.id, request.method, params), reply, exchange.stay)
-    reply.inner = inner
-    exchange.in_charge(inner.cancel)
-    exchange.source = reply
-    return inner
+def _edited(edit: Callable[[Json], Json]) -> Callable[[Answer], Answer]:
+    """How an answer is seen whose result is changed; what cannot be read is not passed on."""
+
+    def see(answer: Answer) -> Answer:
+        if not isinstance(answer, Result):
+            return answer
+        try:
+            return Result(answer.id, edit(answer.result))
+        except (InvalidMessage, InvalidParams, msgspec.DecodeError, RecursionError):
+            problem = ServerMisbehaved("the server's answer is not as such answers must be")
+            return Error(answer.id, encode_json(problem.body()))
+
+    return see
 
 
-@implementer(IReply, ISource)
-class _Passing:
-    """The reply of an exchange that stands for another: all that is said reaches that one."""
+def _hushed(problem: UnknownName) -> Callable[[Answer], Answer]:
+    """How an answer is seen that says that something does not exist: as if it might not be had."""
 
-    inner: Exchange
-
-    def __init__(self, outer: Exchange) -> None:
-        self._outer = outer
-
-    def notified(self, exchange: Exchange, notification: Notification) -> None:
-        """Something was said."""
-        self._outer.notify(notification)
-
-    def asked(self, exchange: Exchange, question: Exchange) -> None:
-        """The server asks."""
-        self._outer.ask(question)
-
-    def answered(self, exchange: Exchange, answer: Answer) -> None:
-        """The answer."""
-        self._outer.answer(self._seen(answer))
-
-    def cancelled(self, exchange: Exchange, reason: str) -> None:
-        """The client did not want it any more."""
-
-    def hold(self, exchange: Exchange) -> None:
-        """The client cannot take more."""
-        self.inner.hold()
-
-    def release(self, exchange: Exchange) -> None:
-        """It can again."""
-        self.inner.release()
-
-    def _seen(self, answer: Answer) -> Answer:
-        return answer
-
-
-class _Hushed(_Passing):
-    """Says of what does not exist what is said of what one may not reach.
-
-    :param problem: how it is said.
-    """
-
-    def __init__(self, outer: Exchange, problem: UnknownName) -> None:
-        super().__init__(outer)
-        self._problem = problem
-
-    def _seen(self, answer: Answer) -> Answer:
+    def see(answer: Answer) -> Answer:
         if not isinstance(answer, Error) or not _is_unknown(answer):
             return answer
-        return Error(answer.id, encode_json(self._problem.body()))
+        return Error(answer.id, encode_json(problem.body()))
+
+    return see
 
 
 def _is_unknown(answer: Error) -> bool:
@@ -339,37 +353,17 @@ def _is_unknown(answer: Error) -> bool:
     return isinstance(data, dict) and str(data.get("code", "")).startswith("unknown-")
 
 
-class _Filtered(_Passing):
-    """Leaves out of a list what the principal may not reach.
+def _kept(member: str, key: str, allow: Callable[[str], bool], result: Json) -> bytes:
+    """A list without what the principal may not reach.
 
     :param member: of the result, that holds the entries.
     :param key: of an entry, that holds its name.
     """
-
-    def __init__(self, outer: Exchange, member: str, key: str, seen: Callable[[str], bool]) -> None:
-        super().__init__(outer)
-        self._member = member
-        self._key = key
-        self._allow = seen
-
-    def _seen(self, answer: Answer) -> Answer:
-        if not isinstance(answer, Result):
-            return answer
-        try:
-            return Result(answer.id, self._kept(answer.result))
-        except (InvalidMessage, InvalidParams, msgspec.DecodeError, RecursionError):
-            problem = ServerMisbehaved("the server's list is not as lists must be")
-            return Error(answer.id, encode_json(problem.body()))
-
-    def _kept(self, result: Json) -> bytes:
-        fields: dict[str, Any] = dict(open_fields(result))
-        if self._member in fields:
-            entries = _entries.decode(fields[self._member])
-            fields[self._member] = [entry for entry in entries if self._is_kept(entry)]
-        return encode_json(fields)
-
-    def _is_kept(self, entry: Raw) -> bool:
-        return self._allow(_text(open_fields(entry), self._key))
+    fields: dict[str, Any] = dict(open_fields(result))
+    if member in fields:
+        entries = _entries.decode(fields[member])
+        fields[member] = [each for each in entries if allow(_text(open_fields(each), key))]
+    return encode_json(fields)
 
 
 _entries = msgspec.json.Decoder(list[Raw])

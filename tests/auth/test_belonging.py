@@ -335,6 +335,83 @@ class WithdrawalTests(BelongingCase):
         self.assertTrue(stream.wire.is_closed)
 
 
+class StateTests(BelongingCase):
+    """D7: what a server wants back from one client, it gets from no other."""
+
+    QUESTION = {"resultType": "input_required", "requestState": "step 1 ☃", "inputRequests": {}}
+
+    def ask_back(self) -> str:
+        call = self.house.modern("tools/call", {"name": "t"}, **self.hers)
+        self.house.answer(self.house.asked(), self.QUESTION)
+        result = call.json["result"]
+        state: str = result.pop("requestState")
+        self.assertEqual({**result, "requestState": "step 1 ☃"}, self.QUESTION)
+        self.assertNotEqual(state, "step 1 ☃")
+        return state
+
+    def come_back(self, state: Any, who: dict[str, Any], path: str = "/mcp") -> Response:
+        params = {"name": "t", "requestState": state, "inputResponses": {}}
+        return self.house.modern("tools/call", params, path=path, **who)
+
+    def test_own(self) -> None:
+        self.come_back(self.ask_back(), self.hers)
+        params = json.loads(bytes(self.house.asked().params))
+        self.assertEqual((params["requestState"], params["name"]), ("step 1 ☃", "t"))
+
+    def test_anothers(self) -> None:
+        state = self.ask_back()
+        for given in (state, "step 1 ☃", f".{state}", "", 7, None, {"a": state}):
+            response = self.come_back(given, self.his)
+            self.assertEqual(response.error["code"], -32602)
+        self.assertEqual(self.house.wire.take(), [])
+
+    def test_altered(self) -> None:
+        state = self.ask_back()
+        for given in (state + "x", state[1:], state.replace("1", "2"), state.upper()):
+            self.assertEqual(self.come_back(given, self.hers).error["code"], -32602)
+        self.assertEqual(self.house.wire.take(), [])
+
+
+class TaskTests(BelongingCase):
+    """D6: a task is there for who began it."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.session_of_alice()
+        call = self.house.post(rpc("tools/call", {"name": "t", "task": {}}), **self.hers)
+        self.house.answer(self.house.asked(), {"task": {"taskId": "task-1", "status": "working"}})
+        self.assertEqual(call.json["result"]["task"]["taskId"], "task-1")
+
+    def test_own(self) -> None:
+        for id, method in enumerate(("tasks/get", "tasks/result", "tasks/cancel"), 10):
+            self.house.post(rpc(method, {"taskId": "task-1"}, id), **self.hers)
+            self.assertEqual(self.house.asked().method, method)
+
+    def test_anothers(self) -> None:
+        self.house.shake_hands(**self.his)
+        self.house.wire.take()
+        for id, method in enumerate(("tasks/get", "tasks/result", "tasks/cancel", "tasks/x"), 10):
+            for task in ("task-1", "task-2", None, 7):
+                response = self.house.post(rpc(method, {"taskId": task}, f"{id}{task}"), **self.his)
+                self.assertEqual(response.error["code"], -32602)
+        self.assertEqual(self.house.wire.take(), [])
+
+    def test_listed(self) -> None:
+        tasks = [{"taskId": f"task-{n}"} for n in range(3)]
+        response = self.house.post(rpc("tasks/list", {}, 9), **self.hers)
+        self.house.answer(self.house.asked(), {"tasks": tasks, "nextCursor": "x"})
+        self.assertEqual(response.json["result"], {"tasks": tasks[1:2], "nextCursor": "x"})
+
+    def test_heard_of(self) -> None:
+        """The server tells everybody; only the owner hears it."""
+        hers = self.house.get(**self.hers)
+        self.house.shake_hands(**self.his)
+        his = self.house.get(**self.his)
+        status = Notification("notifications/tasks/status", b'{"taskId":"task-1"}')
+        self.house.say(status)
+        self.assertEqual((len(hers.said), len(his.said)), (1, 0))
+
+
 class HeldTests(BelongingCase):
     """D7: a handle of ours is good for who got it."""
 

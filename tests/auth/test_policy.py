@@ -12,12 +12,20 @@ from zope.interface.verify import verifyObject
 
 from mcptwist.auth.authorizedkeys import CALL, READ, SUBSCRIBE, read_authorized_keys
 from mcptwist.auth.keyring import Keyring
-from mcptwist.auth.policy import Policed, Policies, Scoped, scope_of
+from mcptwist.auth.policy import Handles, Policed, Policies, Scoped, scope_of
 from mcptwist.auth.realm import Principal
 from mcptwist.errors import UnknownName
 from mcptwist.exchange import Exchange
 from mcptwist.interfaces import IView
-from mcptwist.messages import Answer, Error, Request, Result, encode_json, error_answer
+from mcptwist.messages import (
+    Answer,
+    Error,
+    Notification,
+    Request,
+    Result,
+    encode_json,
+    error_answer,
+)
 from mcptwist.session import Visit
 from tests.auth.people import NOW, key
 
@@ -74,7 +82,8 @@ class PolicyCase(SynchronousTestCase):
         self.identity = grant.identity
         self.told: list[tuple[str, str]] = []
         self.inner = View(self.server)
-        self.view = Policed(self.inner, Policies(self.keyring), self.tell)
+        self.handles = Handles(b"s" * 32)
+        self.view = Policed(self.inner, Policies(self.keyring), self.handles, self.tell)
 
     def tell(self, exchange: Exchange, grant: Any, outcome: str) -> None:
         self.told.append((exchange.request.method, outcome))
@@ -203,7 +212,7 @@ class ToolTests(PolicyCase):
         inner = self.inner.begun[-1]
         cancelled: list[str] = []
         inner.in_charge(cancelled.append)
-        inner._reply._outer.cancel("enough")
+        inner.cancel("enough")
         self.assertEqual((cancelled, asker.said), (["enough"], ["enough"]))
 
     @settings(max_examples=100, deadline=None)
@@ -315,4 +324,5 @@ class ScopeTests(PolicyCase):
         self.view.overhear("stay", "word")  # type: ignore[arg-type]
         self.view.leave("stay")  # type: ignore[arg-type]
         self.assertEqual(self.inner.begun, ["word", "stay"])
-        self.assertEqual(self.view.hear(None, "s", "n"), "n")  # type: ignore[arg-type, comparison-overlap]
+        word = Notification("notifications/message")
+        self.assertIs(self.view.hear(None, "s", word), word)  # type: ignore[arg-type]

@@ -1,0 +1,142 @@
+"""Handles that servers give out, and whose they are: tasks, and the states of calls to be retried.
+
+A server behind the daemon does not know who is calling: to it, all are the daemon. So what it
+hands to one is kept from the others here. A ``requestState`` goes out sealed for its principal; a
+task's id is remembered with who got it, and unknown to everybody else.
+
+MCP 2025-11-25, *Tasks*; MCP 2026-07-28, *Multi Round-Trip Requests, Server Requirements*. Pure.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections import OrderedDict
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from mcptwist.auth.keys import to_base64url
+from mcptwist.errors import InvalidMessage, InvalidParams, UnknownName
+from mcptwist.messages import Json, encode_json, open_fields
+
+TASK_STATUS = "notifications/tasks/status"
+#: Longer results are no questions to the client.
+_LARGEST = 1 << 20
+_MAC = 16
+
+
+class States:
+    """Seals states, and opens them for who they are for.
+
+    :param secret: 32 unguessable bytes.
+    """
+
+    def __init__(self, secret: bytes) -> None:
+        self._secret = secret
+
+    def opened(self, params: Json, owner: str) -> Json:
+        """The params with their state as the server gave it.
+
+        :raises InvalidParams: it was given to somebody else, or altered.
+        """
+        if b'"requestState"' not in bytes(params):
+            return params
+        fields = open_fields(params)
+        if "requestState" not in fields:
+            return params
+        sealed = _string(fields["requestState"]) or ""
+        seal, _, state = sealed.partition(".")
+        if not hmac.compare_digest(seal.encode(), self._seal(state, owner).encode()):
+            raise InvalidParams(
+                "requestState does not belong to this request; send the request again without it"
+            )
+        fields["requestState"] = Raw(encode_json(state))
+        return encode_json(fields)
+
+    def sealed(self, result: Json, owner: str) -> Json:
+        """The result with its state, if it has one, sealed for *owner*."""
+        if len(result) > _LARGEST or b'"requestState"' not in bytes(result):
+            return result
+        fields = _fields(result)
+        state = _string(fields.get("requestState", Raw(b"null")))
+        if state is None:
+            return result
+        fields["requestState"] = Raw(encode_json(f"{self._seal(state, owner)}.{state}"))
+        return encode_json(fields)
+
+    def _seal(self, state: str, owner: str) -> str:
+        meant = f"{len(owner)}:{owner}{state}".encode("utf-8", "surrogatepass")
+        return to_base64url(hmac.digest(self._secret, meant, "sha256")[:_MAC])
+
+
+class Tasks:
+    """Who got which task.
+
+    :param limit: how many are remembered; the oldest is unknown to everybody then.
+    """
+
+    def __init__(self, limit: int = 100_000) -> None:
+        self._limit = limit
+        self._owners: OrderedDict[tuple[str, str], str] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._owners)
+
+    def note(self, server: str, result: Json, owner: str) -> None:
+        """A call was answered; remember the task, if that is the answer."""
+        if len(result) > _LARGEST or b'"taskId"' not in bytes(result):
+            return
+        fields = _fields(result)
+        task = task_in(fields.get("task", b"")) or task_in(result)
+        if task is not None:
+            self._owners.setdefault((server, task), owner)
+            if len(self._owners) > self._limit:
+                self._owners.popitem(last=False)
+
+    def check(self, server: str, params: Json, owner: str) -> None:
+        """Whether the task that is asked about is the asker's.
+
+        :raises UnknownName: it is not, or there is none.
+        """
+        if not self.is_of(server, task_in(params), owner):
+            raise UnknownName("there is no such task")
+
+    def is_of(self, server: str, task: str | None, owner: str) -> bool:
+        """Whether a task is that owner's."""
+        return task is not None and self._owners.get((server, task)) == owner
+
+    def own(self, server: str, result: Json, owner: str) -> Json:
+        """A list of tasks without those of others.
+
+        :raises InvalidMessage: it is no list of tasks.
+        """
+        fields: dict[str, Any] = dict(open_fields(result))
+        try:
+            tasks = _entries.decode(fields.get("tasks", b"[]"))
+        except (msgspec.DecodeError, RecursionError):
+            raise InvalidMessage("that is no list of tasks") from None
+        fields["tasks"] = [each for each in tasks if self.is_of(server, task_in(each), owner)]
+        return encode_json(fields)
+
+
+_entries = msgspec.json.Decoder(list[Raw])
+
+
+def task_in(json: Json) -> str | None:
+    """The ``taskId`` in an object, if there is one."""
+    return _string(_fields(json).get("taskId", Raw(b"null")))
+
+
+def _fields(json: Json) -> dict[str, Raw]:
+    try:
+        return open_fields(json)
+    except InvalidMessage:
+        return {}
+
+
+def _string(json: Raw) -> str | None:
+    try:
+        return msgspec.json.decode(json, type=str)
+    except msgspec.DecodeError:
+        return None
