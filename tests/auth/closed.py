@@ -26,6 +26,7 @@ from mcptwist.protocols.httpsse import HttpSse
 from mcptwist.protocols.pages import Answering, site_tree
 from mcptwist.protocols.site import HostGuard, Site
 from mcptwist.protocols.streamable import StreamableHttp
+from mcptwist.protocols.websocket import WebSocketPlace
 from tests.auth.people import NOW, assertion, key, proof
 from tests.conversations.posting import House, Response
 from tests.protocols.front import PORT, Wire
@@ -88,6 +89,7 @@ class Closed(House):
             )
             return {
                 b"mcp": StreamableHttp(self.concourse, view, gatehouse.principal, gatehouse.admit),
+                b"ws": WebSocketPlace(caller(view), self.clock),
                 b"sse": events.listening,
                 b"messages": events.speaking,
             }

@@ -16,6 +16,7 @@ from mcptwist.services import make_key
 from tests.auth.closed import BASE, ClosedCase
 from tests.auth.people import key
 from tests.conversations.posting import Response, rpc
+from tests.protocols.wsfront import UPGRADE, Socket
 
 
 class BelongingCase(ClosedCase):
@@ -149,6 +150,46 @@ class LegacyStreamTests(BelongingCase):
         self.house.post(rpc("tools/call", {"name": "t"}, 1), path=place, **self.hers)
         self.assertEqual(self.last(stream)["error"]["data"]["code"], "insufficient-scope")
         self.assertEqual(self.house.wire.take(), [])
+
+
+class WebSocketTests(BelongingCase):
+    """A connection of its own, for which the key was proved when it was opened."""
+
+    def open(self, who: dict[str, Any]) -> Socket:
+        headers = {"Authorization": who["authorization"]} if who else {}
+        return Socket(self.house.request("GET", "/ws", {**UPGRADE, **headers}).wire)
+
+    def test_nobody(self) -> None:
+        socket = self.open({})
+        self.assertEqual(socket.status, 401)
+        self.assertIn("Bearer", socket.header("WWW-Authenticate") or "")
+        bad = self.open({"authorization": "Bearer mcp_at_x"})
+        self.assertEqual(bad.status, 401)
+        self.assert_unseen()
+
+    def test_own(self) -> None:
+        socket = self.open(self.hers)
+        self.assertEqual(socket.status, 101)
+        socket.say(rpc("ping"))
+        self.assertEqual(socket.message()["result"], {})
+
+    def test_withdrawn(self) -> None:
+        """Closed with a code that says why; what is said after it is not heard."""
+        hers, his = self.open(self.hers), self.open(self.his)
+        self.house.write(self.line("bob", 'scope="mcp:read mcp:call mcp:subscribe"'))
+        self.house.turn(0.9, 0.1)
+        self.assertEqual(hers.closing()[0], 4401)
+        his.say(rpc("ping"))
+        self.assertEqual(his.message()["result"], {})
+        self.house.turn(5)
+        self.assertTrue(hers.wire.is_closed)
+        self.assertEqual(self.house.events("auth.key.revoked")[0]["sockets"], 1)
+
+    def test_not_for_sockets(self) -> None:
+        self.house.write(self.line("alice", 'scope="mcp:read",no-ws'))
+        self.house.look()
+        socket = self.open({"authorization": f"Bearer {self.house.token(self.alice)}"})
+        self.assertEqual(socket.status, 403)
 
 
 class CrossingTests(BelongingCase):

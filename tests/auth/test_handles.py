@@ -11,7 +11,6 @@ from twisted.trial.unittest import SynchronousTestCase
 from mcptwist.auth.handles import States, Tasks, task_in
 from mcptwist.errors import InvalidMessage, InvalidParams, UnknownName
 
-
 STATES = st.text(st.characters(exclude_categories=["Cs"]))
 
 
