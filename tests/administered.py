@@ -19,7 +19,7 @@ from mcptwist.protocols.inprocess import PythonConnector
 from mcptwist.protocols.memory import MemoryConnector
 from mcptwist.server import Context, Refused, Server
 from mcptwist.services import make_daemon
-from mcptwist.watching.builtin import Admin
+from mcptwist.watching.builtin import Admin, KeyDesk, KeyStatus
 from mcptwist.watching.status import Machine, Survey
 
 NOW = 1_800_000_000.0
@@ -62,6 +62,24 @@ class FakeMachine(Machine):
         return 1.5
 
 
+class FakeDesk:
+    """Two keys; one of them can be revoked, for the other the disk is full."""
+
+    def __init__(self) -> None:
+        self.known = [
+            KeyStatus("SHA256:one", "ada", "in use", ("mcp:read", "mcp:admin"), None, 2),
+            KeyStatus("SHA256:two", "bob", "over", ("mcp:read",), NOW),
+        ]
+
+    def all(self) -> list[KeyStatus]:
+        return list(self.known)
+
+    def revoke(self, fingerprint: str) -> None:
+        if fingerprint == "SHA256:two":
+            raise OSError(28, "No space left on device")
+        self.known = [key for key in self.known if key.fingerprint != fingerprint]
+
+
 class Peer(StringTransport):
     """A client's connection."""
 
@@ -85,7 +103,12 @@ class Administered:
     :ivar heard: what the client was told in the course of its calls.
     """
 
-    def __init__(self, servers: Mapping[str, Any] | None = None, era: str = "modern") -> None:
+    def __init__(
+        self,
+        servers: Mapping[str, Any] | None = None,
+        era: str = "modern",
+        desk: KeyDesk | None = None,
+    ) -> None:
         self.reactor = MemoryReactorClock()
         named = {"sums": {"python": "tests.administered:sums"}} if servers is None else servers
         listen = ["tcp:8808:interface=127.0.0.1"]
@@ -97,7 +120,7 @@ class Administered:
             self.daemon, self.reactor, FakeMachine(), pid=lambda: 4711, now=lambda: NOW
         )
         self.levels: list[str] = []
-        self.admin = Admin(self.survey, self.reactor, self.daemon.journal, self.levels.append)
+        self.admin = Admin(self.survey, self.reactor, self.daemon.journal, self.levels.append, desk)
         self.daemon.privilegedStartService()
         self.daemon.startService()
         self.heard: list[Notification] = []

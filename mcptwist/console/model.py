@@ -313,6 +313,8 @@ def span(seconds: float | None) -> str:
     """A duration, short: ``0.3ms``, ``12ms``, ``4.1s``, ``3m12s``, ``5h03m``, ``2d4h``."""
     if seconds is None:
         return "-"
+    if 0 < seconds < 0.000_05:
+        return "<0.1ms"
     if seconds < 0.01:
         return f"{seconds * 1000:.1f}ms"
     if seconds < 1:

@@ -95,7 +95,10 @@ def _removed(path: Path) -> bool:
 
 def is_alive(path: Path) -> bool:
     """Whether a daemon answers there."""
-    return _probed(path) == 0
+    try:
+        return _probed(path) == 0
+    except OSError:  # no socket can have that path
+        return False
 
 
 def _probed(path: Path) -> int:

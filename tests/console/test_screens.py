@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from mcptwist.client import Client
 from mcptwist.console.palette import ASCII
 from mcptwist.errors import ServerUnreachable
-from tests.administered import Administered
+from tests.administered import Administered, FakeDesk
 from tests.console.seat import Seat
 
 MANY = {
@@ -33,7 +33,7 @@ class SeatCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.seat = self.sit()
-        self.addCleanup(self.seat.close)
+        self.addCleanup(lambda: self.seat.close())
 
     def sit(self) -> Seat:
         house = Administered(self.servers)
@@ -215,6 +215,7 @@ class ServersTests(SeatCase):
         self.call(self.client())
         self.seat.turn(2)
         self.assertIn(" up ", self.row("sums"))
+        self.seat.press("j")
         self.assertEqual(self.seat.colour_of("up  "), "good")
 
     def test_moving(self) -> None:
@@ -661,6 +662,23 @@ class MetricsTests(SeatCase):
 
 class KeysTests(SeatCase):
     """The keys."""
+
+    def test_keys(self) -> None:
+        """Who may come in, and revoking, which asks."""
+        self.seat.close()
+        self.seat = Seat(Administered(desk=FakeDesk()), size=(140, 24))
+        self.seat.press("5")
+        self.seat.turn(1)
+        self.sees("ada", "in use", "mcp:read mcp:admin", "never", "over")
+        self.seat.press("x")
+        self.sees("Revoke the keys of ada SHA256:one? That stays so:")
+        self.seat.press("y", "<enter>")
+        self.seat.turn(1.5)
+        self.sees_not("ada")
+        self.seat.press("x", "y", "<enter>")
+        self.sees("No space left")
+        self.seat.press("<enter>")
+        self.sees("fingerprint", "SHA256:two")
 
     def test_no_keys(self) -> None:
         """A daemon without keys says so."""

@@ -10,7 +10,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from mcptwist.exchange import Refused as ErrorAnswer
 from mcptwist.server import Refused
 from mcptwist.watching.builtin import EVENTS
-from tests.administered import NOW, Administered
+from tests.administered import NOW, Administered, FakeDesk
+from tests.watching.reference import PAGE, reference
 
 REQUEST = b"GET /health HTTP/1.1\r\nHost: localhost:8808\r\n\r\n"
 
@@ -304,6 +305,49 @@ class ServerActionTests(AdminCase):
         whole = self.house.read(f"mcptwist://traffic/{request['number']}")
         self.assertEqual(whole["arguments"], {"a": 2, "b": 2})
         self.assertRaises(ErrorAnswer, self.house.read, "mcptwist://traffic/x")
+
+
+class KeyTests(SynchronousTestCase):
+    """Keys, where there are any."""
+
+    def setUp(self) -> None:
+        self.house = Administered(desk=FakeDesk())
+        self.addCleanup(self.house.stop)
+
+    def test_keys(self) -> None:
+        """They are listed."""
+        keys = self.house.read("mcptwist://keys")
+        self.assertEqual([key["principal"] for key in keys], ["ada", "bob"])
+
+    def test_revoke(self) -> None:
+        """One is revoked; where that cannot be written down, it is said."""
+        self.house.call("revoke_key", fingerprint="SHA256:one")
+        self.assertEqual(len(self.house.read("mcptwist://keys")), 1)
+        problem = self.assertRaises(
+            Refused, self.house.call, "revoke_key", fingerprint="SHA256:two"
+        )
+        self.assertIn("No space left", str(problem))
+        self.assertRaises(Refused, self.house.call, "revoke_key", fingerprint="SHA256:one")
+
+    def test_without_keys(self) -> None:
+        """A daemon without keys offers nothing about them."""
+        house = Administered()
+        self.addCleanup(house.stop)
+        self.assertRaises(ErrorAnswer, house.read, "mcptwist://keys")
+
+
+class PageTests(SynchronousTestCase):
+    """``docs/administration.rst``."""
+
+    def test_reference(self) -> None:
+        """Everything that is offered is told there as it tells of itself, and nothing else."""
+        page = PAGE.read_text(encoding="utf-8")
+        told = reference()
+        for section in told.split("\n\n\n"):
+            self.assertIn(section.strip(), page)
+        for sign in ("``mcptwist://", "``watch"):
+            self.assertIn(sign, page)
+        self.assertEqual(page.count("\n   *Arguments*"), told.count("\n   *Arguments*"))
 
 
 class ClientActionTests(AdminCase):

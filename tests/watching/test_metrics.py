@@ -85,6 +85,24 @@ class MetricsTests(MetricsCase):
         """A daemon that has nothing has metrics all the same."""
         self.assertIn(b"mcptwist_uptime_seconds 0.0", exposition(Status()))
 
+    def test_documentation(self) -> None:
+        """Every metric is told of in the documentation, with its kind, and no other is."""
+        page = PAGE.read_text(encoding="utf-8")
+        text = exposition(self.house.survey.status("*")).decode()
+        told = re.findall(r"^# HELP (\S+) (.*)\n# TYPE \S+ (\S+)$", text, re.MULTILINE)
+        listed = set(re.findall(r"   \* - ``(mcptwist_\w+)``", page))
+        for name, help, kind in told:
+            if help.startswith("Counted so far"):
+                part = re.match(
+                    r"mcptwist_(http|websocket|sessions|event_log|traffic|bans|held)", name
+                )
+                assert part is not None, name
+                self.assertIn(f"``mcptwist_{part[1]}", page)
+            else:
+                self.assertIn(f"   * - ``{name}``\n     - {kind}\n", page)
+        plain = {name for name, help, _ in told if not help.startswith("Counted so far")}
+        self.assertEqual(listed, plain)
+
     def test_page(self) -> None:
         """Prometheus gets it at /metrics."""
         peer = self.house.peer()
