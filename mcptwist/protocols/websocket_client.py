@@ -18,7 +18,6 @@ from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientPr
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.interfaces import IProtocolFactory, IPushProducer, IStreamClientEndpoint
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -39,6 +38,8 @@ if TYPE_CHECKING:
 txaio.use_twisted()
 
 NORMAL = 1000
+_TEXT = 1
+_autobahn: Any = txaio
 
 
 class DialLimits(msgspec.Struct, frozen=True):
@@ -147,7 +148,8 @@ class WebSocketClientWire(WebSocketClientProtocol):
     :ivar opened: fires when the handshake succeeded; fails with ``ServerStartFailed``.
     """
 
-    log = Logger()
+    # Autobahn describes every message to its log, at a cost; what goes wrong is told by ``lost``.
+    log = _autobahn.make_logger(level="error")
     transport: Any
 
     def __init__(
@@ -219,7 +221,7 @@ class WebSocketClientWire(WebSocketClientProtocol):
         while self._queue and self._flowing:
             text = self._queue.popleft()
             self.backlog -= len(text)
-            self.sendMessage(text)
+            self._write(text)
 
     def stopProducing(self) -> None:
         """Called when the connection is gone."""
@@ -232,13 +234,18 @@ class WebSocketClientWire(WebSocketClientProtocol):
             return
         text = encode(message)
         if self._flowing and not self._queue:
-            self.sendMessage(text)
+            self._write(text)
             return
         self._queue.append(text)
         self.backlog += len(text)
         if self.backlog > self._limits.backlog:
             self._problem = f"takes nothing, and {self._limits.backlog} bytes wait for it"
             self._abort()
+
+    def _write(self, text: bytes) -> None:
+        """One message, one frame: Autobahn's own sends none longer than what may come."""
+        if self.state == self.STATE_OPEN:
+            self.sendFrame(opcode=_TEXT, payload=text)
 
     def pause(self) -> None:
         """Read no more."""

@@ -184,6 +184,13 @@ class WebSocketWireTests(SynchronousTestCase):
         self.assertEqual(self.reader.messages, [])
         self.assertEqual(len(self.reader.reasons), 1)
 
+    def test_what_we_say_may_be_longer_than_what_may_come(self) -> None:
+        rig = WebSocketRig(DialLimits(message=1000))
+        long = Request(1, "x", b'{"text":"%b"}' % (b"x" * 2000))
+        rig.wire.send(long)
+        rig.turn()
+        self.assertEqual([encode(m) for m in rig.heard()], [encode(long)])
+
     def test_a_server_that_does_not_read(self) -> None:
         self.wire.pauseProducing()
         self.wire.send(WORDS[0])
