@@ -195,6 +195,13 @@ def browser() -> dict[str, list[str]]:
     return {"browser install": module("tests.live.browser")}
 
 
+def terminal() -> dict[str, list[str]]:
+    """What the tests with a real terminal need: tmux, where Debian has it for us."""
+    if not (HERE / "tests" / "live" / "terminal.py").exists():
+        return {}
+    return {"terminal install": module("tests.live.terminal")}
+
+
 def failing(checks: dict[str, list[str]]) -> list[str]:
     """Run every check, in order, and return the names of those that failed."""
     failed = []
@@ -265,7 +272,7 @@ def run(arguments: list[str]) -> int:
 def test(arguments: list[str]) -> int:
     prepare("dev")
     chosen = names_tests(arguments)
-    failed = [] if chosen else failing({**interop(), **browser(), **LINT, **DOCS})
+    failed = [] if chosen else failing({**interop(), **browser(), **terminal(), **LINT, **DOCS})
     counts = tally(*run_trial(arguments if chosen else [*arguments, "tests"]))
     counts["failed"] += len(failed)
     if failed:

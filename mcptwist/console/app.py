@@ -500,7 +500,7 @@ class Console:
             return self.message
         link = self.world.link
         if link.state not in (CONNECTED, CONNECTING):
-            return ("bad", f"{clean(link.reason)}; trying again")
+            return ("bad", f"trying again: {clean(link.reason)}")
         return ""
 
     def footer(self) -> Markup:

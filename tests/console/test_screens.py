@@ -761,7 +761,7 @@ class LinkTests(SynchronousTestCase):
         self.cut()
         self.seat.turn(3)
         self.assertIn("LOST", self.seat.lines()[0])
-        self.assertIn("nobody listens there; trying again", self.seat.screen())
+        self.assertIn("trying again: nobody listens there", self.seat.screen())
         self.assertIn("sums", self.seat.screen())
         self.assertEqual(self.seat.colour_of("LOST"), "alarm")
         self.seat.press("r", "y", "<enter>")
