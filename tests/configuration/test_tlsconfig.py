@@ -1,4 +1,4 @@
-"""``configuration.tlsconfig``: TLS and encrypted entries of ``listen``, without opening anything."""
+"""``configuration.tlsconfig``: TLS and encrypted entries of ``listen``; nothing is opened."""
 
 from __future__ import annotations
 
