@@ -34,7 +34,7 @@ TOOLS = 256
 OTHERS = ""
 """What tools are counted under whose name is not known to be one."""
 
-_LONG = 4096
+_LONG = 1024
 _END = 64
 _CALL = "tools/call"
 _NO_CALLS = frozenset({"initialize", "server/discover", "subscriptions/listen", "ping"})
@@ -45,7 +45,12 @@ class _Named(msgspec.Struct, gc=False):
     name: str = OTHERS
 
 
-_named = msgspec.json.Decoder(_Named)
+class _Failing(msgspec.Struct, gc=False):
+    isError: bool = False
+
+
+_named = msgspec.json.Decoder(_Named).decode
+_failing = msgspec.json.Decoder(_Failing).decode
 
 
 class Histogram:
@@ -95,7 +100,18 @@ class Outcomes:
             self.failed += 1
         else:
             self.errors += 1
-        self.took.add(seconds)
+        took = self.took
+        took.counts[bisect_left(BOUNDS, seconds)] += 1
+        took.total += seconds
+
+    def join(self, other: Outcomes) -> None:
+        """Add what *other* has counted."""
+        self.good += other.good
+        self.failed += other.failed
+        self.errors += other.errors
+        took = self.took
+        took.counts = [a + b for a, b in zip(took.counts, other.took.counts, strict=True)]
+        took.total += other.took.total
 
 
 GOOD, FAILED, ERROR = "ok", "failed", "error"
@@ -106,9 +122,8 @@ class Tally:
 
     :param clock: for how long calls take.
     :param traffic: told of each call, while anybody watches.
-    :ivar calls: how they ended; what the daemon asks for
-        itself, handshakes, pings and subscriptions are not among them.
-    :ivar tools: the same for each tool, by name.
+    :ivar tools: how calls of each tool ended, by name.
+    :ivar others: the same for whatever else clients ask.
     :ivar cancelled: requests taken back before they were answered.
     :ivar late: requests given up because no answer came in time.
     :ivar lost: requests whose process was gone before it answered.
@@ -118,12 +133,12 @@ class Tally:
     """
 
     __slots__ = (
-        "_clock",
-        "calls",
+        "_now",
         "cancelled",
         "late",
         "lost",
         "malformed",
+        "others",
         "refused",
         "server",
         "strays",
@@ -133,7 +148,7 @@ class Tally:
 
     def __init__(self, server: str, clock: IReactorTime, traffic: Traffic | None = None) -> None:
         self.server = server
-        self.calls = Outcomes()
+        self.others = Outcomes()
         self.tools: dict[str, Outcomes] = {}
         self.cancelled = 0
         self.late = 0
@@ -142,32 +157,39 @@ class Tally:
         self.strays = 0
         self.malformed = 0
         self.traffic = Traffic() if traffic is None else traffic
-        self._clock = clock
+        self._now = clock.seconds
+
+    @property
+    def calls(self) -> Outcomes:
+        """How all calls ended; what the daemon asks for itself, handshakes, pings and
+        subscriptions are not among them."""
+        every = Outcomes()
+        for some in (self.others, *self.tools.values()):
+            every.join(some)
+        return every
 
     def answered(self, question: Question, answer: Answer) -> None:
         """The server answered *question*."""
         exchange = question.exchange
         request = exchange.request
-        seconds = self._clock.seconds() - question.began
+        seconds = self._now() - question.began
         if request.method == _CALL:
             status = outcome(answer)
+            if exchange.stay is not None:
+                name = tool_name(request.params)
+                (self.tools.get(name) or self._tool(name, status)).add(status, seconds)
         else:
             status = GOOD if type(answer) is Result else ERROR
-        if exchange.stay is not None and request.method not in _NO_CALLS:
-            self.calls.add(status, seconds)
-            if request.method == _CALL:
-                self._tool(tool_name(request.params), status).add(status, seconds)
+            if exchange.stay is not None and request.method not in _NO_CALLS:
+                self.others.add(status, seconds)
         if self.traffic.watched:
             self.traffic.answered(exchange, answer, status, seconds)
 
     def _tool(self, name: str, status: str) -> Outcomes:
-        """What is counted of that tool; only success shows that there is such a tool."""
-        found = self.tools.get(name)
-        if found is None:
-            if status != GOOD or len(self.tools) >= TOOLS:
-                name = OTHERS
-            found = self.tools.setdefault(name, Outcomes())
-        return found
+        """What is counted of a tool that is new; only success shows that there is such a tool."""
+        if status != GOOD or len(self.tools) >= TOOLS:
+            name = OTHERS
+        return self.tools.setdefault(name, Outcomes())
 
 
 def outcome(answer: Answer) -> str:
@@ -178,14 +200,17 @@ def outcome(answer: Answer) -> str:
     if type(answer) is not Result:
         return ERROR
     text = answer.result
-    if len(text) < _LONG:
-        return FAILED if _is_error(text) else GOOD
-    return FAILED if _is_error(memoryview(text)[-_END:]) else GOOD
+    if len(text) >= _LONG:
+        return FAILED if _is_error(memoryview(text)[-_END:]) else GOOD
+    try:
+        return FAILED if _failing(text).isError else GOOD
+    except (msgspec.DecodeError, RecursionError):
+        return GOOD  # whoever reads it may make of it what they will
 
 
 def tool_name(params: Json) -> str:
     """The name of the tool that is called."""
     try:
-        return _named.decode(params).name
+        return _named(params).name
     except (msgspec.DecodeError, RecursionError):
         return OTHERS
