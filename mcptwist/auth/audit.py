@@ -41,13 +41,17 @@ class Audit:
         """Whether events are written to a file, so that it is worth telling of every call."""
         return self._write is not None
 
+    def count(self, event: str) -> None:
+        """Something happened that is not worth a line."""
+        self.counts[event] = self.counts.get(event, 0) + 1
+
     def tell(self, event: str, **fields: Any) -> None:
         """Something happened.
 
         :param event: its name, ``auth.token.issued`` say.
         :param fields: what it was about; those that are ``None`` are left out.
         """
-        self.counts[event] = self.counts.get(event, 0) + 1
+        self.count(event)
         told = {name: inert(value) for name, value in fields.items() if value is not None}
         self.log.debug("{event} {told}", event=event, told=told)
         if self._write is not None:

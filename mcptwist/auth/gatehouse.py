@@ -18,7 +18,7 @@ from twisted.logger import Logger
 
 from mcptwist.auth.addresses import Addresses
 from mcptwist.auth.audit import Audit, AuditFile
-from mcptwist.auth.authorizedkeys import ADMIN, Grant
+from mcptwist.auth.authorizedkeys import ADMIN, READ, Grant
 from mcptwist.auth.checkers import AccessTokenChecker, KeySignatureChecker
 from mcptwist.auth.denials import InsufficientScope
 from mcptwist.auth.dpop import Nonces, ProofReader
@@ -27,7 +27,7 @@ from mcptwist.auth.keyfiles import KeyFiles
 from mcptwist.auth.keyring import Keyring
 from mcptwist.auth.oauth import AuthorizationServer, Issuing
 from mcptwist.auth.penalties import Penalties
-from mcptwist.auth.policy import Handles, Policed, Policies, Scoped, name_in
+from mcptwist.auth.policy import Handles, Policed, Policies, Scoped, is_unrestricted, name_in
 from mcptwist.auth.presence import Presence
 from mcptwist.auth.realm import Principal, make_portal
 from mcptwist.auth.replay import ReplayCache
@@ -74,7 +74,7 @@ class Gatehouse(MultiService):
     ) -> None:
         super().__init__()
         monotonic = monotonic or clock.seconds
-        file = AuditFile(auth.audit_log) if auth.audit_log else None
+        self._file = file = AuditFile(auth.audit_log) if auth.audit_log else None
         self.audit = Audit(wall, file.write if file else None)
         self.keyring = Keyring(wall)
         self.tokens = TokenTable(monotonic, make_bytes)
@@ -130,6 +130,13 @@ class Gatehouse(MultiService):
             service.clock = clock
             service.setServiceParent(self)
 
+    def stopService(self) -> Any:
+        """Called when the daemon stops; what it has to say until then is written."""
+        stopped = super().stopService()
+        if self._file is not None:
+            self._file.close()
+        return stopped
+
     # --- what stands before the tree ------------------------------------------------------
 
     def gate(self, inside: Any, public: Mapping[bytes, Any]) -> Gate:
@@ -164,6 +171,15 @@ class Gatehouse(MultiService):
         :raises InsufficientScope: it is not.
         """
         self.guard.check_scope(request, message)
+
+    def admit_watcher(self, request: Request) -> None:
+        """Whether who sent *request* may see what all servers are called and how they do.
+
+        :raises InsufficientScope: it may not read, or not everything.
+        """
+        principal: Principal = request.principal
+        if READ not in principal.scopes or not is_unrestricted(principal.grant):
+            raise InsufficientScope(READ)
 
     def admit_admin(self, request: Request, message: Message) -> None:
         """The same for what only those who administer the daemon may do.

@@ -224,12 +224,10 @@ class Guard:
         headers = [(b"www-authenticate", _challenge(scheme, address, scope, error))]
         if self._on.nonces is not None and scheme == "DPoP":
             headers.append((b"dpop-nonce", self._on.nonces.current().encode()))
-        if error is None:
-            self._on.audit.counts["auth.challenged"] = (
-                self._on.audit.counts.get("auth.challenged", 0) + 1
-            )
-            if reason != "none":
-                self._on.audit.tell("auth.request.denied", reason=reason, path=address.path)
+        if error is None and reason == "none":
+            self._on.audit.count("auth.challenged")  # no event: so clients find out where to go
+        elif error is None:
+            self._on.audit.tell("auth.request.denied", reason=reason, path=address.path)
         return Unauthenticated(
             "who is calling must be proved: get a token from the authorization server that the "
             "resource metadata names",
