@@ -186,7 +186,9 @@ def _own_pages(
     metrics = Metrics(lambda: exposition(survey.status("*")), CONTENT_TYPE)
     if gatehouse is None:
         return {b"metrics": metrics}
-    place = StreamableHttp(daemon.concourse, view, gatehouse.principal, gatehouse.admit_admin)
+    metrics.admit = gatehouse.admit_watcher
+    seen = gatehouse.view(view)
+    place = StreamableHttp(daemon.concourse, seen, gatehouse.principal, gatehouse.admit_admin)
     admin = Tree({b"mcp": place}, "there is /admin/mcp")
     return {b"admin": admin, b"metrics": metrics}
 

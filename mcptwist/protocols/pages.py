@@ -51,6 +51,7 @@ class Metrics(Resource):
 
     :param exposition: makes its text, each time.
     :param media_type: of that text.
+    :ivar admit: raises :class:`~mcptwist.errors.McpTwistError` where a request may not see it.
     """
 
     isLeaf = True
@@ -59,9 +60,14 @@ class Metrics(Resource):
         super().__init__()
         self._exposition = exposition
         self._media_type = media_type.encode()
+        self.admit: Callable[[Request], None] = lambda request: None
 
     def render_GET(self, request: Request) -> bytes:
         """The metrics."""
+        try:
+            self.admit(request)
+        except McpTwistError as problem:
+            return absent(problem).render_GET(request)
         request.setHeader(b"content-type", self._media_type)
         request.setHeader(b"cache-control", b"no-store")
         return self._exposition()

@@ -34,6 +34,7 @@ from mcptwist.interfaces import IConnector
 from mcptwist.link import Deadlines
 from mcptwist.protocols.adminsocket import existing, is_alive
 from mcptwist.protocols.bytestream import ByteStreamConnector
+from mcptwist.protocols.remote import AUTO, remote_connector
 from mcptwist.supervisor import SupervisorSettings
 from mcptwist.watching.builtin import STATUS
 from mcptwist.watching.status import FORMAT, ServerStatus, Status
@@ -56,12 +57,14 @@ class Whereabouts(msgspec.Struct, frozen=True):
     :ivar headers: sent with every request to a URL.
     :ivar identity: the file of a private key, to get a token with; empty for none.
     :ivar principal: as whom; the key's fingerprint otherwise.
+    :ivar ca: a PEM file of the certificates that are trusted in place of the system's.
     """
 
     where: str
     headers: tuple[tuple[str, str], ...] = ()
     identity: str = ""
     principal: str = ""
+    ca: str = ""
 
     @property
     def is_url(self) -> bool:
@@ -113,13 +116,16 @@ class Way:
         if self._signer is not None:
             token = await deferToThread(self._token)
             headers.append(("Authorization", f"Bearer {token}"))
-        where: str | IConnector = self._there.where
-        if not self._there.is_url:
-            where = ByteStreamConnector(f"unix:{_quoted(self._there.where)}", self._reactor)
         settings = SupervisorSettings(_START, deadlines=Deadlines(None, None))
         return await connect(
-            where, reactor=self._reactor, headers=headers, name="the daemon", settings=settings
+            self._connector(headers), reactor=self._reactor, name="the daemon", settings=settings
         )
+
+    def _connector(self, headers: list[tuple[str, str]]) -> IConnector:
+        there = self._there
+        if there.is_url:
+            return remote_connector(there.where, AUTO, self._reactor, headers, ca=there.ca or None)
+        return ByteStreamConnector(f"unix:{_quoted(there.where)}", self._reactor)
 
     def _token(self) -> str:
         client = self._there.principal or self._signer.public.fingerprint
@@ -284,6 +290,7 @@ class WatchOptions(usage.Options):
     optParameters: list[Any] = [
         ["identity", "i", "", "A private key to get tokens with, for a daemon with keys."],
         ["principal", "p", "", "As whom; the key's fingerprint otherwise."],
+        ["ca", None, "", "A PEM file of certificates to trust in place of the system's."],
     ]
 
     def __init__(self) -> None:
@@ -313,7 +320,11 @@ class WatchOptions(usage.Options):
         """
         where = found(self["where"])
         return Whereabouts(
-            where, tuple(self["headers"]), self["identity"] or "", self["principal"] or ""
+            where,
+            tuple(self["headers"]),
+            self["identity"] or "",
+            self["principal"] or "",
+            self["ca"] or "",
         )
 
     def perform(self) -> int:
