@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -26,7 +27,7 @@ from mcptwist.console.servers import ServersScreen
 from mcptwist.console.tables import Markup
 from mcptwist.console.tools import ToolsScreen
 from mcptwist.console.traffic import TrafficScreen
-from mcptwist.console.widgets import Rows, json_lines, width_of
+from mcptwist.console.widgets import Rows, harmless, json_lines, width_of
 from mcptwist.watching.sieve import BadFilter
 
 MAIN: Mapping[str, Callable[[Console], Screen]] = {
@@ -64,7 +65,7 @@ class Prompt:
         history: list[str] | None = None,
         complete: Callable[[str], list[str]] = lambda line: [],
     ) -> None:
-        self.edit = urwid.Edit(("prompt", caption), text, wrap="clip")
+        self.edit = urwid.Edit(("prompt", clean(caption)), text, wrap="clip")
         self.taken = taken
         self._history = history if history is not None else []
         self._complete = complete
@@ -270,9 +271,6 @@ class Console:
             function(text)
         except (BadCommand, BadFilter, CannotDo) as problem:
             self.tell(str(problem), "bad")
-        except TypeError as problem:  # a command with too many words, or too few
-            self.log.debug("not understood: {problem}", problem=problem)
-            self.tell(f"that cannot be understood: {text}", "bad")
         except Exception:
             self.log.failure("the console broke at {text}", text=text)
             self.tell(f"the console failed: {Failure().getErrorMessage()}", "bad")
@@ -293,6 +291,9 @@ class Console:
             self.show(command.name)
         elif method is None:
             raise CannotDo(f"{command.name} means nothing here")
+        elif not _takes(method, words):
+            takes = f"{command.name} {command.takes}".strip()
+            raise CannotDo(f"that cannot be understood: {line.strip()}; it is {takes}")
         elif command.asks:
             self._confirm(command, words, lambda: method(*words))
         else:
@@ -546,7 +547,9 @@ class Window(urwid.WidgetWrap[Any]):
             [
                 (above.render((columns, rows - 2), False), None, False),
                 (
-                    urwid.Text(self._console.last() or " ", wrap="clip").render((columns,)),
+                    urwid.Text(harmless(self._console.last()) or " ", wrap="clip").render(
+                        (columns,)
+                    ),
                     None,
                     False,
                 ),
@@ -594,6 +597,15 @@ def help_lines(place: str) -> list[Markup]:
 
 def _json(value: Any) -> list[Markup]:
     return json_lines(msgspec.json.encode(value).decode())
+
+
+def _takes(method: Callable[..., Any], words: Sequence[str]) -> bool:
+    """Whether a command can be done with so many words."""
+    try:
+        inspect.signature(method).bind(*words)
+    except TypeError:
+        return False
+    return True
 
 
 def _or(words: Sequence[str]) -> str:

@@ -306,7 +306,8 @@ def _sums(servers: Iterable[ServerStatus]) -> tuple[int, int, Latencies]:
 
 def clean(text: object) -> str:
     """Text from elsewhere, without anything that steers a terminal, on one line."""
-    return inert(str(text).replace("\n", " ").replace("\t", " "))
+    shown = inert(str(text).replace("\n", " ").replace("\t", " "))
+    return shown.encode("utf-8", "replace").decode()  # halves of characters have no place there
 
 
 def span(seconds: float | None) -> str:

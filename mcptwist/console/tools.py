@@ -372,7 +372,7 @@ class Call:
 
     def _lines(self, width: int) -> Sequence[Markup]:
         lines: list[Markup] = [
-            [("head", "Asked     "), clean(self.offer.server), " ", self.offer.name]
+            [("head", "Asked     "), clean(self.offer.server), " ", clean(self.offer.name)]
         ]
         lines += [[("head", "Progress  "), text] for text in self.progress]
         if self.problem:

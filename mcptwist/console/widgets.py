@@ -65,6 +65,22 @@ def tinted(markup: Markup, attribute: str) -> Markup:
     return (attribute, plain(markup))
 
 
+def harmless(markup: Markup) -> Markup:
+    """The same on one line, without anything that steers a terminal, whoever forgot it before."""
+    if isinstance(markup, str):
+        return _harmless(markup)
+    if isinstance(markup, tuple):
+        return (markup[0], _harmless(plain(markup[1])))
+    return [harmless(part) for part in markup]
+
+
+def _harmless(text: str) -> str:
+    if text.isprintable():
+        return text
+    shown = inert(text.replace("\n", " ").replace("\t", " "))
+    return shown.encode("utf-8", "replace").decode()  # halves of characters have no place there
+
+
 def json_lines(text: str) -> list[Markup]:
     """JSON in lines and colours; what is none, or too long, as it is."""
     try:
@@ -122,7 +138,8 @@ class Rows(urwid.Widget):
         lines = list(self._draw(columns, rows))[:rows]
         lines += [""] * (rows - len(lines))
         drawn = [
-            (urwid.Text(line or " ", wrap="clip").render((columns,)), None, False) for line in lines
+            (urwid.Text(harmless(line) or " ", wrap="clip").render((columns,)), None, False)
+            for line in lines
         ]
         return urwid.CanvasCombine(drawn)
 
