@@ -335,6 +335,13 @@ class Backend:
         for supervisor in self.supervisors():
             supervisor.wake()
 
+    def replace(self, connector: IConnector) -> None:
+        """Reach it by another way from now on: whatever is up is restarted with that."""
+        self._connector = connector
+        for supervisor in self.supervisors():
+            supervisor.replace(connector)
+        self.restart()
+
     def start_now(self) -> None:
         """Start it, if it is not started, whatever its back-off says."""
         if any(supervisor.state in (UP, STARTING) for supervisor in self.supervisors()):

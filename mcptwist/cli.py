@@ -89,7 +89,7 @@ class RunOptions(Command):
             return FAILED
         from mcptwist.running import run
 
-        return run(loaded, self["log-level"])
+        return run(loaded, self["log-level"], self.loaded if self["config"] else None)
 
 
 class CheckOptions(Command):

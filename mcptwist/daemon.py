@@ -24,6 +24,7 @@ from mcptwist.watching.traffic import Traffic
 
 if TYPE_CHECKING:
     from mcptwist.backend import Backend
+    from mcptwist.config import Loaded
     from mcptwist.gateway import Gateway
     from mcptwist.held import Held
     from mcptwist.protocols.adminsocket import AdminSocket
@@ -54,6 +55,7 @@ class Daemon(MultiService):
     :ivar journal: the last log events.
     :ivar bans: who may not connect.
     :ivar counters: those of its parts, by name.
+    :ivar reread: reads its configuration again, where there is one to read.
     :ivar admin: where it is administered, if anywhere; it stays open until the end.
     """
 
@@ -74,6 +76,7 @@ class Daemon(MultiService):
         self.journal = Journal()
         self.bans = Bans(clock)
         self.counters: dict[str, Any] = {}
+        self.reread: Callable[[], Loaded] | None = None
         self.admin: AdminSocket | None = None
         self._clock = clock
         self._grace = grace

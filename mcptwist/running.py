@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from twisted.logger import globalLogBeginner
@@ -19,10 +20,13 @@ from mcptwist.services import make_daemon
 from mcptwist.stopping import Stopping
 
 
-def run(loaded: Loaded, log_level: str = "warn") -> int:
+def run(
+    loaded: Loaded, log_level: str = "warn", reread: Callable[[], Loaded] | None = None
+) -> int:
     """Serve until SIGINT or SIGTERM.
 
     :param loaded: a configuration that can be used.
+    :param reread: reads it again, where there is something to read.
     :return: the exit status: 0 after a drain, 1 if nothing could be served.
     """
     from twisted.internet import reactor
@@ -32,7 +36,7 @@ def run(loaded: Loaded, log_level: str = "warn") -> int:
     if loaded.mistakes:
         print(report(loaded), file=sys.stderr)
     try:
-        foreground = _Foreground(loaded, reactor)
+        foreground = _Foreground(loaded, reactor, reread)
     except CannotStart as problem:
         print(f"mcptwist: {problem}", file=sys.stderr)
         return 1
@@ -50,13 +54,16 @@ def begin_logging(level: str, format: str = logs.TEXT) -> None:
 class _Foreground:
     """One run of the daemon in the foreground."""
 
-    def __init__(self, loaded: Loaded, reactor: Any) -> None:
+    def __init__(
+        self, loaded: Loaded, reactor: Any, reread: Callable[[], Loaded] | None = None
+    ) -> None:
         assert loaded.config is not None
         self.status = 0
         self._stopping = Stopping(reactor, _say_stopping)
         self._loaded = loaded
         self._reactor = reactor
         self._daemon: Daemon = make_daemon(loaded.config, reactor)
+        self._daemon.reread = reread
 
     def start(self) -> None:
         """Start the daemon when the reactor runs."""

@@ -66,6 +66,7 @@ from mcptwist.protocols.streams import StreamLimits
 from mcptwist.protocols.tls import CertificateFiles, Certificates
 from mcptwist.protocols.upstream import UpstreamLimits
 from mcptwist.protocols.websocket import WebSocketCounters, WebSocketLimits, WebSocketPlace
+from mcptwist.reloading import CannotReload, Reloading
 from mcptwist.session import ANYONE, SessionTable
 from mcptwist.supervisor import SupervisorSettings
 from mcptwist.watching.builtin import Admin
@@ -175,7 +176,8 @@ def _own_pages(
     Without keys nobody knows who comes to a URL, so it is administered by the socket alone.
     """
     desk = _key_desk(daemon, config, environ, gatehouse)
-    backend = make_admin_backend(daemon, survey, reactor, desk)
+    reload = _reload(daemon, config, reactor, environ)
+    backend = make_admin_backend(daemon, survey, reactor, desk, reload)
     view = ServerView(backend)
     where = adminsocket.path_for(config.admin_socket, config.listen, environ, os.getpid())
     if where is not None:
@@ -210,11 +212,31 @@ def _key_desk(
     return Desk(gatehouse.keyring, gatehouse.files, revoked, identities, time.time)
 
 
+def _reload(
+    daemon: Daemon, config: configuration.Config, reactor: Any, environ: Mapping[str, str]
+) -> Callable[[], list[str]]:
+    """What reads the configuration again."""
+
+    def reread() -> configuration.Loaded:
+        if daemon.reread is None:
+            raise CannotReload("this daemon was not started from a configuration file")
+        return daemon.reread()
+
+    def connector(server: ServerConfig) -> IConnector:
+        return make_connector(server, config.limits, reactor, environ)
+
+    return Reloading(config, daemon.gateway, reread, connector).reload
+
+
 def make_admin_backend(
-    daemon: Daemon, survey: Survey, reactor: Any, desk: Desk | None = None
+    daemon: Daemon,
+    survey: Survey,
+    reactor: Any,
+    desk: Desk | None = None,
+    reload: Callable[[], list[str]] | None = None,
 ) -> Backend:
     """The daemon itself, as a server that can be asked."""
-    admin = Admin(survey, reactor, daemon.journal, logs.set_level, desk)
+    admin = Admin(survey, reactor, daemon.journal, logs.set_level, desk, reload)
     connector = PythonConnector(admin.server, reactor, "the daemon itself")
     # A watcher that is slow holds its link back, and should not hold others'.
     settings = BackendSettings(

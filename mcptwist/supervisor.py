@@ -358,6 +358,10 @@ class Supervisor:
             link.lost(problem)
         return DeferredList(self._closing).addCallback(lambda _: None)
 
+    def replace(self, connector: IConnector) -> None:
+        """Open links by another way from now on."""
+        self._connector = connector
+
     def wake(self) -> None:
         """Take up work again after :meth:`stop`, when somebody asks."""
         if self.state == STOPPED:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from twisted.application.service import IService
@@ -116,6 +117,8 @@ def makeService(options: Options) -> IService:
         service: Any = make_daemon(options.loaded.config, running)
     except CannotStart as problem:
         raise SystemExit(f"mcptwist: {problem}") from None
+    if options["config"] is not None:
+        service.reread = partial(load, options["config"], options["listen"])
     return service  # type: ignore[no-any-return]
 
 

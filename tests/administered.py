@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from twisted.internet.address import IPv4Address
@@ -108,6 +108,7 @@ class Administered:
         servers: Mapping[str, Any] | None = None,
         era: str = "modern",
         desk: KeyDesk | None = None,
+        reload: Callable[[], list[str]] | None = None,
     ) -> None:
         self.reactor = MemoryReactorClock()
         named = {"sums": {"python": "tests.administered:sums"}} if servers is None else servers
@@ -120,7 +121,9 @@ class Administered:
             self.daemon, self.reactor, FakeMachine(), pid=lambda: 4711, now=lambda: NOW
         )
         self.levels: list[str] = []
-        self.admin = Admin(self.survey, self.reactor, self.daemon.journal, self.levels.append, desk)
+        self.admin = Admin(
+            self.survey, self.reactor, self.daemon.journal, self.levels.append, desk, reload
+        )
         self.daemon.privilegedStartService()
         self.daemon.startService()
         self.heard: list[Notification] = []

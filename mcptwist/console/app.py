@@ -304,7 +304,7 @@ class Console:
     def _confirm(self, command: Command, words: Sequence[str], act: Callable[[], None]) -> None:
         screen = self.screen
         what = screen.what(command.name, words)
-        if not what:
+        if not what and "{what}" in command.asks:
             raise CannotDo("there is nothing here to do that to")
         needed = getattr(screen, "answer_to", lambda name: "")(command.name) or "y"
         question = command.asks.format(what=what)
@@ -372,6 +372,9 @@ class Console:
 
     def _do_level(self, level: str) -> None:
         self.act("set_log_level", level=level)
+
+    def _do_reload(self) -> None:
+        self.act("reload_configuration")
 
     def _do_lift(self, host: str) -> None:
         self.act("lift_ban", host=host)

@@ -96,6 +96,8 @@ COMMANDS = (
     Command("call", "call the tool, fill in the prompt, or read the resource", "", (
         TOOLS, OFFER, FORM), True),
     Command("set", "fill in a field", "FIELD VALUE", (FORM,)),
+    Command("reload", "read the configuration again", "", (), True,
+            "Read the configuration again, and restart servers that changed?"),
     Command("level", "log from a level on: debug, info, warn, error, critical", "LEVEL", (), True),
 )  # fmt: skip
 

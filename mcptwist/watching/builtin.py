@@ -21,7 +21,7 @@ from twisted.logger import Logger
 
 import mcptwist
 from mcptwist.backend import Backend
-from mcptwist.errors import ClientGone, Draining, InvalidMessage
+from mcptwist.errors import ClientGone, Draining, InvalidMessage, McpTwistError
 from mcptwist.exchange import Awaited
 from mcptwist.exchange import Refused as ErrorAnswer
 from mcptwist.interfaces import IAnswerer
@@ -180,6 +180,7 @@ class Admin:
     :param survey: looks at the daemon.
     :param set_level: has the daemon log from a level on.
     :param desk: where keys are, if there are any.
+    :param reload: reads the configuration again and tells what has changed.
     :ivar server: offers all of it.
     :ivar daemon: whom it is about.
     """
@@ -193,6 +194,7 @@ class Admin:
         journal: Journal | None = None,
         set_level: Callable[[str], None] = lambda level: None,
         desk: KeyDesk | None = None,
+        reload: Callable[[], list[str]] | None = None,
     ) -> None:
         self.journal = journal or Journal()
         self.server = Server(
@@ -207,6 +209,7 @@ class Admin:
         self.clock = clock
         self._set_level = set_level
         self._desk = desk
+        self._reload = reload
         self._offer_resources()
         self._offer_tools()
 
@@ -244,6 +247,7 @@ class Admin:
             self.server.add_tool(function, destructive=False, idempotent=True, open_world=False)
         for function in end:
             self.server.add_tool(function, destructive=True, open_world=False)
+        self.server.add_tool(self.reload_configuration, destructive=True, open_world=False)
         self.server.add_tool(self.ask, open_world=True)
         self.server.add_tool(self.replay, open_world=True)
 
@@ -460,6 +464,19 @@ class Admin:
             raise Refused(f"it could not be written down: {problem.strerror}") from None
         self.log.warn("the key {key} is revoked by request", key=fingerprint)
         return Done(f"{fingerprint} is revoked")
+
+    def reload_configuration(self) -> Done:
+        """Read the configuration again, restart servers that are reached otherwise now, and tell
+        what else has changed."""
+        if self._reload is None:
+            raise Refused("this daemon was not started from a configuration file")
+        try:
+            lines = self._reload()
+        except McpTwistError as problem:
+            raise Refused(problem.message) from None
+        for line in lines:
+            self.log.info("configuration: {line}", line=line)
+        return Done("\n".join(lines) or "nothing has changed")
 
     def set_log_level(self, level: Level) -> Done:
         """Log from a level on, until the daemon is started again."""

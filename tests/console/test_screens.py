@@ -127,7 +127,7 @@ class FrameTests(SeatCase):
         self.seat.press("<tab>", *"su", "<tab>")
         self.sees(":restart sums")
         self.seat.press("<esc>", *":re", "<tab>")
-        self.sees("refresh  restart")
+        self.sees("refresh  reload  restart")
 
     def test_history(self) -> None:
         """What was typed comes back."""
@@ -185,6 +185,13 @@ class FrameTests(SeatCase):
         self.sees("every 60 s")
         self.seat.command("interval often")
         self.sees("often is no number of seconds")
+
+    def test_reload(self) -> None:
+        """The configuration can be read again, after a question."""
+        self.seat.command("reload")
+        self.sees("Read the configuration again, and restart servers that changed? [y/N]")
+        self.seat.press("y", "<enter>")
+        self.sees("not started from a configuration file")
 
     def test_failure_of_the_console(self) -> None:
         """A mistake in the console is told, and the console goes on."""

@@ -7,6 +7,7 @@ from typing import Any
 from twisted.logger import Logger
 from twisted.trial.unittest import SynchronousTestCase
 
+from mcptwist.errors import McpTwistError
 from mcptwist.exchange import Refused as ErrorAnswer
 from mcptwist.server import Refused
 from mcptwist.watching.builtin import EVENTS
@@ -348,6 +349,33 @@ class PageTests(SynchronousTestCase):
         for sign in ("``mcptwist://", "``watch"):
             self.assertIn(sign, page)
         self.assertEqual(page.count("\n   *Arguments*"), told.count("\n   *Arguments*"))
+
+
+class ReloadTests(SynchronousTestCase):
+    """Reading the configuration again."""
+
+    def test_lines(self) -> None:
+        """What changed is told; what is wrong is refused."""
+        said: list[list[str]] = [["one thing", "another"], []]
+
+        def reload() -> list[str]:
+            if not said:
+                raise McpTwistError("it is no JSON")
+            return said.pop(0)
+
+        house = Administered(reload=reload)
+        self.addCleanup(house.stop)
+        self.assertEqual(house.call("reload_configuration"), {"done": "one thing\nanother"})
+        self.assertEqual(house.call("reload_configuration"), {"done": "nothing has changed"})
+        problem = self.assertRaises(Refused, house.call, "reload_configuration")
+        self.assertIn("it is no JSON", str(problem))
+
+    def test_no_file(self) -> None:
+        """A daemon without a file says so."""
+        house = Administered()
+        self.addCleanup(house.stop)
+        problem = self.assertRaises(Refused, house.call, "reload_configuration")
+        self.assertIn("not started from a configuration file", str(problem))
 
 
 class ClientActionTests(AdminCase):
