@@ -20,9 +20,7 @@ from mcptwist.services import make_daemon
 from mcptwist.stopping import Stopping
 
 
-def run(
-    loaded: Loaded, log_level: str = "warn", reread: Callable[[], Loaded] | None = None
-) -> int:
+def run(loaded: Loaded, log_level: str = "warn", reread: Callable[[], Loaded] | None = None) -> int:
     """Serve until SIGINT or SIGTERM.
 
     :param loaded: a configuration that can be used.
