@@ -24,8 +24,8 @@ from mcptwist.errors import McpTwistError, ServerMisbehaved, ServerUnreachable
 from mcptwist.protocols.bodies import WholeBody
 from mcptwist.protocols.remote import make_agent
 from mcptwist.protocols.upstream import Upstream
-from mcptwist.services import make_connector
 from mcptwist.supervisor import SupervisorSettings
+from mcptwist.wiring.servers import make_connector
 
 OK, FAILED, INTERRUPTED = 0, 1, 130
 DAEMON = "http://127.0.0.1:8808"

@@ -25,8 +25,9 @@ from mcptwist.configuration.serverconfig import RemoteServer, Restart
 from mcptwist.daemon import Daemon
 from mcptwist.protocols.bytestream import ByteStreamWire, LineLimits, wire_of
 from mcptwist.running import begin_logging
-from mcptwist.services import make_caller, make_daemon
+from mcptwist.services import make_daemon
 from mcptwist.stopping import Stopping
+from mcptwist.wiring.wires import make_caller
 
 OK, FAILED = 0, 1
 NAME = "remote"

@@ -25,6 +25,7 @@ ASSEMBLERS = {
     "watching/commands",
     "__main__",
 }
+WIRING = "wiring"
 ROOMS = (".", "catalog", "serving", "configuration", "watching")
 NAMELESS = {
     "common", "engine", "engines", "handler", "handlers", "helper", "helpers",
@@ -72,7 +73,8 @@ def is_reactor(name: str) -> bool:
 
 
 def is_assembler(path: Path) -> bool:
-    return str(path.relative_to(PACKAGE).with_suffix("")) in ASSEMBLERS
+    inside = path.relative_to(PACKAGE)
+    return str(inside.with_suffix("")) in ASSEMBLERS or inside.parts[0] == WIRING
 
 
 def package_of(path: Path) -> str:

@@ -12,7 +12,7 @@ from mcptwist.auth.policy import Policies
 from mcptwist.errors import InvalidParams
 from mcptwist.held import Held
 from mcptwist.messages import Notification, Request
-from mcptwist.services import make_key
+from mcptwist.wiring.wires import make_key
 from tests.auth.closed import BASE, ClosedCase
 from tests.auth.people import key
 from tests.conversations.posting import Response, rpc

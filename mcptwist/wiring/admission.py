@@ -1,0 +1,68 @@
+"""Who is let in: the keys that stand before the daemon, and what needs none."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from typing import Any
+
+from mcptwist.auth.denials import CannotStart
+from mcptwist.auth.gatehouse import Gatehouse, process_start
+from mcptwist.auth.keydesk import Desk
+from mcptwist.config import Config
+from mcptwist.configuration.listening import is_local
+from mcptwist.daemon import Daemon
+from mcptwist.protocols.pages import Answering
+from mcptwist.wiring.premises import Premises
+
+
+class Exposed(CannotStart):
+    """The daemon would be open to a network, and would not know who is calling."""
+
+
+def refuse_exposure(config: Config) -> None:
+    """:raises Exposed: it would listen on more than this machine without keys."""
+    exposed = [entry for entry in config.endpoints.values() if not is_local(entry)]
+    if exposed and config.auth is None:
+        raise Exposed(f"{exposed[0]} is open to the network, and there is no [auth] section")
+
+
+def make_gatehouse(daemon: Daemon, premises: Premises) -> Gatehouse | None:
+    """What stands before the daemon, where keys are wanted."""
+    auth = premises.config.auth
+    if auth is None:
+        return None
+    gatehouse = Gatehouse(
+        auth,
+        premises.reactor,
+        secrets.token_bytes,
+        born=process_start(),
+        environ=premises.environ,
+        monotonic=time.monotonic,
+    )
+    gatehouse.presence.sessions = daemon.concourse.sessions
+    gatehouse.setServiceParent(daemon)
+    return gatehouse
+
+
+def make_desk(daemon: Daemon, premises: Premises, gatehouse: Gatehouse | None) -> Desk | None:
+    """Where keys are looked up and revoked, if there are any."""
+    auth = premises.config.auth
+    if gatehouse is None or auth is None:
+        return None
+
+    def identities() -> list[str]:
+        return [session.principal for session in daemon.concourse.sessions]
+
+    _, revoked = auth.paths(premises.environ)
+    return Desk(gatehouse.keyring, gatehouse.files, revoked, identities, time.time)
+
+
+def public_pages(daemon: Daemon) -> dict[bytes, Any]:
+    """What anybody may ask: whether the daemon is well, and not what it serves."""
+
+    def ready() -> tuple[int, Any]:
+        status, report = daemon.ready()
+        return status, {"status": report["status"]}
+
+    return {b"health": Answering(daemon.health), b"ready": Answering(ready)}

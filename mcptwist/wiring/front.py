@@ -1,0 +1,157 @@
+"""The front of the house: the endpoints, the strict door behind each, and TLS around it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Container, Mapping
+from pathlib import Path
+from typing import Any
+
+from twisted.application.internet import TimerService
+
+from mcptwist import config as configuration
+from mcptwist.auth.gatehouse import Gatehouse
+from mcptwist.configuration.listening import LINES, encrypted
+from mcptwist.daemon import Daemon
+from mcptwist.protocols.bytestream import LineFactory, LineLimits
+from mcptwist.protocols.cors import CrossOrigin
+from mcptwist.protocols.hostcertificate import host_certificate, own_names, state_directory
+from mcptwist.protocols.http1 import HTTP1Factory
+from mcptwist.protocols.http2 import HTTP2Limits
+from mcptwist.protocols.limits import Counters, Limits
+from mcptwist.protocols.listener import Listener
+from mcptwist.protocols.pages import site_tree
+from mcptwist.protocols.secure import secured
+from mcptwist.protocols.site import HostGuard, Site
+from mcptwist.protocols.tls import CertificateFiles, Certificates
+from mcptwist.wiring.admission import public_pages
+from mcptwist.wiring.premises import Premises
+from mcptwist.wiring.wires import PATHS, make_caller, make_places, only, shared_paths
+
+_RENEWED_WITHIN = 10.0
+"""Seconds within which a renewed certificate is found."""
+
+
+class Front:
+    """Where clients come in: every endpoint answers as the configuration says.
+
+    :param gatehouse: who is let in, where keys are wanted.
+    :param own: what the daemon tells of itself, beside the servers' places.
+    """
+
+    def __init__(
+        self,
+        daemon: Daemon,
+        premises: Premises,
+        gatehouse: Gatehouse | None,
+        own: Mapping[bytes, Any],
+    ) -> None:
+        config = premises.config
+        self._daemon = daemon
+        self._premises = premises
+        self._gatehouse = gatehouse
+        self._own = own
+        self._limits = _http_limits(config)
+        self._guard = _guard(config)
+        self._counters = daemon.counters["http"] = Counters()
+        self._places = make_places(daemon, premises, gatehouse)
+        self._secure = _secure(daemon, premises)
+
+    def open(self) -> None:
+        """Give the daemon its listeners; they listen when it starts."""
+        config = self._premises.config
+        shared = self._site(shared_paths(config), self._own)
+        for entry in config.listen:
+            if entry.startswith(LINES):
+                self._daemon.listen(self._line_socket(entry.removeprefix(LINES)))
+            else:
+                self._serve(entry, shared)
+        for name, wire in config.wires.items():
+            alone = self._site(PATHS[name])
+            for entry in wire.listen:
+                self._serve(entry, alone, PATHS[name][0])
+
+    def _site(self, wires: Container[bytes], more: Mapping[bytes, Any] | None = None) -> Site:
+        """All that is reached by some wires."""
+        daemon, reactor = self._daemon, self._premises.reactor
+        places = only(self._places, wires)
+        tree: Any = site_tree(daemon.gateway, places, daemon.health, daemon.ready, more)
+        if self._gatehouse is not None:
+            tree = self._gatehouse.gate(tree, public_pages(daemon))
+        cors = _cross_origin(self._premises.config.cors)
+        return Site(tree, self._guard, self._limits, self._counters, clock=reactor, cors=cors)
+
+    def _serve(self, entry: str, site: Site, only_wire: bytes = b"") -> None:
+        """Answer HTTP on an endpoint."""
+        reactor = self._premises.reactor
+        is_encrypted, endpoint = encrypted(entry)
+        factory = HTTP1Factory(site, reactor, self._limits)
+        factory.turns_away = self._daemon.bans.turns_away
+        around = self._secure if is_encrypted else None
+        self._daemon.listen(Listener(endpoint, factory, reactor, around, only_wire.decode()))
+
+    def _line_socket(self, endpoint: str) -> Listener:
+        """A UNIX socket on which messages are lines; its own user's unless it says more."""
+        limits = self._premises.config.limits
+        bounds = LineLimits(limits.body_bytes, connections=limits.connections)
+        view = self._daemon.gateway.whole
+        if self._gatehouse is not None:
+            view = self._gatehouse.view(view)
+        reactor = self._premises.reactor
+        factory = LineFactory(lambda: make_caller(self._daemon, view, limits), reactor, bounds)
+        private = endpoint if ":mode=" in endpoint else f"{endpoint}:mode=600"
+        return Listener(private, factory, reactor)
+
+
+def _guard(config: configuration.Config) -> HostGuard:
+    hosts = () if config.auth is None else config.auth.hosts()
+    return HostGuard((*config.allowed_hosts, *hosts), config.allowed_origins)
+
+
+def _secure(daemon: Daemon, premises: Premises) -> Callable[[HTTP1Factory], Any]:
+    """What puts TLS around the connections of an endpoint; all show the same certificates."""
+    config, environ = premises.config, premises.environ
+    if not any(encrypted(entry)[0] for entry in config.endpoints.values()):
+        return lambda http: http
+    tls12 = config.tls.min_version == "1.2"
+    certificates = Certificates(lambda: _certificate_files(config, environ), tls12, time.time)
+    daemon.certificates = certificates
+    watch = TimerService(_RENEWED_WITHIN, certificates.reload_if_changed)
+    watch.clock = premises.reactor
+    watch.setServiceParent(daemon)
+    bounds = HTTP2Limits(streams=config.limits.streams_per_connection)
+
+    def secure(http: HTTP1Factory) -> Any:
+        certificates.load()
+        return secured(http, certificates, bounds, config.http.handshake_timeout)
+
+    return secure
+
+
+def _certificate_files(
+    config: configuration.Config, environ: Mapping[str, str]
+) -> list[CertificateFiles]:
+    """Those that were configured, or the one we make ourselves."""
+    tls = config.tls
+    if tls.certificate is None or tls.key is None:
+        directory = Path(tls.directory) if tls.directory else state_directory(environ)
+        return [host_certificate(directory, own_names(config.allowed_hosts), time.time())]
+    pairs = [(tls.certificate, tls.key), *((other.certificate, other.key) for other in tls.others)]
+    return [CertificateFiles(*pair) for pair in pairs]
+
+
+def _cross_origin(cors: configuration.Cors) -> CrossOrigin:
+    return CrossOrigin(cors.methods, cors.headers, cors.exposed_headers, cors.max_age)
+
+
+def _http_limits(config: configuration.Config) -> Limits:
+    limits, http = config.limits, config.http
+    return Limits(
+        head=limits.header_bytes,
+        body=limits.body_bytes,
+        connections=limits.connections,
+        head_time=http.header_timeout,
+        body_time=http.body_timeout,
+        idle_time=http.idle_timeout,
+        write_time=http.write_timeout,
+    )

@@ -1,0 +1,27 @@
+"""What everything is put together from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import mcptwist
+from mcptwist.config import Config
+
+IDENTITY = {"name": "mcptwist", "version": mcptwist.__version__}
+"""What the daemon calls itself, to clients and to servers."""
+
+
+@dataclass(frozen=True)
+class Premises:
+    """What every part of the daemon may be made of.
+
+    :ivar config: checked values.
+    :ivar reactor: everything that waits, listens or launches goes by it.
+    :ivar environ: from which children inherit what their configuration names.
+    """
+
+    config: Config
+    reactor: Any
+    environ: Mapping[str, str]

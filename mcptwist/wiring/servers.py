@@ -1,0 +1,147 @@
+"""The servers behind: each one's wire, its supervision, and all of them gathered."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThreadPool
+
+from mcptwist.backend import Backend, BackendSettings
+from mcptwist.catalog.gathering import settings_of
+from mcptwist.catalog.keptlists import KeptLists
+from mcptwist.config import Limits
+from mcptwist.configuration.serverconfig import (
+    PythonServer,
+    RemoteServer,
+    ServerConfig,
+    StdioServer,
+)
+from mcptwist.held import Held
+from mcptwist.interfaces import IConnector
+from mcptwist.link import Deadlines
+from mcptwist.patience import Patience, jitter_from
+from mcptwist.protocols.child import ChildLimits, Launcher
+from mcptwist.protocols.hostcertificate import state_directory
+from mcptwist.protocols.inprocess import PythonConnector
+from mcptwist.protocols.remote import remote_connector
+from mcptwist.protocols.upstream import UpstreamLimits
+from mcptwist.supervisor import SupervisorSettings
+from mcptwist.watching.traffic import Traffic
+from mcptwist.wiring.premises import IDENTITY, Premises
+
+_OF_START = 0.9
+"""The part of ``start_timeout`` after which a remote server's own error is told."""
+
+
+def make_backends(premises: Premises, held: Held, traffic: Traffic) -> dict[str, Backend]:
+    """Every configured server, by name; none is started."""
+    servers = premises.config.servers
+    return {server.name: make_backend(server, premises, held, traffic) for server in servers}
+
+
+def make_backend(
+    server: ServerConfig, premises: Premises, held: Held, traffic: Traffic | None = None
+) -> Backend:
+    """One server behind the daemon."""
+    limits = premises.config.limits
+    deadlines = Deadlines(
+        server.timeout, server.timeout_max, server.max_in_flight or limits.in_flight_per_server
+    )
+    settings = BackendSettings(
+        server.scope,
+        server.pool,
+        server.lazy,
+        ("legacy", "modern") if server.era == "auto" else (server.era,),
+        SupervisorSettings(server.start_timeout, deadlines=deadlines),
+        revive=isinstance(server, RemoteServer),
+    )
+    connector = make_connector(server, limits, premises.reactor, premises.environ)
+    return Backend(
+        server.name,
+        connector,
+        premises.reactor,
+        _patience(server),
+        IDENTITY,
+        held,
+        settings,
+        traffic,
+    )
+
+
+def make_connector(
+    server: ServerConfig, limits: Limits, reactor: Any, environ: Mapping[str, str] = os.environ
+) -> IConnector:
+    """The way to a server, by its kind."""
+    if isinstance(server, StdioServer):
+        return _launcher(server, limits, reactor, environ)
+    if isinstance(server, PythonServer):
+        return PythonConnector.named(server.python, reactor)
+    return remote_connector(
+        server.url,
+        server.wire,
+        reactor,
+        server.headers,
+        description=server.target,
+        secrets=server.secrets(),
+        limits=UpstreamLimits(
+            posts=server.max_in_flight or UpstreamLimits().posts,
+            opening=server.start_timeout * _OF_START,
+        ),
+        ca=server.ca,
+    )
+
+
+def _launcher(
+    server: StdioServer, limits: Limits, reactor: Any, environ: Mapping[str, str]
+) -> Launcher:
+    bounds = ChildLimits(
+        limits.line_bytes,
+        limits.stderr_lines,
+        limits.stderr_bytes,
+        server.stop_grace,
+        server.stop_grace,
+    )
+    return Launcher(
+        (server.command, *server.args),
+        server.environment(environ),
+        server.cwd,
+        reactor=reactor,
+        name=server.name,
+        limits=bounds,
+        secrets=server.secrets(),
+    )
+
+
+def _patience(server: ServerConfig) -> Callable[[], Patience]:
+    restart = server.restart
+    breaker = restart.breaker
+    return lambda: Patience(
+        restart.backoff_min,
+        restart.backoff_max,
+        jitter=jitter_from(random.random),
+        reset_after=restart.reset_after,
+        breaker_starts=breaker.starts if breaker else 0,
+        breaker_window=breaker.within if breaker else 0.0,
+        breaker_open_for=breaker.open_for if breaker else 0.0,
+        policy=restart.policy,
+    )
+
+
+def kept_lists(premises: Premises) -> KeptLists | None:
+    """Where the last lists of servers are kept, unless they are not to be."""
+    catalog, environ, reactor = premises.config.catalog, premises.environ, premises.reactor
+    somewhere = any(environ.get(n) for n in ("STATE_DIRECTORY", "XDG_STATE_HOME", "HOME"))
+    if not catalog.keep_lists or not somewhere:
+        return None
+
+    def in_thread(work: Callable[..., None], *args: Any) -> Deferred[None]:
+        return deferToThreadPool(reactor, reactor.getThreadPool(), work, *args)
+
+    bounds = settings_of(catalog).bounds
+    directory = state_directory(environ) / "lists"
+    return KeptLists(directory, reactor, time.time, in_thread, catalog.keep_for, bounds)
