@@ -43,6 +43,8 @@ Json = dict[str, Any]
 
 #: What a daemon says when it listens: its URL, or Twisted's own line in the log.
 LISTENING = r"(?:http://127\.0\.0\.1:|\w starting on )(\d+)"
+#: The same of one that answers in plain text and encrypted.
+BOTH_LISTENING = r"answering at (http://\S+:\d+)\s[\s\S]*answering at (https://\S+:\d+)\s"
 
 # These are programs on a real machine, which may be busy: limits, not expectations.
 SECONDS_TO_START = 30.0
@@ -288,11 +290,18 @@ class InteropCase(TestCase):
 
 
 class Daemon:
-    """A running daemon. ``base`` is where it listens, ``http://127.0.0.1:PORT``."""
+    """A running daemon.
 
-    def __init__(self, program: Program, base: str) -> None:
+    :ivar base: where it answers, ``http://127.0.0.1:PORT``.
+    :ivar secure: where it answers over TLS, ``https://127.0.0.1:PORT``.
+    :ivar certificate: the file with the certificate that it shows there.
+    """
+
+    def __init__(self, program: Program, base: str, secure: str, certificate: Path) -> None:
         self.program = program
         self.base = base
+        self.secure = secure
+        self.certificate = certificate
 
     @classmethod
     async def start(cls, case: InteropCase, servers: Mapping[str, Json]) -> Daemon:
@@ -304,10 +313,13 @@ class Daemon:
         config.write_text(json.dumps({"mcpServers": dict(servers)}, indent=2))
         twistd = str(Path(sys.executable).with_name("twistd"))
         argv = [twistd, "-n", "--pidfile=", "mcpd", "--config", str(config)]
-        program = case.start([*argv, "--listen", "tcp:0:interface=127.0.0.1"])
-        heard = await program.when_said(LISTENING, SECONDS_TO_START)
+        for kind in ("tcp", "https"):
+            argv += ["--listen", f"{kind}:0:interface=127.0.0.1"]
+        program = case.start(argv)
+        heard = await program.when_said(BOTH_LISTENING, SECONDS_TO_START)
         case.addCleanup(cls.stop, case, program)
-        return cls(program, f"http://127.0.0.1:{heard.group(1)}")
+        certificate = case.place / "state" / "mcptwist" / "host_cert.pem"
+        return cls(program, heard.group(1), heard.group(2), certificate)
 
     @staticmethod
     async def stop(case: InteropCase, program: Program) -> None:
