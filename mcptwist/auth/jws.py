@@ -61,7 +61,8 @@ def read_jws(text: str, limit: int, allowed: frozenset[str] = frozenset()) -> Jw
         header, claims, signature = (from_base64url(part) for part in parts)
     except KeyProblem as problem:
         raise Malformed(str(problem)) from None
-    jws = Jws(_object(header), _object(claims), f"{parts[0]}.{parts[1]}".encode("ascii"), signature)
+    signed = f"{parts[0]}.{parts[1]}".encode("ascii")
+    jws = Jws(read_object(header), read_object(claims), signed, signature)
     _check_header(jws.header, allowed)
     return jws
 
@@ -73,7 +74,11 @@ def _check_header(header: Mapping[str, Any], allowed: frozenset[str]) -> None:
         raise Malformed("names no algorithm")
 
 
-def _object(data: bytes) -> dict[str, Any]:
+def read_object(data: bytes) -> dict[str, Any]:
+    """A JSON object that has each member once.
+
+    :raises Malformed: it is anything else.
+    """
     try:
         value = json.loads(
             data.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_constant
