@@ -24,7 +24,7 @@ from mcptwist.console.app import Console
 from mcptwist.exchange import Asked, Exchange
 from mcptwist.messages import Request, Result, encode_json
 from mcptwist.session import Visit
-from mcptwist.watching.builtin import Events
+from mcptwist.watching.events import Events
 from mcptwist.watching.status import ConnectionStatus, Gauge, ServerStatus, Status
 from mcptwist.watching.tally import Tally
 from mcptwist.watching.traffic import Frame, Traffic

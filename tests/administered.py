@@ -19,8 +19,9 @@ from mcptwist.protocols.inprocess import PythonConnector
 from mcptwist.protocols.memory import MemoryConnector
 from mcptwist.server import Context, Refused, Server
 from mcptwist.services import make_daemon
-from mcptwist.watching.builtin import Admin, KeyDesk, KeyStatus
-from mcptwist.watching.status import Machine, Survey
+from mcptwist.watching.builtin import Admin
+from mcptwist.watching.reports import KeyDesk, KeyStatus
+from mcptwist.watching.survey import Machine, Survey
 
 NOW = 1_800_000_000.0
 

@@ -23,6 +23,7 @@ ASSEMBLERS = {
     "client",
     "stdio",
     "watching/commands",
+    "watching/whereabouts",
     "__main__",
 }
 WIRING = "wiring"

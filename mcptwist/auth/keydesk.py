@@ -10,13 +10,13 @@ from mcptwist.auth.keyfiles import FileProblem, KeyFiles
 from mcptwist.auth.keyring import Keyring
 from mcptwist.auth.keystore import KeyList, is_revoked_by
 from mcptwist.auth.policy import is_unrestricted
-from mcptwist.watching.builtin import KeyStatus
+from mcptwist.watching.reports import KeyStatus
 
 __all__ = ["Desk"]
 
 
 class Desk:
-    """See :class:`~mcptwist.watching.builtin.KeyDesk`.
+    """See :class:`~mcptwist.watching.reports.KeyDesk`.
 
     :param revoked: the path of ``revoked_keys``.
     :param identities: those of everybody who is here now.

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
-import urwid
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -16,18 +15,22 @@ from twisted.python.failure import Failure
 from mcptwist.console import keymap
 from mcptwist.console.connections import ConnectionsScreen, SessionsScreen
 from mcptwist.console.feed import Connect, Feed
+from mcptwist.console.help import help_lines
 from mcptwist.console.keymap import BadCommand, Command
 from mcptwist.console.keys import KeysScreen
 from mcptwist.console.log import LogScreen
 from mcptwist.console.metrics import MetricsScreen
-from mcptwist.console.model import CONNECTED, CONNECTING, World, amount, clean, rate, span
+from mcptwist.console.model import World, clean
 from mcptwist.console.palette import UNICODE, Signs
+from mcptwist.console.prompt import Prompt
 from mcptwist.console.screen import CannotDo, Screen, TableScreen, TextScreen
 from mcptwist.console.servers import ServersScreen
 from mcptwist.console.tables import Markup
 from mcptwist.console.tools import ToolsScreen
 from mcptwist.console.traffic import TrafficScreen
-from mcptwist.console.widgets import Rows, harmless, json_lines, width_of
+from mcptwist.console.widgets import json_lines
+from mcptwist.console.window import Window
+from mcptwist.watching.figures import span
 from mcptwist.watching.sieve import BadFilter
 
 MAIN: Mapping[str, Callable[[Console], Screen]] = {
@@ -45,73 +48,7 @@ MAIN: Mapping[str, Callable[[Console], Screen]] = {
 TOLD_FOR = 6.0
 """Seconds that a message stays in its line."""
 
-HISTORY = 200
 _REDRAW = 0.05
-
-
-class Prompt:
-    """A line that is being typed.
-
-    :param taken: gets it when it is ended with enter.
-    :param caption: what stands before it.
-    :param history: what was typed before, the newest last.
-    """
-
-    def __init__(
-        self,
-        caption: str,
-        taken: Callable[[str], None],
-        text: str = "",
-        history: list[str] | None = None,
-        complete: Callable[[str], list[str]] = lambda line: [],
-    ) -> None:
-        self.edit = urwid.Edit(("prompt", clean(caption)), text, wrap="clip")
-        self.taken = taken
-        self._history = history if history is not None else []
-        self._complete = complete
-        self._back = 0
-
-    @property
-    def text(self) -> str:
-        """What was typed so far."""
-        return str(self.edit.edit_text)
-
-    def key(self, key: str, width: int) -> str:
-        """A key was pressed: ``go``, ``leave``, what could be meant, or nothing."""
-        if key == "enter":
-            if self.text.strip() and self._history[-1:] != [self.text]:
-                self._history.append(self.text)
-                del self._history[:-HISTORY]
-            return "go"
-        if key in ("esc", "ctrl c") or (key == "backspace" and not self.text):
-            return "leave"
-        if key in ("up", "down"):
-            self._recall(1 if key == "up" else -1)
-        elif key == "tab":
-            return self._completed()
-        elif key == "ctrl u":
-            self._put("")
-        elif key == "ctrl w":
-            self._put(self.text.rstrip().rpartition(" ")[0])
-        else:
-            self.edit.keypress((width,), key)
-        return ""
-
-    def _put(self, text: str) -> None:
-        self.edit.set_edit_text(text)
-        self.edit.set_edit_pos(len(text))
-
-    def _recall(self, by: int) -> None:
-        self._back = max(0, min(self._back + by, len(self._history)))
-        self._put(self._history[-self._back] if self._back else "")
-
-    def _completed(self) -> str:
-        found = self._complete(self.text)
-        if len(found) == 1:
-            self._put(found[0] + " ")
-            return ""
-        self._put(keymap.common(found) or self.text)
-        return "  ".join(each.rpartition(" ")[2] for each in found)
 
 
 class Console:
@@ -461,141 +398,6 @@ class Console:
     def _broke(self, failure: Failure) -> None:
         self.log.failure("the console broke", failure)
         self.tell(f"the console failed: {failure.getErrorMessage()}", "bad")
-
-    # --- the lines around the view ----------------------------------------------------
-
-    def crumbs(self) -> str:
-        """Where one is."""
-        return self.signs.crumb.join(clean(screen.title) for screen in self.stack)
-
-    def header(self, width: int) -> Markup:
-        """The first line: whom one looks at, and how it does."""
-        link, status = self.world.link, self.world.status
-        left = f" mcptwist {clean(link.where)}"
-        if link.state != CONNECTED:
-            right = "connecting " if link.state == CONNECTING else f"{link.state.upper()} "
-        elif status is None:
-            right = "looking "
-        else:
-            state = "DRAINING " if status.draining else ""
-            open_now = sum(server.in_flight for server in status.servers)
-            right = (
-                f"{state}up {span(status.uptime)}  {len(status.servers)} servers  "
-                f"{amount(sum(status.connections.values()))} connections  "
-                f"{rate(self.world.whole.rate)}/s  {open_now} open "
-            )
-        room = max(1, width - width_of(left) - width_of(right))
-        colour = "alarm" if link.state not in (CONNECTED, CONNECTING) else "title"
-        return (colour, left + " " * room + right)
-
-    def second(self) -> Markup:
-        """The second line: where one is, and what is special about it."""
-        parts: list[Any] = [("crumbs", f" {self.crumbs()} ")]
-        badge = self.screen.badge()
-        if badge:
-            parts += ["  ", ("badge", f" {clean(badge)} ")]
-        if self.read_only:
-            parts += ["  ", ("badge", " only looking ")]
-        return parts
-
-    def last(self) -> Markup:
-        """The last line but one: what was said, or what is wrong."""
-        if self.message is not None:
-            return self.message
-        link = self.world.link
-        if link.state not in (CONNECTED, CONNECTING):
-            return ("bad", f"trying again: {clean(link.reason)}")
-        return ""
-
-    def footer(self) -> Markup:
-        """The last line: what can be done here."""
-        parts: list[Any] = []
-        for key, short in keymap.footer(self.screen.place):
-            parts += [("key", key), f" {short}  "]
-        return parts
-
-
-class Window(urwid.WidgetWrap[Any]):
-    """Everything on the terminal."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._rows = Rows(self._draw, self._clicked, self._scrolled)
-        self._header = Rows(lambda width, height: [console.header(width), console.second()])
-        self._footer = Rows(lambda width, height: [console.last(), console.footer()])
-        body = urwid.Pile(
-            [(2, self._header), ("weight", 1, self._rows), (2, self._footer)], focus_item=1
-        )
-        super().__init__(body)
-
-    def _draw(self, width: int, height: int) -> Sequence[Markup]:
-        return self._console.screen.draw(width, height)
-
-    def _clicked(self, row: int, column: int) -> None:
-        self._console.screen.fresh()
-        self._console.screen.clicked(row, column)
-        self._console.changed()
-
-    def _scrolled(self, lines: int) -> None:
-        self._console.execute(f"down {lines}" if lines > 0 else f"up {-lines}")
-
-    def render(self, size: Any, focus: bool = False) -> Any:
-        """Called to draw it; what is typed takes the place of what can be done."""
-        prompt = self._console.prompt
-        if prompt is None or size[1] < 5:
-            return super().render(size, focus)
-        columns, rows = size
-        above = urwid.Pile([(2, self._header), ("weight", 1, self._rows)])
-        return urwid.CanvasCombine(
-            [
-                (above.render((columns, rows - 2), False), None, False),
-                (
-                    urwid.Text(harmless(self._console.last()) or " ", wrap="clip").render(
-                        (columns,)
-                    ),
-                    None,
-                    False,
-                ),
-                (prompt.edit.render((columns,), True), None, True),
-            ]
-        )
-
-    no_cache = ["render"]
-
-    def keypress(self, size: Any, key: str) -> None:
-        """Called with keys."""
-        self._console.key(key, size[0])
-
-    def selectable(self) -> bool:
-        """It takes keys."""
-        return True
-
-
-def help_lines(place: str) -> list[Markup]:
-    """What can be done in a place, from the key map."""
-    lines: list[Markup] = []
-    for title, where in ((f"In {place}", place), ("Everywhere", keymap.ANYWHERE)):
-        rows = keymap.help_table([where])
-        if rows:
-            lines.append(("head", title))
-            lines += [[("key", f"  {keys:18}"), meaning] for _, keys, meaning in rows]
-            lines.append("")
-    lines += [
-        ("head", "Sorting"),
-        [
-            ("key", f"  {'shift and a letter':18}"),
-            " sorts by the column that begins so; again, ",
-            "",
-        ],
-        "                     the other way round",
-        "",
-        ("head", "Commands, after a colon"),
-    ]
-    for command in keymap.at(place):
-        keys = ", ".join(dict.fromkeys(keymap.keys_of(command.name, place)))
-        line = f"{command.name} {command.takes}".strip()
-        lines.append([("key", f"  {line:22}"), f"{command.help}{f'  ({keys})' if keys else ''}"])
-    return lines
 
 
 def _json(value: Any) -> list[Markup]:

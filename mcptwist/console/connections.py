@@ -6,9 +6,10 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mcptwist.console import keymap
-from mcptwist.console.model import amount, clean, octets, rate, span
+from mcptwist.console.model import clean
 from mcptwist.console.screen import CannotDo, TableScreen, TextScreen
 from mcptwist.console.tables import Column, Markup, Table
+from mcptwist.watching.figures import amount, octets, rate, span
 from mcptwist.watching.status import CONNECTION_FIELDS, ConnectionStatus, SessionStatus
 
 if TYPE_CHECKING:

@@ -21,8 +21,10 @@ from mcptwist.console.model import CONNECTED, STRANGE, Offer, World
 from mcptwist.errors import McpTwistError
 from mcptwist.exchange import Refused
 from mcptwist.messages import Notification
-from mcptwist.watching.builtin import EVENTS, STATUS, Connections, Events, KeyStatus, Sessions
+from mcptwist.watching.builtin import STATUS
+from mcptwist.watching.events import EVENTS, Events
 from mcptwist.watching.journal import Line
+from mcptwist.watching.reports import Connections, KeyStatus, Sessions
 from mcptwist.watching.status import FORMAT, ServerStatus, Status
 
 FIRST_WAIT, LONGEST_WAIT = 0.5, 5.0

@@ -13,7 +13,7 @@ from mcptwist.console.tables import Column, Markup, Table
 
 if TYPE_CHECKING:
     from mcptwist.console.app import Console
-    from mcptwist.watching.builtin import KeyStatus
+    from mcptwist.watching.reports import KeyStatus
 
 STATE_COLOURS = {"good": "good", "in use": "good", "not yet": "busy", "over": "bad"}
 

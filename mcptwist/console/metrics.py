@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from mcptwist.console import keymap
-from mcptwist.console.model import History, amount, clean, octets, rate, span
+from mcptwist.console.model import clean
 from mcptwist.console.screen import TextScreen
 from mcptwist.console.tables import Markup
 from mcptwist.console.widgets import fit, sparkline
+from mcptwist.watching.figures import amount, octets, rate, span
+from mcptwist.watching.paces import History
 from mcptwist.watching.status import Status
 
 if TYPE_CHECKING:

@@ -12,8 +12,10 @@ from collections.abc import Iterable
 import msgspec
 
 from mcptwist.protocols.tail import inert
-from mcptwist.watching.builtin import Events, KeyStatus
+from mcptwist.watching.events import Events
 from mcptwist.watching.journal import Line
+from mcptwist.watching.paces import History, Pace
+from mcptwist.watching.reports import KeyStatus
 from mcptwist.watching.status import (
     FORMAT,
     ConnectionStatus,
@@ -21,66 +23,13 @@ from mcptwist.watching.status import (
     ServerStatus,
     SessionStatus,
     Status,
-    latencies_of,
 )
 from mcptwist.watching.traffic import ANSWER, REQUEST, Frame
 
-HISTORY = 240
 MESSAGES = 5000
 LINES = 2000
 
 CONNECTING, CONNECTED, LOST, STRANGE = "connecting", "connected", "lost", "strange"
-
-
-class History:
-    """The last values of something, the newest last."""
-
-    def __init__(self, kept: int = HISTORY) -> None:
-        self._values: deque[float] = deque(maxlen=kept)
-
-    def add(self, value: float) -> None:
-        """One more value."""
-        self._values.append(value)
-
-    def last(self, count: int) -> list[float]:
-        """As many of the last as there are, *count* at most."""
-        return list(self._values)[-count:] if count > 0 else []
-
-
-class Pace:
-    """How something goes, from one picture to the next.
-
-    :ivar rate: calls a second.
-    :ivar troubles: errors a second.
-    :ivar took: how long the calls took that were answered since the picture before.
-    """
-
-    def __init__(self) -> None:
-        self.rate = 0.0
-        self.troubles = 0.0
-        self.took = Latencies()
-        self.rates = History()
-        self.p95s = History()
-        self._known: tuple[float, int, int, Latencies] | None = None
-
-    def look(self, now: float, calls: int, troubles: int, took: Latencies) -> None:
-        """The numbers of a picture taken at *now*."""
-        known, self._known = self._known, (now, calls, troubles, took)
-        if known is None or now <= known[0] or calls < known[1]:
-            return
-        seconds = now - known[0]
-        self.rate = (calls - known[1]) / seconds
-        self.troubles = max(0, troubles - known[2]) / seconds
-        self.took = _since(known[3], took)
-        self.rates.add(self.rate)
-        self.p95s.add(self.took.p95 or 0.0)
-
-
-def _since(before: Latencies, after: Latencies) -> Latencies:
-    if len(before.buckets) != len(after.buckets):
-        return after
-    counts = tuple(b - a for a, b in zip(before.buckets, after.buckets, strict=True))
-    return latencies_of(counts, after.seconds - before.seconds, with_buckets=False)
 
 
 class Message:
@@ -308,49 +257,3 @@ def clean(text: object) -> str:
     """Text from elsewhere, without anything that steers a terminal, on one line."""
     shown = inert(str(text).replace("\n", " ").replace("\t", " "))
     return shown.encode("utf-8", "replace").decode()  # halves of characters have no place there
-
-
-def span(seconds: float | None) -> str:
-    """A duration, short: ``0.3ms``, ``12ms``, ``4.1s``, ``3m12s``, ``5h03m``, ``2d4h``."""
-    if seconds is None:
-        return "-"
-    if 0 < seconds < 0.000_05:
-        return "<0.1ms"
-    if seconds < 0.01:
-        return f"{seconds * 1000:.1f}ms"
-    if seconds < 1:
-        return f"{seconds * 1000:.0f}ms"
-    if seconds < 60:
-        return f"{seconds:.1f}s" if seconds < 10 else f"{seconds:.0f}s"
-    minutes, rest = divmod(int(seconds), 60)
-    if minutes < 60:
-        return f"{minutes}m{rest:02}s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}h{minutes:02}m" if hours < 48 else f"{hours // 24}d{hours % 24}h"
-
-
-def amount(count: float | None) -> str:
-    """A number, short: ``12``, ``1.2k``, ``3.4M``."""
-    if count is None:
-        return "-"
-    for unit in ("", "k", "M", "G"):
-        if abs(count) < 1000:
-            return f"{count:.0f}{unit}" if unit == "" or count >= 100 else f"{count:.1f}{unit}"
-        count /= 1000
-    return f"{count:.0f}T"
-
-
-def rate(count: float) -> str:
-    """So many a second."""
-    return "0" if count == 0 else f"{count:.1f}" if count < 100 else amount(count)
-
-
-def octets(count: float | None) -> str:
-    """So many bytes, short: ``12B``, ``1.2K``, ``3.4M``."""
-    if count is None:
-        return "-"
-    for unit in ("B", "K", "M", "G"):
-        if abs(count) < 1024:
-            return f"{count:.0f}{unit}" if unit == "B" or count >= 100 else f"{count:.1f}{unit}"
-        count /= 1024
-    return f"{count:.0f}T"

@@ -6,10 +6,12 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mcptwist.console import keymap
-from mcptwist.console.model import Pace, amount, clean, octets, rate, span
+from mcptwist.console.model import clean
 from mcptwist.console.screen import CannotDo, TableScreen, TextScreen
 from mcptwist.console.tables import Column, Markup, Table
 from mcptwist.console.widgets import fit, sparkline
+from mcptwist.watching.figures import amount, octets, rate, span
+from mcptwist.watching.paces import Pace
 from mcptwist.watching.status import Outcome, ServerStatus, ToolStatus
 
 if TYPE_CHECKING:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mcptwist.console import keymap
-from mcptwist.console.model import Offer, clean, span
+from mcptwist.console.model import Offer, clean
 from mcptwist.console.screen import CannotDo, TableScreen, TextScreen
 from mcptwist.console.tables import Column, Markup, Table
 from mcptwist.console.widgets import json_lines
+from mcptwist.watching.figures import span
 
 if TYPE_CHECKING:
     from mcptwist.console.app import Console

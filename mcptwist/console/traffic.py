@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mcptwist.console import keymap
-from mcptwist.console.model import Message, clean, octets, span
+from mcptwist.console.model import Message, clean
 from mcptwist.console.screen import CannotDo, TableScreen, TextScreen
 from mcptwist.console.tables import Column, Markup, Table
 from mcptwist.console.widgets import json_lines
+from mcptwist.watching.figures import octets, span
 from mcptwist.watching.traffic import FIELDS, REQUEST, Frame
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 
 from mcptwist.protocols import processes
-from mcptwist.watching.status import Machine
+from mcptwist.watching.survey import Machine
 
 __all__ = ["LinuxMachine"]
 

@@ -1,7 +1,7 @@
 """The daemon's own MCP server: what it is and does as resources, what can be done to it as tools.
 
 It is the one door for whoever administers a daemon: the console, ``mcptwist status``,
-or any other MCP client. It looks through a :class:`~mcptwist.watching.status.Survey` and acts on
+or any other MCP client. It looks through a :class:`~mcptwist.watching.survey.Survey` and acts on
 the same objects that clients are served by. Live events come as progress of the tool ``watch``,
 so they cost nothing while nobody calls it, end when the call does, and reach clients of
 every revision and wire; who is slow misses events and is told how many.
@@ -9,53 +9,48 @@ every revision and wire; who is slow misses events and is told how many.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal
 
-import msgspec
-from msgspec import Meta, Raw
+from msgspec import Meta
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 import mcptwist
 from mcptwist.backend import Backend
-from mcptwist.errors import ClientGone, Draining, InvalidMessage, McpTwistError
-from mcptwist.exchange import Awaited
-from mcptwist.exchange import Refused as ErrorAnswer
+from mcptwist.errors import ClientGone, Draining, McpTwistError
 from mcptwist.interfaces import IAnswerer
-from mcptwist.messages import Json, Notification, Result, encode_json, open_fields
-from mcptwist.negotiation import CAPABILITIES_KEY, modern_meta
+from mcptwist.messages import Json, encode_json
 from mcptwist.server import Context, EmbeddedResource, Limits, Refused, Server
-from mcptwist.session import Visit
-from mcptwist.versions import LATEST
+from mcptwist.watching import standin
+from mcptwist.watching.events import ServerChange, Watched, Watching
 from mcptwist.watching.journal import Journal, Line
 from mcptwist.watching.metrics import exposition
+from mcptwist.watching.reports import (
+    Answered,
+    Bans,
+    Connections,
+    Done,
+    KeyDesk,
+    KeyStatus,
+    Sessions,
+)
 from mcptwist.watching.sieve import BadFilter, Sieve
+from mcptwist.watching.standin import NAME
 from mcptwist.watching.status import (
     CONNECTION_FIELDS,
-    ConnectionStatus,
     ServerStatus,
-    SessionStatus,
     Status,
-    Survey,
-    state_of,
 )
-from mcptwist.watching.tally import outcome
-from mcptwist.watching.traffic import FIELDS, REQUEST, Frame, Watcher
-
-NAME = "mcptwist"
-EVENTS = "mcptwist/events"
-"""Where in the ``_meta`` of a progress notification the events are."""
+from mcptwist.watching.survey import Survey, state_of
+from mcptwist.watching.traffic import FIELDS, REQUEST
 
 STATUS, LOG, METRICS = "mcptwist://status", "mcptwist://log", "mcptwist://metrics"
 SERVER, FRAME = "mcptwist://servers/{name}", "mcptwist://traffic/{number}"
 KEYS = "mcptwist://keys"
 CONNECTIONS, SESSIONS = "mcptwist://connections", "mcptwist://sessions"
 
-_BACKLOG = 256 << 10
-"""Bytes that may wait for a watcher; while there are more, nothing is made for it."""
 _JSON = "application/json"
 _INSTRUCTIONS = (
     "This is the daemon itself. Resources tell how it is: mcptwist://status and below. Tools "
@@ -72,106 +67,6 @@ Seconds = Annotated[float, Meta(ge=1, le=31_536_000)]
 ConnectionId = Annotated[str, Meta(description="such as c7, as connections has it", max_length=20)]
 Level = Literal["debug", "info", "warn", "error", "critical"]
 Topic = Literal["traffic", "servers", "log"]
-
-
-class Done(msgspec.Struct, frozen=True):
-    """What an action did."""
-
-    done: str
-
-
-class ServerChange(msgspec.Struct, frozen=True):
-    """A server is not as it was: another state, or other processes."""
-
-    name: str
-    state: str
-    reason: str = ""
-    pids: tuple[int, ...] = ()
-
-
-class Events(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What happened since the last ones.
-
-    :ivar missed: frames that passed and are not here, for they were too many.
-    """
-
-    frames: tuple[Frame, ...] = ()
-    missed: int = 0
-    servers: tuple[ServerChange, ...] = ()
-    log: tuple[Line, ...] = ()
-
-    def __bool__(self) -> bool:
-        return bool(self.frames or self.missed or self.servers or self.log)
-
-
-class Watched(msgspec.Struct, frozen=True):
-    """How much was told while somebody watched."""
-
-    frames: int = 0
-    missed: int = 0
-
-
-class Answered(msgspec.Struct, frozen=True):
-    """What a server answered.
-
-    :ivar status: ``ok``, ``failed`` (the tool says so) or ``error``.
-    :ivar answer: the result, or the error object.
-    """
-
-    status: str
-    seconds: float
-    answer: Any
-
-
-class Connections(msgspec.Struct, frozen=True):
-    """Some connections, and how many there are."""
-
-    total: int
-    connections: list[ConnectionStatus]
-
-
-class Sessions(msgspec.Struct, frozen=True):
-    """Some legacy sessions, and how many there are."""
-
-    total: int
-    sessions: list[SessionStatus]
-
-
-class KeyStatus(msgspec.Struct, frozen=True):
-    """One authorized key.
-
-    :ivar state: ``good``, ``in use``, ``not yet`` or ``over``.
-    :ivar scopes: what its holder may do.
-    :ivar expires: when it ends, in seconds since the epoch; ``None`` for never.
-    :ivar sessions: how many are here with it now.
-    """
-
-    fingerprint: str
-    principal: str
-    state: str
-    scopes: tuple[str, ...] = ()
-    expires: float | None = None
-    sessions: int = 0
-    restricted: bool = False
-
-
-class KeyDesk(Protocol):
-    """Where keys are looked up and revoked."""
-
-    def all(self) -> list[KeyStatus]:
-        """Those that are authorized."""
-
-    def revoke(self, fingerprint: str) -> None:
-        """Let a key in no more.
-
-        :raises OSError: that cannot be written down.
-        """
-
-
-class Bans(msgspec.Struct, frozen=True):
-    """From where nobody may connect, and for how many seconds more."""
-
-    hosts: dict[str, float]
 
 
 class Admin:
@@ -335,7 +230,7 @@ class Admin:
         :param filter: of the traffic; fields are tool, method, id, server, client, kind, status
         :param every: how often
         """
-        watching = _Watching(self, ctx, frozenset(topics), _sieve(filter, FIELDS))
+        watching = Watching(self, ctx, frozenset(topics), _sieve(filter, FIELDS))
         try:
             return await watching.until(self.clock.seconds() + seconds, every)
         finally:
@@ -517,17 +412,7 @@ class Admin:
         self, ctx: Context, server: str, method: str, params: Json, can: dict[str, Any]
     ) -> Answered:
         answerer: IAnswerer = self._backend(server) if server else self.daemon.gateway.whole
-        awaited = Awaited(lambda notification: _pass_on(ctx, notification))
-        began = self.clock.seconds()
-        stay = Visit(LATEST, encode_json(dict(ctx.client)), encode_json(can))
-        awaited.begin(answerer, method, _enveloped(params, ctx, can), stay)
-        try:
-            result = await awaited.answer
-        except ErrorAnswer as problem:
-            seconds = self.clock.seconds() - began
-            return Answered("error", seconds, Raw(bytes(problem.answer.error)))
-        seconds = self.clock.seconds() - began
-        return Answered(outcome(Result(0, result)), seconds, Raw(bytes(result)))
+        return await standin.ask(ctx, answerer, self.clock, method, params, can)
 
     # --- whom it is about -------------------------------------------------------------
 
@@ -545,103 +430,8 @@ class Admin:
         return connection
 
 
-class _Watching:
-    """One call of ``watch``."""
-
-    def __init__(
-        self, admin: Admin, ctx: Context, topics: frozenset[str], sieve: Sieve | None
-    ) -> None:
-        self._admin = admin
-        self._ctx = ctx
-        self._topics = topics
-        self._servers: dict[str, ServerChange] = {}
-        self._line = admin.journal.last
-        self._told = 0
-        self._frames = 0
-        self._missed = 0
-        self._watcher: Watcher | None = None
-        if "traffic" in topics:
-            try:
-                self._watcher = admin.daemon.traffic.watch(sieve)
-            except OverflowError as problem:
-                raise Refused(str(problem)) from None
-
-    async def until(self, end: float, every: float) -> Watched:
-        """Tell what there is, every so many seconds."""
-        clock = self._admin.clock
-        self._tell()
-        while clock.seconds() < end:
-            await deferLater(clock, min(every, max(0.0, end - clock.seconds())))
-            self._tell()
-        return Watched(self._frames, self._missed)
-
-    def end(self) -> None:
-        """Watch no more."""
-        if self._watcher is not None:
-            self._admin.daemon.traffic.leave(self._watcher)
-
-    def _tell(self) -> None:
-        """Tell what is new, unless what was told before still waits to be heard."""
-        if self._ctx.backlog > _BACKLOG:
-            return
-        events = self._events()
-        if events:
-            self._told += 1
-            self._ctx.progress(self._told, message=_summary(events), meta={EVENTS: events})
-
-    def _events(self) -> Events:
-        frames, missed = ([], 0) if self._watcher is None else self._watcher.take()
-        self._frames += len(frames)
-        self._missed += missed
-        servers = self._admin.server_changes(self._servers) if "servers" in self._topics else []
-        lines = self._admin.journal.after(self._line) if "log" in self._topics else []
-        if lines:
-            self._line = lines[-1].number
-        return Events(tuple(frames), missed, tuple(servers), tuple(lines))
-
-
-def _summary(events: Events) -> str:
-    counts = {
-        "messages": len(events.frames),
-        "missed": events.missed,
-        "servers": len(events.servers),
-        "log lines": len(events.log),
-    }
-    return ", ".join(f"{count} {what}" for what, count in counts.items() if count)
-
-
 def _sieve(text: str, fields: tuple[str, ...]) -> Sieve | None:
     try:
         return Sieve(text, fields) or None
     except BadFilter as problem:
         raise Refused(str(problem)) from None
-
-
-def _enveloped(params: Json, ctx: Context, can: dict[str, Any]) -> bytes:
-    """*params* as a request of the latest revision, in the client's name."""
-    try:
-        fields: dict[str, Any] = dict(open_fields(params))
-        old = open_fields(fields.get("_meta", b""))
-    except InvalidMessage as problem:
-        raise Refused(str(problem)) from None
-    kept = {name: value for name, value in old.items() if "/" not in name}
-    own = modern_meta(dict(ctx.client) or {"name": NAME, "version": mcptwist.__version__})
-    own[CAPABILITIES_KEY] = can
-    fields["_meta"] = {**kept, **own, "progressToken": 0}
-    return encode_json(fields)
-
-
-class _Said(msgspec.Struct):
-    progress: float = math.nan
-    total: float | None = None
-    message: str | None = None
-
-
-def _pass_on(ctx: Context, notification: Notification) -> None:
-    """Progress of a server's is progress of ours."""
-    if notification.method == "notifications/progress":
-        try:
-            said = msgspec.json.decode(notification.params, type=_Said)
-        except msgspec.DecodeError:
-            return
-        ctx.progress(said.progress, said.total, said.message)

@@ -32,7 +32,7 @@ from mcptwist.reloading import CannotReload, Reloading
 from mcptwist.supervisor import SupervisorSettings
 from mcptwist.watching.builtin import Admin
 from mcptwist.watching.metrics import CONTENT_TYPE, exposition
-from mcptwist.watching.status import Survey
+from mcptwist.watching.survey import Survey
 from mcptwist.wiring.admission import make_desk
 from mcptwist.wiring.premises import IDENTITY, Premises
 from mcptwist.wiring.servers import make_connector

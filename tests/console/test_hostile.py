@@ -13,8 +13,9 @@ from urwid.testing import render_text
 from mcptwist.client import Client
 from mcptwist.console.app import Console
 from mcptwist.console.model import Offer
-from mcptwist.watching.builtin import Events, KeyStatus
+from mcptwist.watching.events import Events
 from mcptwist.watching.journal import Line
+from mcptwist.watching.reports import KeyStatus
 from mcptwist.watching.status import (
     ConnectionStatus,
     Gauge,

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from mcptwist.console import keymap
-from mcptwist.console.app import MAIN, Console, help_lines
+from mcptwist.console.app import MAIN, Console
+from mcptwist.console.help import help_lines
 from mcptwist.console.keymap import BINDINGS, COMMANDS, BadCommand, parse
 from mcptwist.console.screen import Screen, TextScreen
 from mcptwist.console.servers import ServerScreen

@@ -4,18 +4,10 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from mcptwist.console.model import (
-    MESSAGES,
-    History,
-    Pace,
-    World,
-    amount,
-    clean,
-    octets,
-    rate,
-    span,
-)
-from mcptwist.watching.builtin import Events
+from mcptwist.console.model import MESSAGES, World, clean
+from mcptwist.watching.events import Events
+from mcptwist.watching.figures import amount, octets, rate, span
+from mcptwist.watching.paces import History, Pace
 from mcptwist.watching.status import ConnectionStatus, Latencies, Outcome, ServerStatus, Status
 from mcptwist.watching.tally import BOUNDS
 from mcptwist.watching.traffic import Frame

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from mcptwist.errors import McpTwistError
 from mcptwist.exchange import Refused as ErrorAnswer
 from mcptwist.server import Refused
-from mcptwist.watching.builtin import EVENTS
+from mcptwist.watching.events import EVENTS
 from tests.administered import NOW, Administered, FakeDesk
 from tests.watching.reference import PAGE, reference
 

@@ -13,15 +13,12 @@ from twisted.internet.defer import Deferred
 from twisted.python import usage
 from twisted.trial.unittest import SynchronousTestCase
 
-from mcptwist.watching.commands import (
+from mcptwist.watching.commands import ConsoleOptions, StatusOptions, TopOptions
+from mcptwist.watching.overview import say_status, say_top
+from mcptwist.watching.whereabouts import (
     CannotFind,
-    ConsoleOptions,
-    StatusOptions,
-    TopOptions,
     found,
     look,
-    say_status,
-    say_top,
 )
 from tests.administered import Administered
 
