@@ -29,6 +29,7 @@ from mcptwist.messages import Notification
 from mcptwist.modern_as_legacy import Interpreted
 from mcptwist.negotiation import hello_params
 from mcptwist.opening import Discovering, Handshake
+from mcptwist.spare import Spare
 from mcptwist.supervisor import IDLE, STARTING, UP, WAITING, Supervisor, SupervisorSettings
 from mcptwist.versions import LEGACY, MODERN, REMOVED
 from mcptwist.watching.tally import Tally
@@ -111,6 +112,7 @@ class Backend:
         self.stopped: McpTwistError | None = None
         size = self.settings.pool if self.settings.scope == POOL else 1
         self._identity = identity
+        self.spare = Spare(clock, self.departing)
         self._modern = [Assembly(self, Discovering(identity)) for _ in range(size)]
         hello = hello_params({}, identity)
         self._crowds = [Crowd(self, Handshake(hello)) for _ in range(size)]
@@ -294,6 +296,7 @@ class Backend:
     def supervise(self, opening: Any, company: Any, restart: bool = True) -> Supervisor:
         """A supervisor for one more process of this server."""
         supervision = self.settings.supervision
+        spare = self.spare if len(self.settings.eras) > 1 else None
         if not restart:
             supervision = msgspec.structs.replace(supervision, restart=False)
         return Supervisor(
@@ -305,6 +308,7 @@ class Backend:
             self._clock,
             supervision,
             self.tally,
+            spare,
         )
 
     def supervisors(self) -> Iterator[Supervisor]:
@@ -321,6 +325,7 @@ class Backend:
         """Stop every process; fires when none is left."""
         self.stopped = reason or Draining(f"{self.name} is being stopped")
         self._as_modern.leases.stop()
+        self.spare.drop()
         stopping = [supervisor.stop(reason) for supervisor in self.supervisors()]
         return DeferredList([*stopping, *self._leaving]).addCallback(lambda _: None)
 
@@ -338,6 +343,8 @@ class Backend:
     def replace(self, connector: IConnector) -> None:
         """Reach it by another way from now on: whatever is up is restarted with that."""
         self._connector = connector
+        self.spare.drop()
+        self.spare.trusted = True
         for supervisor in self.supervisors():
             supervisor.replace(connector)
         self.restart()
@@ -363,6 +370,7 @@ class Backend:
 
     def restart(self) -> None:
         """Replace every process that is up, and do not make those wait that failed."""
+        self.spare.drop()
         for supervisor in self.supervisors():
             if supervisor.state in (UP, WAITING):
                 supervisor.restart()

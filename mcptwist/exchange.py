@@ -317,6 +317,10 @@ class Asked:
     def __iter__(self) -> Iterator[Exchange]:
         return iter([question.exchange for question in self._waiting.values()])
 
+    def follow(self, earlier: Asked) -> None:
+        """Let ids go on where those of *earlier*, to the same far end, left off."""
+        self._last = earlier._last
+
     def put(
         self,
         exchange: Exchange,

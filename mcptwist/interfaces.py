@@ -46,6 +46,13 @@ class IWire(Interface):
         """
 
 
+class ITransferable(IWire):
+    """A wire that can be given another reader: one to a far end that takes long to be had anew."""
+
+    def hand_over(reader: IWireReader) -> None:
+        """Speak to *reader* from now on."""
+
+
 class IWireReader(Interface):
     """Whoever a wire speaks to. Nothing is told before ``connect`` has fired."""
 

@@ -20,7 +20,14 @@ from zope.interface import implementer
 
 from mcptwist.errors import ClientError, McpTwistError, Overloaded, ServerTimeout
 from mcptwist.exchange import LISTEN, PROGRESS, SUBSCRIPTION_ID, Asked, Exchange, Opened
-from mcptwist.interfaces import IAnswerer, IReminder, IReply, ISource, IWireReader
+from mcptwist.interfaces import (
+    IAnswerer,
+    IReminder,
+    IReply,
+    ISource,
+    ITransferable,
+    IWireReader,
+)
 from mcptwist.messages import (
     Answer,
     Error,
@@ -71,6 +78,8 @@ class Link:
     :ivar welcome: the server's answer to the opening, as JSON.
     :ivar mirroring: input schemas, by name, of tools whose arguments HTTP mirrors in headers.
     :ivar strays: answers that nobody waited for, so far.
+    :ivar refused_politely: whether the server refused the opening as it would any
+        request, and may well agree to another.
     """
 
     log = Logger()
@@ -93,6 +102,7 @@ class Link:
         self.revision = ""
         self.gone: McpTwistError | None = None
         self.mirroring: dict[str, Any] = {}
+        self.refused_politely = False
         self._told_lost = told_lost
         self.strays = 0
         self.malformations = 0
@@ -113,6 +123,18 @@ class Link:
 
     def __repr__(self) -> str:
         return f"<Link {self.server} {self.era} {self.revision} waiting={len(self._asked)}>"
+
+    def inherit(self, earlier: Link) -> None:
+        """Take over the wire of *earlier*, on which nothing waits.
+
+        Ids go on where that left off: a far end may see none of them twice (MCP
+        2025-11-25, *Base protocol, Requests*).
+        """
+        wire, earlier.wire = earlier.wire, None
+        earlier.stop_watching()
+        self._asked.follow(earlier._asked)
+        self.wire = wire
+        ITransferable(wire).hand_over(self)
 
     # --- asking it --------------------------------------------------------------------
 
@@ -210,6 +232,12 @@ class Link:
         if self._sweep is None and wanted:
             self._sweep = self._clock.callLater(_SWEEP, self._give_up_late)
 
+    def stop_watching(self) -> None:
+        """Nothing will be late any more."""
+        sweep, self._sweep = self._sweep, None
+        if sweep is not None:
+            sweep.cancel()
+
     def _give_up_late(self) -> None:
         self._sweep = None
         now = self._clock.seconds()
@@ -254,9 +282,7 @@ class Link:
         if self.gone is not None:
             return
         self.gone = reason
-        if self._sweep is not None:
-            self._sweep.cancel()
-            self._sweep = None
+        self.stop_watching()
         self.tally.lost += len(self._asked)
         for exchange in self._asked:
             self._traffic.unanswered(exchange, "lost")

@@ -4,7 +4,8 @@ Legacy: ``initialize`` and ``notifications/initialized`` (MCP 2025-11-25,
 *Lifecycle*). Modern: ``server/discover``, which also tells whether the server
 is modern at all (MCP 2026-07-28, *stdio, Backward Compatibility*). A server
 that is asked in the wrong era may refuse, stay silent or exit, and locks the
-process to the era of its first request, so a process is opened once, in one era.
+process to the era of its first request, so a process is opened once, in one era;
+but one that refused ``server/discover`` as any unknown method can still be greeted.
 """
 
 from __future__ import annotations
@@ -16,7 +17,10 @@ from twisted.internet.defer import Deferred
 from zope.interface import Interface, implementer
 
 from mcptwist.errors import (
+    HEADER_MISMATCH,
     INTERNAL_ERROR,
+    MISSING_CLIENT_CAPABILITY,
+    UNSUPPORTED_VERSION,
     EraMismatch,
     InvalidParams,
     McpTwistError,
@@ -35,6 +39,8 @@ from mcptwist.negotiation import (
 from mcptwist.versions import LATEST, LEGACY, MODERN, MODERN_REVISIONS
 
 _PAGES = 100
+_MODERN_ERRORS = frozenset({HEADER_MISMATCH, MISSING_CLIENT_CAPABILITY, UNSUPPORTED_VERSION})
+"""By which a server shows that it is modern, whatever it makes of this client."""
 
 
 class IOpening(Interface):
@@ -92,6 +98,7 @@ class Discovering:
             answer = await ask(link, "server/discover", discover_params(self._client))
             discovery = read_discovery(answer)
         except Refused as refusal:
+            link.refused_politely = refusal.body.code not in _MODERN_ERRORS
             raise link.gone or _not_of_era(link, MODERN, refusal) from None
         except InvalidParams as problem:
             raise _not_of_era(link, MODERN, problem) from None

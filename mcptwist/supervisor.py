@@ -32,12 +32,14 @@ from mcptwist.exchange import Exchange
 from mcptwist.interfaces import IAnswerer
 from mcptwist.link import Deadlines, Link
 from mcptwist.opening import agreed
+from mcptwist.versions import LEGACY, MODERN
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
     from mcptwist.interfaces import ICompany, IConnector
     from mcptwist.patience import Patience
+    from mcptwist.spare import Spare
     from mcptwist.watching.tally import Tally
 
 _BRIEF = 1.5
@@ -45,6 +47,9 @@ _BRIEF = 1.5
 
 _ERA_MEMORY = 300.0
 """Seconds for which a server's silence in one era counts as not speaking it."""
+
+_SECOND_HAND = 5.0
+"""Seconds that a process taken over has to agree; it runs already, and answered before."""
 
 IDLE, STARTING, UP, WAITING, STOPPED = "idle", "starting", "up", "waiting", "stopped"
 
@@ -74,6 +79,7 @@ class Supervisor:
         ``admit`` each exchange, and told when a link is ``up``.
     :param patience: when it may be started again.
     :param tally: where what it answers is counted.
+    :param spare: where a process that refused one era waits for the other.
     :ivar state: one of ``idle``, ``starting``, ``up``, ``waiting``, ``stopped``.
     :ivar reason: why there is no link, once one failed.
     """
@@ -90,6 +96,7 @@ class Supervisor:
         clock: IReactorTime,
         settings: SupervisorSettings | None = None,
         tally: Tally | None = None,
+        spare: Spare | None = None,
     ) -> None:
         self.server = server
         self.tally = tally
@@ -104,6 +111,7 @@ class Supervisor:
         self._patience = patience
         self._clock = clock
         self._settings = settings or SupervisorSettings()
+        self._spare = spare
         self._waiting: deque[Exchange] = deque()
         self._watchers: list[Deferred[Link]] = []
         self._opening_now: Deferred[Any] | None = None
@@ -214,6 +222,11 @@ class Supervisor:
         self._turn(STARTING)
         self.starts += 1
         self._patience.started(self._clock.seconds())
+        legacy = self._opening.era == LEGACY
+        self._launch(self._spare.take() if legacy and self._spare is not None else None)
+
+    def _launch(self, used: Link | None) -> None:
+        """Open a link, over the wire of one that is not used any more or over another."""
         link = Link(
             self.server,
             self._opening.era,
@@ -223,14 +236,49 @@ class Supervisor:
             self._lost,
             self.tally,
         )
-        opening = Deferred.fromCoroutine(self._open(link))
+        opening = Deferred.fromCoroutine(self._open(link, used))
         self._opening_now = opening
-        opening.addTimeout(self._settings.start_timeout, self._clock)
-        opening.addCallbacks(self._opened, self._failed, callbackArgs=(link,), errbackArgs=(link,))
+        failed = self._failed if used is None else self._unfit
+        opening.addCallbacks(self._opened, failed, callbackArgs=(link,), errbackArgs=(link,))
 
-    async def _open(self, link: Link) -> None:
+    async def _open(self, link: Link, used: Link | None) -> None:
+        seconds = self._settings.start_timeout
+        if used is None:
+            await self._when_closed()
+            agreeing = Deferred.fromCoroutine(self._agree(link))
+        else:
+            link.inherit(used)
+            agreeing = agreed(self._opening, link)
+            seconds = min(seconds, _SECOND_HAND)
+        await agreeing.addTimeout(seconds, self._clock)
+
+    async def _agree(self, link: Link) -> None:
         link.wire = await self._connector.connect(link)
         await agreed(self._opening, link)
+
+    def _when_closed(self) -> Deferred[None]:
+        """Nothing is left of the link before: a server may not bear another of its kind."""
+        closed: Deferred[None] = Deferred()
+
+        def tell(_: object) -> None:
+            if not closed.called:  # nobody waits any more
+                closed.callback(None)
+
+        DeferredList(self._closing).addCallback(tell)
+        return closed
+
+    def _unfit(self, failure: Failure, link: Link) -> None:
+        """A process that refused another era is none the better for it: start one."""
+        self._opening_now = None
+        self._close(link)
+        if self._spare is not None:
+            self._spare.trusted = False
+        self.log.info(
+            "{server} would not shake hands after it was probed; starting it anew",
+            server=self.server,
+        )
+        if self.state != STOPPED:
+            self._launch(None)
 
     def _opened(self, _: None, link: Link) -> None:
         self._opening_now = None
@@ -254,7 +302,8 @@ class Supervisor:
     def _failed(self, failure: Failure, link: Link) -> None:
         self._opening_now = None
         problem = self._explain(failure, link)
-        self._close(link)
+        if self.state == STOPPED or not self._left_over(problem, link):
+            self._close(link)
         if self.state == STOPPED:
             return
         if isinstance(problem, EraMismatch):
@@ -267,6 +316,11 @@ class Supervisor:
         if not isinstance(problem, EraMismatch):
             self.log.warn("{reason}", reason=problem.message, server=self.server)
             self._try_again(clean=False)
+
+    def _left_over(self, problem: McpTwistError, link: Link) -> bool:
+        """Whether the process is kept, because it may be asked in the other era."""
+        known = isinstance(problem, EraMismatch) and self._opening.era == MODERN
+        return known and self._spare is not None and self._spare.keep(link)
 
     def _try_again(self, clean: bool) -> None:
         """Open another link unasked, if the server is wanted and its policy says so."""
@@ -297,11 +351,11 @@ class Supervisor:
         data = {**problem.data, "server": self.server, "attempt": self._patience.attempt}
         if isinstance(problem, ServerUnreachable):
             return ServerUnreachable(problem.message, **data)
-        if self._opening.era == "modern" and link.wire is not None and not self._agreed:
+        if self._opening.era == MODERN and link.wire is not None and not self._agreed:
             return EraMismatch(
                 f"{self.server} did not answer server/discover: {problem.message}",
                 server=self.server,
-                era="modern",
+                era=MODERN,
                 **{k: v for k, v in problem.data.items() if k != "server"},
             )
         if isinstance(problem, ServerStartFailed):

@@ -20,7 +20,7 @@ from twisted.internet.task import Clock
 from zope.interface import implementer
 
 from mcptwist.errors import ClientError, McpTwistError, ServerExited
-from mcptwist.interfaces import IConnector, IWire, IWireReader
+from mcptwist.interfaces import IConnector, ITransferable, IWire, IWireReader
 from mcptwist.messages import Message, decode
 
 
@@ -75,7 +75,7 @@ class FakeReader:
             waiter.callback(None)
 
 
-@implementer(IWire)
+@implementer(ITransferable)
 class FakeWire:
     """A wire whose far end is the test.
 
@@ -107,6 +107,10 @@ class FakeWire:
     def send(self, message: Message) -> None:
         if not self.gone:
             self.sent.append(message)
+
+    def hand_over(self, reader: IWireReader) -> None:
+        self.calls.append("hand_over")
+        self.reader = reader
 
     def pause(self) -> None:
         self.calls.append("pause")

@@ -27,6 +27,7 @@ from mcptwist.messages import Error, Notification, Request, Result, encode_json
 from mcptwist.negotiation import hello_params
 from mcptwist.opening import Discovering, Handshake
 from mcptwist.patience import Patience
+from mcptwist.spare import Spare
 from mcptwist.supervisor import (
     IDLE,
     STARTING,
@@ -483,7 +484,7 @@ class RestartTests(SupervisorCase):
     """Replacing the server because somebody said so."""
 
     def test_up(self) -> None:
-        """The old wire is closed, calls in flight are told, a new one is opened at once."""
+        """The old wire is closed, calls in flight are told, a new one is opened after that."""
         self.ask()
         self.agree()
         self.answer()
@@ -491,9 +492,35 @@ class RestartTests(SupervisorCase):
         self.supervisor.restart()
         self.assertEqual(heard.error["data"]["code"], "server-unavailable")
         self.assertTrue(old.closing)
+        following = self.ask()
+        self.assertEqual((self.supervisor.state, self.connector.attempts), (STARTING, 1))
+        self.clock.advance(0)  # the old one is gone
+        self.assertEqual(self.connector.attempts, 2)
         self.agree()
-        self.clock.advance(0)
-        self.assertEqual((self.supervisor.state, self.connector.attempts), (UP, 2))
+        self.assertEqual(self.answer(), ["tools/call"])
+        self.assertEqual((self.supervisor.state, following.answers), (UP, 1))
+
+    def test_slow_to_go(self) -> None:
+        """The time the old one takes to go does not count as the new one's; it can be stopped."""
+        for stopped in (False, True):
+            self.make()
+            self.connector.clock = None
+            self.ask()
+            self.agree()
+            old = self.wire
+            self.supervisor.restart()
+            self.clock.advance(30)
+            if stopped:
+                done = self.supervisor.stop()
+                self.assertNoResult(done)
+                old.finish_closing()
+                self.successResultOf(done)
+                self.assertEqual(self.connector.attempts, 1)
+            else:
+                old.finish_closing()
+                self.clock.advance(9)
+                self.agree()
+                self.assertEqual(self.supervisor.state, UP)
 
     def test_waiting(self) -> None:
         """The back-off is forgotten."""
@@ -511,6 +538,80 @@ class RestartTests(SupervisorCase):
         self.supervisor.restart()
         self.agree()
         self.assertEqual((self.connector.attempts, self.supervisor.state), (1, UP))
+
+
+class SpareTests(SupervisorCase):
+    """A process that refused one era and is asked in the other."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.spare = Spare(self.clock, lambda closed: None)
+        self.modern, self.legacy = self.supervise(Discovering(ME)), self.supervise(self.opening)
+
+    def supervise(self, opening: Any) -> Supervisor:
+        return Supervisor(
+            "time", self.connector, opening, self.crowd, Patience(), self.clock, None, None,
+            self.spare,
+        )  # fmt: skip
+
+    def probe(self, code: int = -32601) -> None:
+        """The server is asked whether it is modern, and is not."""
+        self.modern.begin(Exchange(Request(1, "tools/list"), Heard()))
+        (request,) = self.wire.take()
+        assert isinstance(request, Request)
+        self.wire.receive(Error(request.id, encode_json({"code": code, "message": "no"})))
+
+    def call(self) -> Heard:
+        heard = Heard()
+        self.legacy.begin(Exchange(Request(1, "tools/call"), heard))
+        return heard
+
+    def test_used(self) -> None:
+        """It is greeted, under an id that it has not seen, and nothing is started."""
+        self.probe()
+        self.assertEqual(self.wire.calls, [])
+        heard = self.call()
+        (hello,) = self.wire.take()
+        assert isinstance(hello, Request)
+        self.assertEqual((hello.method, hello.id), ("initialize", 2))
+        self.wire.receive(Result(hello.id, encode_json(WELCOME)))
+        self.assertEqual(self.answer(), ["tools/call"])
+        self.assertEqual((heard.answers, self.connector.attempts, self.legacy.state), (1, 1, UP))
+        self.crash()
+        self.assertEqual((self.legacy.state, self.modern.state), (WAITING, IDLE))
+
+    def test_unfit(self) -> None:
+        """One that refuses, exits or is silent now is stopped, and another started, in time."""
+        for unfit in (
+            lambda wire: wire.receive(Error(2, b'{"code":-32601,"message":"locked"}')),
+            lambda wire: wire.lose(ServerExited("it fell", exitStatus=1)),
+            lambda wire: self.clock.advance(5),
+        ):
+            self.setUp()
+            self.probe()
+            heard, used = self.call(), self.wire
+            unfit(used)
+            self.clock.advance(0)
+            self.assertTrue(used.gone)
+            self.assertIsNot(self.wire, used)
+            self.agree()
+            self.assertEqual(self.answer(), ["tools/call"])
+            self.assertEqual((heard.answers, self.legacy.state), (1, UP))
+            self.assertFalse(self.spare.trusted)
+
+    def test_modern_after_all(self) -> None:
+        """One whose error no legacy server knows is locked to the modern era, and stopped."""
+        self.probe(-32022)
+        self.assertEqual((len(self.spare), self.wire.calls), (0, ["close"]))
+
+    def test_stopped(self) -> None:
+        """Stopping while such a process is greeted ends it, and starts no other."""
+        self.probe()
+        self.call()
+        done = self.legacy.stop()
+        self.clock.advance(0)
+        self.successResultOf(done)
+        self.assertEqual((self.wire.gone, self.connector.attempts), (True, 1))
 
 
 class ModernTests(SupervisorCase):
@@ -601,14 +702,13 @@ class AnyOrderTests(SupervisorCase):
     @settings(deadline=None, max_examples=100)
     @given(STEPS, some.sampled_from(["on-failure", "always", "never"]))
     def test_any_order(self, steps: list[str], policy: str) -> None:
-        """And after it was stopped no wire is open and no timer runs."""
+        """Never are there two wires, and after it was stopped none is open and no timer runs."""
         self.clock = Clock()
         self.make(policy=policy)
         ends: list[tuple[Exchange, Heard]] = []
         for step in steps:
             self.step(step, ends)
-            open_wires = [w for w in self.connector.wires if not w.closing and not w.gone]
-            self.assertLessEqual(len(open_wires), 1)
+            self.assertLessEqual(sum(not wire.gone for wire in self.connector.wires), 1)
         self.supervisor.stop()
         self.clock.advance(1)
         for exchange, heard in ends:
@@ -618,7 +718,7 @@ class AnyOrderTests(SupervisorCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def step(self, step: str, ends: list[tuple[Exchange, Heard]]) -> None:
-        live = bool(self.connector.wires) and not self.wire.gone
+        live = bool(self.connector.wires) and not (self.wire.closing or self.wire.gone)
         if step == "ask":
             heard = self.ask()
             ends.append((self.exchange, heard))

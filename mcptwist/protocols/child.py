@@ -37,7 +37,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from mcptwist.errors import ClientError, ServerExited, ServerStartFailed
-from mcptwist.interfaces import IConnector, IWire, IWireReader
+from mcptwist.interfaces import IConnector, ITransferable, IWire, IWireReader
 from mcptwist.messages import Message, decode, pieces
 from mcptwist.moment import Moment
 from mcptwist.protocols.family import Exit, Family, household
@@ -187,7 +187,7 @@ def why_not_started(problem: OSError | ValueError, command: str, cwd: str | None
     return f"{command!r}: {problem.strerror}"
 
 
-@implementer(IWire)
+@implementer(ITransferable)
 class ChildWire:
     """The wire to one child, just started.
 
@@ -256,6 +256,10 @@ class ChildWire:
         parts = pieces(message)
         parts.append(b"\n")
         self._stdin.write(parts)
+
+    def hand_over(self, reader: IWireReader) -> None:
+        """Tell *reader* from now on what the child says."""
+        self._reader = reader
 
     def pause(self) -> None:
         """Stop reading stdout; the child is held up when its pipe is full."""

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from zope.interface.verify import verifyObject
 
 from mcptwist.errors import McpTwistError, ServerStartFailed
-from mcptwist.interfaces import IConnector, IWire
+from mcptwist.interfaces import IConnector, ITransferable, IWire
 from mcptwist.messages import Error, Message, Notification, Request, Result, encode
 from tests.fakes import FakeReader
 
@@ -102,6 +102,22 @@ class WireContract:
         self.wire.send(WORDS[0])
         self.rig.turn()
         self.assertEqual(plain(self.rig.heard()), plain(WORDS[:1]))
+
+    def test_it_may_be_given_another_reader(self: Any) -> None:
+        """Where it can be, the other hears all that follows, and the first nothing more."""
+        if not ITransferable.providedBy(self.wire):
+            return
+        verifyObject(ITransferable, self.wire)
+        self.rig.say(WORDS[0])
+        self.rig.turn()
+        heir = FakeReader()
+        self.wire.hand_over(heir)
+        self.rig.say(*WORDS[1:])
+        self.rig.leave()
+        self.rig.turn()
+        self.assertEqual(plain(self.reader.messages), plain(WORDS[:1]))
+        self.assertEqual(plain(heir.messages), plain(WORDS[1:]))
+        self.assertEqual((len(self.reader.reasons), len(heir.reasons)), (0, 1))
 
     def test_the_reader_may_pause_it_from_within(self: Any) -> None:
         """What is in hand may still come; nothing is lost, doubled or out of order."""

@@ -234,6 +234,38 @@ class ModernAtLegacy(Stage):
             ((_, wanted),) = heard.answer["inputRequests"].items()
             self.assertEqual(wanted["params"]["message"], opened(request.params)["name"])
 
+    def test_probed_process(self) -> None:
+        """The process that was probed serves the first call: nobody waits for another."""
+        wire, *_ = self.begun()
+        self.assertEqual(self.far.wires, [wire])
+        self.assertEqual(
+            [m.method for m in wire.sent if isinstance(m, Request)][:2],
+            ["server/discover", "initialize"],
+        )
+
+    def test_probed_process_of_one_that_runs(self) -> None:
+        """Where another process is shared already, it is kept for the first that asks."""
+        self.stay()
+        self.visit("tools/list")
+        self.assertEqual((len(self.far.wires), len(self.far.up)), (2, 1))
+        wire, *_ = self.begun()
+        self.assertIs(wire, self.far.wires[1])
+        self.assertEqual(len(self.far.wires), 2)
+
+    def test_probed_process_that_nobody_needs(self) -> None:
+        """It is stopped after a while, and with the daemon."""
+        for stop in (
+            lambda: self.turn(61),
+            lambda: self.backend.restart(),
+            lambda: self.backend.stop(),
+        ):
+            self.setUp()
+            self.stay()
+            self.visit("tools/list")
+            stop()
+            self.turn()
+            self.assertTrue(self.far.wires[1].gone)
+
     def test_process_is_used_again(self) -> None:
         """The process of a call that is over serves the next client of the same capabilities."""
         wire, request, *_ = self.begun()
