@@ -22,7 +22,8 @@ from mcptwist.auth.authorizedkeys import ADMIN, READ, Grant
 from mcptwist.auth.checkers import AccessTokenChecker, KeySignatureChecker
 from mcptwist.auth.denials import InsufficientScope
 from mcptwist.auth.dpop import Nonces, ProofReader
-from mcptwist.auth.guard import Gate, Guard, Guarding
+from mcptwist.auth.gate import Gate
+from mcptwist.auth.guard import Guard, Guarding
 from mcptwist.auth.keyfiles import KeyFiles
 from mcptwist.auth.keyring import Keyring
 from mcptwist.auth.oauth import AuthorizationServer, Issuing

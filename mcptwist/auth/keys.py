@@ -4,8 +4,8 @@ A :class:`PublicKey` is known by its fingerprint, as OpenSSH writes it. It decid
 algorithms are good for it, so that no message can choose one (RFC 8725 section 3.1). Whatever
 signs is an :class:`ISigner`: a :class:`PrivateKey` from a file, or an agent that holds one.
 
-RFC 4253 section 6.6 and RFC 8709 (SSH keys), RFC 7517 and RFC 8037 (JWK), RFC 7638
-(thumbprints), RFC 7518 (JWS algorithms). Pure.
+How keys are written is said in :mod:`~mcptwist.auth.keyformats`. RFC 7638 (thumbprints), RFC 7518
+(JWS algorithms). Pure.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import base64
 import binascii
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from typing import Any, TypeAlias, cast
 
@@ -27,9 +26,43 @@ from cryptography.hazmat.primitives.asymmetric.utils import (
 )
 from zope.interface import Attribute, Interface, implementer
 
-ED25519 = "ssh-ed25519"
-P256 = "ecdsa-sha2-nistp256"
-RSA = "ssh-rsa"
+from mcptwist.auth.keyformats import (
+    ED25519,
+    P256,
+    READERS,
+    RSA,
+    SECRET_MEMBERS,
+    SMALLEST_RSA,
+    KeyProblem,
+    Public,
+    blob_of,
+    fingerprint_of,
+    from_base64url,
+    is_fingerprint,
+    json_object,
+    member,
+    number_of,
+    point_of,
+    rsa_of,
+    strings,
+    to_base64url,
+)
+
+__all__ = [
+    "ALGORITHMS",
+    "ALL_ALGORITHMS",
+    "ED25519",
+    "P256",
+    "RSA",
+    "SMALLEST_RSA",
+    "ISigner",
+    "KeyProblem",
+    "PrivateKey",
+    "PublicKey",
+    "from_base64url",
+    "is_fingerprint",
+    "to_base64url",
+]
 
 #: The JWS algorithms that are good for each kind of key, the best first.
 ALGORITHMS: Mapping[str, tuple[str, ...]] = {
@@ -40,23 +73,11 @@ ALGORITHMS: Mapping[str, tuple[str, ...]] = {
 #: All of them, as metadata lists them.
 ALL_ALGORITHMS = ("EdDSA", "Ed25519", "ES256", "RS256", "PS256")
 
-SMALLEST_RSA = 3072
-#: Longer ones cost more to verify than a stranger should be able to make us spend.
-LARGEST_RSA = 8192
-
-_Public: TypeAlias = ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey | rsa.RSAPublicKey
 _Private: TypeAlias = ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
-_BASE64URL = re.compile(r"[A-Za-z0-9_-]*\Z")
-_FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}\Z")
-_SECRET_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"})
 _PKCS1 = padding.PKCS1v15()
 _PSS = padding.PSS(padding.MGF1(hashes.SHA256()), hashes.SHA256.digest_size)
 _SHA256 = hashes.SHA256()
-
-
-class KeyProblem(ValueError):
-    """What was given is no key we take; the message tells a person why."""
 
 
 class ISigner(Interface):
@@ -69,61 +90,6 @@ class ISigner(Interface):
 
         :param algorithm: one of those that are good for the key.
         """
-
-
-# --- base64url and numbers, each with one way to be written ---------------------------------
-
-
-def to_base64url(data: bytes) -> str:
-    """Base64url without padding (RFC 7515 section 2)."""
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
-
-
-def from_base64url(text: str) -> bytes:
-    """The bytes, if *text* is the one way to write them.
-
-    :raises KeyProblem: it has padding, other characters, or stray bits at its end.
-    """
-    if not _BASE64URL.match(text):
-        raise KeyProblem("holds characters that base64url has not")
-    try:
-        data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-    except (binascii.Error, ValueError):
-        raise KeyProblem("is not base64url") from None
-    if to_base64url(data) != text:
-        raise KeyProblem("is not base64url in its canonical form")
-    return data
-
-
-def _string(data: bytes) -> bytes:
-    return len(data).to_bytes(4, "big") + data
-
-
-def _mpint(number: int) -> bytes:
-    return _string(number.to_bytes(number.bit_length() // 8 + 1, "big"))
-
-
-def _strings(blob: bytes) -> list[bytes]:
-    """The strings that an SSH blob is made of."""
-    found, rest = [], blob
-    while rest:
-        length = int.from_bytes(rest[:4], "big")
-        if len(rest) < 4 + length or len(rest) < 4:
-            raise KeyProblem("the key's text is cut short")
-        found.append(rest[4 : 4 + length])
-        rest = rest[4 + length :]
-    return found
-
-
-def is_fingerprint(text: str) -> bool:
-    """Whether *text* is a fingerprint as OpenSSH writes it: ``SHA256:`` and base64."""
-    return _FINGERPRINT.match(text) is not None
-
-
-def fingerprint_of(blob: bytes) -> str:
-    """The fingerprint of an SSH public key blob."""
-    digest = base64.b64encode(hashlib.sha256(blob).digest())
-    return "SHA256:" + digest.rstrip(b"=").decode("ascii")
 
 
 # --- public keys ----------------------------------------------------------------------------
@@ -139,10 +105,10 @@ class PublicKey:
 
     __slots__ = ("_key", "blob", "fingerprint", "kind")
 
-    def __init__(self, key: _Public, smallest_rsa: int = SMALLEST_RSA) -> None:
+    def __init__(self, key: Public, smallest_rsa: int = SMALLEST_RSA) -> None:
         """:raises KeyProblem: the key is too weak, or of a kind we do not take."""
         self._key = key
-        self.kind, self.blob = _blob_of(key, smallest_rsa)
+        self.kind, self.blob = blob_of(key, smallest_rsa)
         self.fingerprint = fingerprint_of(self.blob)
 
     def __repr__(self) -> str:
@@ -179,9 +145,9 @@ class PublicKey:
 
         :raises KeyProblem: it is malformed, weak, or of a kind we do not take.
         """
-        parts = _strings(blob)
+        parts = strings(blob)
         kind = parts[0].decode("ascii", "replace") if parts else ""
-        read = _READERS.get(kind)
+        read = READERS.get(kind)
         if read is None:
             raise KeyProblem(
                 "the key is of a kind that is not taken; use Ed25519, ECDSA P-256 or RSA"
@@ -216,7 +182,7 @@ class PublicKey:
         """
         text = text.strip()
         if text.startswith("{"):
-            return cls.from_jwk(_json_object(text), smallest_rsa)
+            return cls.from_jwk(json_object(text), smallest_rsa)
         if text.startswith("-----BEGIN PUBLIC KEY"):
             return cls.from_spki(text.encode("utf-8", "replace"), smallest_rsa)
         words = text.split()
@@ -233,7 +199,7 @@ class PublicKey:
         is_pem = data.startswith(b"-----")
         load = serialization.load_pem_public_key if is_pem else serialization.load_der_public_key
         try:
-            return cls(cast(_Public, load(data)), smallest_rsa)
+            return cls(cast(Public, load(data)), smallest_rsa)
         except (ValueError, UnsupportedAlgorithm) as problem:
             if isinstance(problem, KeyProblem):
                 raise
@@ -245,18 +211,18 @@ class PublicKey:
 
         :raises KeyProblem: it is malformed, weak, of a kind we do not take, or private.
         """
-        if _SECRET_MEMBERS & jwk.keys():
+        if SECRET_MEMBERS & jwk.keys():
             raise KeyProblem("the JWK holds a secret")
         kind = (jwk.get("kty"), jwk.get("crv"))
         try:
             if kind == ("OKP", "Ed25519"):
-                raw = _member(jwk, "x", 32)
+                raw = member(jwk, "x", 32)
                 return cls(ed25519.Ed25519PublicKey.from_public_bytes(raw))
             if kind == ("EC", "P-256"):
-                return cls(_point(b"\x04" + _member(jwk, "x", 32) + _member(jwk, "y", 32)))
+                return cls(point_of(b"\x04" + member(jwk, "x", 32) + member(jwk, "y", 32)))
             if kind == ("RSA", None):
-                numbers = [int.from_bytes(_member(jwk, name), "big") for name in ("e", "n")]
-                return cls(_rsa(*numbers), smallest_rsa)
+                numbers = [int.from_bytes(member(jwk, name), "big") for name in ("e", "n")]
+                return cls(rsa_of(*numbers), smallest_rsa)
         except ValueError as problem:
             if isinstance(problem, KeyProblem):
                 raise
@@ -274,7 +240,7 @@ class PublicKey:
 
     def jwk(self) -> dict[str, str]:
         """The members that RFC 7638 wants, in its order."""
-        parts = _strings(self.blob)
+        parts = strings(self.blob)
         if self.kind == ED25519:
             return {"crv": "Ed25519", "kty": "OKP", "x": to_base64url(parts[1])}
         if self.kind == P256:
@@ -291,7 +257,7 @@ class PublicKey:
         return to_base64url(hashlib.sha256(text.encode("ascii")).digest())
 
 
-def _verify(key: _Public, algorithm: str, signature: bytes, data: bytes) -> bool:
+def _verify(key: Public, algorithm: str, signature: bytes, data: bytes) -> bool:
     if isinstance(key, ed25519.Ed25519PublicKey):
         key.verify(signature, data)
     elif isinstance(key, ec.EllipticCurvePublicKey):
@@ -304,86 +270,6 @@ def _verify(key: _Public, algorithm: str, signature: bytes, data: bytes) -> bool
             return False
         key.verify(signature, data, _PSS if algorithm == "PS256" else _PKCS1, _SHA256)
     return True
-
-
-def _blob_of(key: object, smallest_rsa: int) -> tuple[str, bytes]:
-    if isinstance(key, ed25519.Ed25519PublicKey):
-        return ED25519, _string(ED25519.encode()) + _string(key.public_bytes_raw())
-    if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1):
-        encoding, form = serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint
-        point = key.public_bytes(encoding, form)
-        return P256, _string(P256.encode()) + _string(b"nistp256") + _string(point)
-    if isinstance(key, rsa.RSAPublicKey):
-        numbers = key.public_numbers()
-        if not smallest_rsa <= key.key_size <= LARGEST_RSA:
-            raise KeyProblem(
-                f"the RSA key has {key.key_size} bits; {smallest_rsa} to {LARGEST_RSA} are taken"
-            )
-        return RSA, _string(RSA.encode()) + _mpint(numbers.e) + _mpint(numbers.n)
-    raise KeyProblem("the key is of a kind that is not taken; use Ed25519, ECDSA P-256 or RSA")
-
-
-def _read_ed25519(parts: list[bytes]) -> _Public:
-    if len(parts) != 1 or len(parts[0]) != 32:
-        raise KeyProblem("an Ed25519 key has 32 bytes")
-    return ed25519.Ed25519PublicKey.from_public_bytes(parts[0])
-
-
-def _read_p256(parts: list[bytes]) -> _Public:
-    if len(parts) != 2 or parts[0] != b"nistp256":
-        raise KeyProblem("the key is not on the curve its type names")
-    return _point(parts[1])
-
-
-def _read_rsa(parts: list[bytes]) -> _Public:
-    if len(parts) != 2 or max(map(len, parts)) > LARGEST_RSA // 8 + 1:
-        raise KeyProblem("the RSA key is malformed or too long")
-    return _rsa(int.from_bytes(parts[0], "big"), int.from_bytes(parts[1], "big"))
-
-
-_READERS = {ED25519: _read_ed25519, P256: _read_p256, RSA: _read_rsa}
-
-
-def _point(data: bytes) -> _Public:
-    if len(data) != 65 or data[0] != 4:
-        raise KeyProblem("the point of a P-256 key has 65 bytes, uncompressed")
-    try:
-        return ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), data)
-    except ValueError:
-        raise KeyProblem("the point is not on the curve P-256") from None
-
-
-def _rsa(e: int, n: int) -> _Public:
-    if not (65537 <= e < 1 << 32 and e % 2):
-        raise KeyProblem("the RSA key's exponent must be odd, and 65537 at least")
-    if n.bit_length() > LARGEST_RSA:
-        raise KeyProblem(f"the RSA key has more than {LARGEST_RSA} bits")
-    try:
-        return rsa.RSAPublicNumbers(e, n).public_key()
-    except ValueError:
-        raise KeyProblem("the RSA key is malformed") from None
-
-
-def _member(jwk: Mapping[str, Any], name: str, length: int | None = None) -> bytes:
-    value = jwk.get(name)
-    if not isinstance(value, str) or len(value) > 2 * LARGEST_RSA // 8:
-        raise KeyProblem(f"the JWK's {name!r} is missing or no string of fitting length")
-    data = from_base64url(value)
-    if length is not None and len(data) != length:
-        raise KeyProblem(f"the JWK's {name!r} must have {length} bytes")
-    if length is None and data[:1] == b"\0":
-        raise KeyProblem(f"the JWK's {name!r} begins with zeros")
-    return data
-
-
-def _json_object(text: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        raise KeyProblem("is not JSON") from None
-    if not isinstance(value, dict):
-        raise KeyProblem("is no JWK")
-    return value
 
 
 # --- private keys ---------------------------------------------------------------------------
@@ -485,8 +371,4 @@ class PrivateKey:
             "d": numbers.d, "p": numbers.p, "q": numbers.q,
             "dp": numbers.dmp1, "dq": numbers.dmq1, "qi": numbers.iqmp,
         }  # fmt: skip
-        return {**public, "alg": "RS256", **{name: _number(n) for name, n in secrets.items()}}
-
-
-def _number(number: int) -> str:
-    return to_base64url(number.to_bytes((number.bit_length() + 7) // 8, "big"))
+        return {**public, "alg": "RS256", **{name: number_of(n) for name, n in secrets.items()}}

@@ -13,38 +13,33 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeAlias
+from typing import TypeAlias
 from urllib.parse import parse_qsl
 
 import msgspec
 from twisted.cred.portal import Portal
 from twisted.logger import Logger
-from twisted.web.server import NOT_DONE_YET
-from zope.interface import implementer
 
-from mcptwist.auth import addresses, dpop
+from mcptwist.auth import addresses
 from mcptwist.auth.addresses import Address
 from mcptwist.auth.assertions import TYPE, Assertion, AssertionRefused, read_assertion
 from mcptwist.auth.audit import Audit
-from mcptwist.auth.authorizedkeys import ADMIN, SCOPES, Grant
+from mcptwist.auth.authorizedkeys import SCOPES, Grant
 from mcptwist.auth.checkers import USE_NONCE, CredentialsRefused
 from mcptwist.auth.credentials import KeySignature
-from mcptwist.auth.denials import Denied, TooManyFailures
+from mcptwist.auth.denials import TooManyFailures
 from mcptwist.auth.dpop import ProofReader, ProofRefused
-from mcptwist.auth.guard import BASELINE, Guard, deny, now, source_of
-from mcptwist.auth.keys import ALL_ALGORITHMS
+from mcptwist.auth.guard import BASELINE, Guard, now, source_of
+from mcptwist.auth.metadata import NO_STORE, Page, describe_resource, describe_server, respond
 from mcptwist.auth.penalties import BAD_LOGIN, Penalties
 from mcptwist.auth.realm import IPrincipal
 from mcptwist.auth.replay import ReplayCache, ReplaysFull
 from mcptwist.auth.tokens import TokensExhausted, TokenTable
-from mcptwist.protocols.request import IAsksEarly, Request
+from mcptwist.protocols.request import Request
 
 LARGEST_FORM = 16 * 1024
 MOST_PARAMETERS = 32
 _FORM = b"application/x-www-form-urlencoded"
-_JSON = (b"content-type", b"application/json")
-_NO_STORE = ((b"cache-control", b"no-store"), (b"pragma", b"no-cache"))
-_PUBLIC = ((b"cache-control", b"public, max-age=300"),)
 _SECONDS = re.compile(r"[1-9][0-9]{0,8}\Z", re.ASCII)
 _PRINTABLE = re.compile(r"[ -~]*\Z", re.ASCII)
 
@@ -103,33 +98,6 @@ class Issuing(msgspec.Struct, frozen=True):
     token_ttl: int = 600
 
 
-@implementer(IAsksEarly)
-class Page:
-    """A URL that one function answers, and what below it belongs to it."""
-
-    isLeaf = True
-
-    def __init__(self, answer: Callable[[Request, Address], None], guard: Guard) -> None:
-        self._answer = answer
-        self._guard = guard
-
-    def getChildWithDefault(self, name: bytes, request: Request) -> Any:
-        """There is nothing below."""
-        raise AssertionError("isLeaf")
-
-    def putChild(self, name: bytes, child: Any) -> None:
-        """There is nothing below."""
-        raise AssertionError("isLeaf")
-
-    def render(self, request: Request) -> int:
-        """Answer, now or later."""
-        try:
-            self._answer(request, self._guard.address(request))
-        except Denied as denied:
-            deny(request, denied)
-        return NOT_DONE_YET
-
-
 class AuthorizationServer:
     """The pages of the authorization server, and of the resource server it is for."""
 
@@ -143,63 +111,14 @@ class AuthorizationServer:
         page = partial(Page, guard=self._on.guard)
         return {
             b".well-known": {
-                b"oauth-protected-resource": page(self._describe_resource),
-                b"oauth-authorization-server": page(self._describe_server),
+                b"oauth-protected-resource": page(describe_resource),
+                b"oauth-authorization-server": page(describe_server),
             },
             b"oauth": {
                 b"token": page(partial(self._receive, self._issue)),
                 b"revoke": page(partial(self._receive, self._revoke)),
             },
         }
-
-    # --- metadata -------------------------------------------------------------------------
-
-    def _describe_resource(self, request: Request, address: Address) -> None:
-        """RFC 9728. Whether a server of that name exists is told to those who may know."""
-        path = address.path.removeprefix(addresses.PROTECTED) or "/mcp"
-        if addresses.place_of(path) is None:
-            _respond(request, 404, {"error": "not_found"}, _NO_STORE)
-            return
-        base = address.base
-        _show(
-            request,
-            {
-                "resource": base + path,
-                "resource_name": "mcptwist",
-                "authorization_servers": [base],
-                "scopes_supported": list(BASELINE),
-                "bearer_methods_supported": ["header"],
-                "dpop_signing_alg_values_supported": list(dpop.ALGORITHMS),
-                "dpop_bound_access_tokens_required": False,
-                "tls_client_certificate_bound_access_tokens": False,
-            },
-        )
-
-    def _describe_server(self, request: Request, address: Address) -> None:
-        """RFC 8414. Some clients want an authorization endpoint, whether they use it or not."""
-        if address.path != addresses.ISSUER:
-            _respond(request, 404, {"error": "not_found"}, _NO_STORE)
-            return
-        base = address.base
-        signing = list(ALL_ALGORITHMS)
-        _show(
-            request,
-            {
-                "issuer": base,
-                "authorization_endpoint": f"{base}/oauth/authorize",
-                "token_endpoint": base + addresses.TOKEN,
-                "revocation_endpoint": base + addresses.REVOKE,
-                "response_types_supported": ["code"],
-                "grant_types_supported": ["client_credentials"],
-                "code_challenge_methods_supported": ["S256"],
-                "scopes_supported": [scope for scope in SCOPES if scope != ADMIN],
-                "token_endpoint_auth_methods_supported": ["private_key_jwt"],
-                "token_endpoint_auth_signing_alg_values_supported": signing,
-                "revocation_endpoint_auth_methods_supported": ["private_key_jwt"],
-                "revocation_endpoint_auth_signing_alg_values_supported": signing,
-                "dpop_signing_alg_values_supported": list(dpop.ALGORITHMS),
-            },
-        )
 
     # --- tokens ---------------------------------------------------------------------------
 
@@ -208,7 +127,7 @@ class AuthorizationServer:
     ) -> None:
         """Read the form, and let it be answered."""
         if request.method != b"POST":
-            _respond(request, 405, {"error": "invalid_request"}, ((b"allow", b"POST"),))
+            respond(request, 405, {"error": "invalid_request"}, ((b"allow", b"POST"),))
             return
         source = source_of(request)
         self._on.guard.check_patience(source)
@@ -252,7 +171,7 @@ class AuthorizationServer:
         body = {"error": refused.error}
         if refused.description:
             body["error_description"] = refused.description
-        _respond(request, refused.status, body, (*_NO_STORE, *refused.headers))
+        respond(request, refused.status, body, (*NO_STORE, *refused.headers))
 
     def _issue(self, request: Request, address: Address, form: Form) -> None:
         """The token endpoint (RFC 6749 section 4.4), one check after the other."""
@@ -290,7 +209,7 @@ class AuthorizationServer:
             "expires_in": lifetime,
             "scope": " ".join(scope for scope in SCOPES if scope in scopes),
         }
-        _respond(request, 200, granted, (*_NO_STORE, *self._nonce(jkt is not None)))
+        respond(request, 200, granted, (*NO_STORE, *self._nonce(jkt is not None)))
 
     def _revoke(self, request: Request, address: Address, form: Form) -> None:
         """The revocation endpoint (RFC 7009): what is none of the client's stays as it is."""
@@ -306,7 +225,7 @@ class AuthorizationServer:
                 key=grant.key.fingerprint,
                 token=token.mark,
             )
-        _respond(request, 200, {}, _NO_STORE)
+        respond(request, 200, {}, NO_STORE)
 
     def _on_resource(self, address: Address, form: Form) -> Address:
         resource = self._on.guard.resource(address, form.get("resource", ""))
@@ -434,19 +353,3 @@ def _scopes(asked: str | None, grant: Grant) -> frozenset[str]:
             description="the key's line in authorized_keys does not grant that",
         )
     return found
-
-
-def _show(request: Request, document: dict[str, Any]) -> None:
-    if request.method not in (b"GET", b"HEAD"):
-        _respond(request, 405, {"error": "invalid_request"}, ((b"allow", b"GET, HEAD"),))
-        return
-    _respond(request, 200, document, _PUBLIC)
-
-
-def _respond(
-    request: Request,
-    status: int,
-    document: dict[str, Any],
-    headers: tuple[tuple[bytes, bytes], ...],
-) -> None:
-    request.respond(status, [_JSON, *headers], msgspec.json.encode(document))

@@ -1,0 +1,114 @@
+"""The gate: the root of the tree of HTTP resources.
+
+What is public is listed in it; all the rest is behind the :class:`~mcptwist.auth.guard.Guard`, also
+what is not there at all. Past it a request has a ``principal`` and no credentials any more: no
+resource, no log and no server behind can see them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from twisted.web.server import NOT_DONE_YET
+from zope.interface import implementer
+
+from mcptwist.auth.denials import Denied, HeaderList
+from mcptwist.auth.guard import Guard
+from mcptwist.errors import McpTwistError
+from mcptwist.messages import error_answer, pieces
+from mcptwist.protocols.request import IAsksEarly, Request
+from mcptwist.protocols.site import PLACE as SITE_PLACE
+from mcptwist.protocols.site import descend
+
+_CREDENTIALS = frozenset({b"authorization", b"dpop", b"cookie", b"proxy-authorization"})
+_JSON = (b"content-type", b"application/json")
+_NO_STORE = (b"cache-control", b"no-store")
+# What is concluded from a head and holds for the next one like it (see Request.facts).
+_PLACE = "gate.place"
+
+
+@implementer(IAsksEarly)
+class Gate:
+    """The root of the tree.
+
+    :param inside: the root of what is behind the guard.
+    :param public: what is not, by the first part of its path.
+    :param opened: told of each request that was let in.
+    """
+
+    isLeaf = True
+
+    def __init__(
+        self,
+        guard: Guard,
+        inside: Any,
+        public: Mapping[bytes, Any],
+        opened: Callable[[Request], object] = lambda request: None,
+    ) -> None:
+        self._guard = guard
+        self._inside = inside
+        self._public = dict(public)
+        self._opened = opened
+
+    def getChildWithDefault(self, name: bytes, request: Request) -> Any:
+        """There is nothing below the gate; it walks on by itself."""
+        raise AssertionError("isLeaf")
+
+    def putChild(self, name: bytes, child: Any) -> None:
+        """There is nothing below the gate."""
+        raise AssertionError("isLeaf")
+
+    def render(self, request: Request) -> int:
+        """Let *request* in, or not."""
+        facts = request.facts
+        place = None if facts is None else facts.get(_PLACE)
+        if place is None:
+            # What the site concluded from the head is that we are asked; we look further.
+            if facts is not None:
+                facts.pop(SITE_PLACE, None)
+            if self._is_public(request):
+                return NOT_DONE_YET
+        try:
+            request.principal = self._guard.admit(request)
+        except Denied as denied:
+            deny(request, denied)
+            return NOT_DONE_YET
+        self._guard.admitted += 1
+        request.forget(_CREDENTIALS)
+        self._opened(request)
+        if place is not None:
+            place.render(request)
+        else:
+            self._go_inside(request)
+        return NOT_DONE_YET
+
+    def _is_public(self, request: Request) -> bool:
+        """Answer what anybody may ask."""
+        segments = request.postpath
+        public = self._public.get(segments[0]) if segments else None
+        if public is None or not segments:
+            return False
+        assert request.prepath is not None
+        request.prepath.append(segments.pop(0))
+        _ask(descend(public, request), request)
+        return True
+
+    def _go_inside(self, request: Request) -> None:
+        place, facts = descend(self._inside, request), request.facts
+        if facts is not None and IAsksEarly.providedBy(place):
+            # The same head leads to the same place; whether it may go there is asked each time.
+            facts[_PLACE] = place
+            facts[SITE_PLACE] = self
+        _ask(place, request)
+
+
+def _ask(resource: Any, request: Request) -> None:
+    site: Any = request.site
+    site.ask(resource, request)
+
+
+def deny(request: Request, problem: McpTwistError, headers: HeaderList = ()) -> None:
+    """Answer with an error of ours, before anything of the body was read."""
+    headers = [_JSON, _NO_STORE, *getattr(problem, "headers", ()), *headers]
+    request.respond(problem.status, headers, pieces(error_answer(None, problem)))
