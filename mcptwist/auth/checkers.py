@@ -14,7 +14,16 @@ from mcptwist.auth.authorizedkeys import Grant
 from mcptwist.auth.credentials import IAccessToken, IKeySignature
 from mcptwist.auth.dpop import ProofReader, ProofRefused
 from mcptwist.auth.keyring import Keyring
-from mcptwist.auth.keys import ALGORITHMS, PrivateKey, PublicKey
+from mcptwist.auth.keys import (
+    ALGORITHMS,
+    ED25519,
+    P256,
+    RSA,
+    SMALLEST_RSA,
+    PrivateKey,
+    PublicKey,
+    to_base64url,
+)
 from mcptwist.auth.realm import SIGNATURE, TOKEN, Proved
 from mcptwist.auth.tokens import LONGEST, Token, TokenTable, is_ours
 
@@ -44,14 +53,15 @@ class CredentialsRefused(UnauthorizedLogin):
 class KeySignatureChecker:
     """Looks signatures up among the good keys.
 
-    Who is unknown costs as much as who is known and signs wrongly: a key of nobody's is tried.
+    Whoever is refused costs the same, known or not, with however many keys: as many signatures are
+    verified as the principal with most keys has, with a key of nobody's where there are fewer.
     """
 
     credentialInterfaces = (IKeySignature,)
 
     def __init__(self, keyring: Keyring) -> None:
         self._keyring = keyring
-        self._nobody: dict[str, PublicKey] = {}
+        self._nobody = _keys_of_nobody()
 
     # Twisted's stubs want a Deferred; the portal takes an answer at once as well.
     def requestAvatarId(self, credentials: IKeySignature) -> Proved:  # type: ignore[override]
@@ -61,18 +71,27 @@ class KeySignatureChecker:
         for grant in good:
             if _is_signed(grant.key, credentials):
                 return Proved(grant, SIGNATURE)
-        if not good:
-            _is_signed(self._key_of_nobody(credentials.algorithm), credentials)
+        nobody = self._nobody.get(credentials.algorithm)
+        if nobody is None:
+            raise CredentialsRefused("algorithm is none that is taken")
+        for _ in range(len(good), max(1, self._keyring.most_keys)):
+            _is_signed(nobody, credentials)
         reason = "unknown client" if not known else "wrong key" if good else "not from there"
         raise CredentialsRefused(reason)
 
-    def _key_of_nobody(self, algorithm: str) -> PublicKey:
-        for kind, algorithms in ALGORITHMS.items():
-            if algorithm in algorithms:
-                if kind not in self._nobody:
-                    self._nobody[kind] = PrivateKey.generate(kind).public
-                return self._nobody[kind]
-        raise CredentialsRefused("algorithm is none that is taken")
+
+def _keys_of_nobody() -> dict[str, PublicKey]:
+    """For each algorithm a key to try where there is none; what it says is not listened to.
+
+    The RSA key is a number nobody has factors of, for making a real one takes a third of a second.
+    """
+    modulus = to_base64url(b"\xff" * (SMALLEST_RSA // 8))
+    keys = {
+        ED25519: PrivateKey.generate(ED25519).public,
+        P256: PrivateKey.generate(P256).public,
+        RSA: PublicKey.from_jwk({"kty": "RSA", "n": modulus, "e": "AQAB"}),
+    }
+    return {name: keys[kind] for kind, names in ALGORITHMS.items() for name in names}
 
 
 def _fits(grant: Grant, credentials: IKeySignature) -> bool:

@@ -32,6 +32,7 @@ class Keyring:
         self._grants: dict[str, Grant] = {}
         self._by_principal: dict[str, list[Grant]] = {}
         self._by_identity: dict[str, Grant] = {}
+        self._most_keys = 0
         self._listeners: list[Withdrawn] = []
 
     def __len__(self) -> int:
@@ -52,6 +53,11 @@ class Keyring:
     def of(self, identity: str) -> Grant | None:
         """What a principal may do, by what its sessions belong to; ``None`` if it is not good."""
         return self._by_identity.get(identity)
+
+    @property
+    def most_keys(self) -> int:
+        """How many keys the principal has that has most."""
+        return self._most_keys
 
     def candidates(self, client: str) -> list[Grant]:
         """The grants that a client may mean by its id: a principal's name, or a fingerprint."""
@@ -82,6 +88,7 @@ class Keyring:
         self._by_identity = {grant.identity: grant for grant in good.values()}
         for grant in good.values():
             self._by_principal.setdefault(grant.principal, []).append(grant)
+        self._most_keys = max(map(len, self._by_principal.values()), default=0)
         self._tell_withdrawn(before)
 
     def _tell_withdrawn(self, before: Mapping[str, Grant]) -> None:
