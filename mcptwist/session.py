@@ -10,7 +10,7 @@ MCP 2025-11-25, *Lifecycle* and *Transports, Session Management*.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 from twisted.logger import Logger
@@ -309,6 +309,10 @@ class Session:
             told(self)
 
 
+Foreign: TypeAlias = Callable[[str, str], object]
+"""Told of a principal, and of another that came with what belongs to the first."""
+
+
 class SessionTable:
     """The sessions of the daemon that are known by a key.
 
@@ -321,6 +325,7 @@ class SessionTable:
     :ivar begun: how many there have been so far.
     :ivar expired: how many were forgotten so far.
     :ivar refused: how many clients were turned away for the limit.
+    :ivar foreign: told of its owner and who asks, when a session is asked for by another.
     """
 
     log = Logger()
@@ -344,6 +349,7 @@ class SessionTable:
         self.begun = 0
         self.expired = 0
         self.refused = 0
+        self.foreign: Foreign = lambda owner, asker: None
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -372,7 +378,10 @@ class SessionTable:
     def find(self, key: str, view: IView, principal: str = ANYONE) -> Session | None:
         """The session of that key, if it is of that view and principal."""
         session = self._sessions.get(key)
-        if session is None or session.view is not view or session.principal != principal:
+        if session is None or session.view is not view:
+            return None
+        if session.principal != principal:
+            self.foreign(session.principal, principal)
             return None
         session.last_used = self._clock.seconds()
         return session

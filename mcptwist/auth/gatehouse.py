@@ -23,7 +23,7 @@ from mcptwist.auth.checkers import AccessTokenChecker, KeySignatureChecker
 from mcptwist.auth.denials import InsufficientScope
 from mcptwist.auth.dpop import Nonces, ProofReader
 from mcptwist.auth.gate import Gate
-from mcptwist.auth.guard import Guard, Guarding
+from mcptwist.auth.guard import Guard, Guarding, source_of
 from mcptwist.auth.keyfiles import KeyFiles
 from mcptwist.auth.keyring import Keyring
 from mcptwist.auth.oauth import AuthorizationServer, Issuing
@@ -37,8 +37,11 @@ from mcptwist.configuration.gateconfig import Auth
 from mcptwist.exchange import Exchange
 from mcptwist.interfaces import IView
 from mcptwist.messages import Message
+from mcptwist.protocols import refusals
 from mcptwist.protocols.pages import Tree
+from mcptwist.protocols.refusals import Refusal
 from mcptwist.protocols.request import Request
+from mcptwist.session import SessionTable
 
 LOOK = 0.3
 """Seconds between two looks at the key files; whoever is withdrawn is out within a second."""
@@ -191,6 +194,11 @@ class Gatehouse(MultiService):
         if ADMIN not in request.principal.scopes:
             raise InsufficientScope(ADMIN)
 
+    def watch(self, sessions: SessionTable) -> None:
+        """Have the sessions of keys that are withdrawn end, and hear who asks for another's."""
+        self.presence.sessions = sessions
+        sessions.foreign = self._foreign
+
     # --- what is told ---------------------------------------------------------------------
 
     def _told(self, exchange: Exchange, grant: Grant, outcome: str) -> None:
@@ -201,6 +209,20 @@ class Gatehouse(MultiService):
             method=exchange.request.method,
             name=name_in(exchange.request),
         )
+
+    def objected(self, request: Request, objection: Refusal) -> None:
+        """*request* went to a name that is not ours, or came from a page that may not ask us."""
+        is_page = objection is refusals.FOREIGN_ORIGIN
+        self.audit.tell(
+            "auth.origin.refused" if is_page else "auth.host.refused",
+            peer=source_of(request),
+            host=request.header(b"host"),
+            origin=request.header(b"origin"),
+            path=request.path,
+        )
+
+    def _foreign(self, owner: str, asker: str) -> None:
+        self.audit.tell("auth.session.foreign", owner=owner, principal=asker)
 
     def _withdrawn(self, grant: Grant, why: str) -> None:
         """That key is not good any more: nothing that came with it may go on."""

@@ -43,6 +43,9 @@ from mcptwist.protocols.request import Request
 #: never all there are (some clients ask for no others from then on).
 BASELINE = (READ, CALL)
 
+#: A client was sent back for a nonce, as all are who have none yet.
+NONCE_CHALLENGED = "auth.nonce.challenged"
+
 _ALGORITHMS = " ".join(PROOF_ALGORITHMS)
 # What is concluded from a head and holds for the next one like it (see Request.facts).
 _WHO = "guard.who"
@@ -135,6 +138,7 @@ class Guard:
         host = request.header(b"host") or b""
         address = self._on.addresses.of(host, stream.port, request.is_secure, request.path)
         if address is None:
+            self._on.audit.tell("auth.host.refused", peer=source_of(request), host=host)
             raise _Misdirected(refusals.FOREIGN_HOST.message)
         return address
 
@@ -149,6 +153,7 @@ class Guard:
         """
         wait = self._on.penalties.wait(source)
         if wait > 0:
+            self._on.audit.count("auth.request.delayed")  # no line: they may come by the thousand
             after = [(b"retry-after", b"%d" % (int(wait) + 1))]
             raise TooManyFailures("too much that came from there was wrong; wait", after)
 
@@ -199,6 +204,8 @@ class Guard:
         if refused.error != USE_NONCE:
             self.blame(request, STALE_TOKEN if refused.is_stale else BAD_TOKEN)
             self._tell(request, address, reason=refused.reason, error=refused.error)
+        else:
+            self._on.audit.count(NONCE_CHALLENGED)
         scheme = "DPoP" if refused.error in (INVALID_PROOF, USE_NONCE) else "Bearer"
         if credentials.scheme == "dpop":
             scheme = "DPoP"

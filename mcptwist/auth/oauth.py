@@ -29,7 +29,7 @@ from mcptwist.auth.checkers import USE_NONCE, CredentialsRefused
 from mcptwist.auth.credentials import KeySignature
 from mcptwist.auth.denials import TooManyFailures
 from mcptwist.auth.dpop import ProofReader, ProofRefused
-from mcptwist.auth.guard import BASELINE, Guard, now, source_of
+from mcptwist.auth.guard import BASELINE, NONCE_CHALLENGED, Guard, now, source_of
 from mcptwist.auth.metadata import NO_STORE, Page, describe_resource, describe_server, respond
 from mcptwist.auth.penalties import BAD_LOGIN, Penalties
 from mcptwist.auth.realm import IPrincipal
@@ -132,6 +132,7 @@ class AuthorizationServer:
         source = source_of(request)
         self._on.guard.check_patience(source)
         if self._on.penalties.is_hasty(source):
+            self._on.audit.count("auth.request.delayed")
             after = ((b"retry-after", b"1"),)
             raise TooManyFailures("that many tokens a second are more than anyone needs", after)
         done = partial(self._received, answer, request, address)
@@ -166,6 +167,8 @@ class AuthorizationServer:
                 peer=source_of(request),
                 issuer=address.base,
             )
+        else:
+            self._on.audit.count(NONCE_CHALLENGED)
         if refused.error == "invalid_client":
             self._on.guard.blame(request, BAD_LOGIN)
         body = {"error": refused.error}

@@ -40,7 +40,7 @@ from mcptwist.protocols.meter import HTTP1, SSE
 from mcptwist.protocols.pages import Endpoint
 from mcptwist.protocols.replies import refuse
 from mcptwist.protocols.streams import Pulse
-from mcptwist.session import ANYONE
+from mcptwist.session import ANYONE, Foreign
 
 if TYPE_CHECKING:
     from mcptwist.protocols.request import Request
@@ -163,6 +163,7 @@ class HttpSse:
     :param make_caller: makes the client of a new stream, from its request.
     :param make_key: returns a new unguessable key each time.
     :param principal: says who is calling, from the request.
+    :param foreign: told when somebody speaks to what another listens to.
     """
 
     def __init__(
@@ -172,12 +173,14 @@ class HttpSse:
         pulse: Pulse,
         settings: HttpSseSettings | None = None,
         principal: Callable[[Request], str] = lambda _: ANYONE,
+        foreign: Foreign = lambda owner, asker: None,
     ) -> None:
         self.listening = _Place(self._listen)
         self.speaking = _Place(self._speak)
         self._make_caller = make_caller
         self._make_key = make_key
         self._principal = principal
+        self._foreign = foreign
         self._pulse = pulse
         self._settings = settings or HttpSseSettings()
         self._wires: dict[str, HttpSseWire] = {}
@@ -225,7 +228,11 @@ class HttpSse:
         if len(keys) != 1:
             raise SessionRequired("the URL lacks session_id; POST to the URL the stream told")
         wire = self._wires.get(keys[0])
-        if wire is None or wire.caller.principal != self._principal(request):
+        if wire is None:
+            raise UnknownSession(_GONE)
+        owner, asker = wire.caller.principal, self._principal(request)
+        if owner != asker:
+            self._foreign(owner, asker)
             raise UnknownSession(_GONE)
         return wire
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from io import BytesIO
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -145,6 +145,7 @@ class Site:
     :param counters: shared with the listeners.
     :param clock: of the web sessions that stock resources may ask for.
     :param cors: what pages that the guard lets in may send and read.
+    :ivar told: told of each request that the guard objects to, and why.
     """
 
     _log = Logger()
@@ -169,6 +170,7 @@ class Site:
         self.cors = cors or CrossOrigin()
         self.sessions: dict[bytes, Session] = {}
         self._clock = clock
+        self.told: Callable[[Request, Refusal], object] = lambda request, objection: None
 
     def received(self, request: Request) -> None:
         """A request's headers are complete: see to it that it is answered."""
@@ -179,6 +181,7 @@ class Site:
                 return
             objection = self.guard.objection(request)
             if objection is not None:
+                self.told(request, objection)
                 request.refuse(objection, close=True)
                 return
             origin = request.header(b"origin")

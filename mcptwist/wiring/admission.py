@@ -40,7 +40,7 @@ def make_gatehouse(daemon: Daemon, premises: Premises) -> Gatehouse | None:
         environ=premises.environ,
         monotonic=time.monotonic,
     )
-    gatehouse.presence.sessions = daemon.concourse.sessions
+    gatehouse.watch(daemon.concourse.sessions)
     gatehouse.setServiceParent(daemon)
     return gatehouse
 

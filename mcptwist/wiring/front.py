@@ -76,10 +76,13 @@ class Front:
         daemon, reactor = self._daemon, self._premises.reactor
         places = only(self._places, wires)
         tree: Any = site_tree(daemon.gateway, places, daemon.health, daemon.ready, more)
-        if self._gatehouse is not None:
-            tree = self._gatehouse.gate(tree, public_pages(daemon))
         cors = _cross_origin(self._premises.config.cors)
-        return Site(tree, self._guard, self._limits, self._counters, clock=reactor, cors=cors)
+        site = Site(tree, self._guard, self._limits, self._counters, clock=reactor, cors=cors)
+        if self._gatehouse is not None:
+            gate: Any = self._gatehouse.gate(tree, public_pages(daemon))
+            site.resource = gate
+            site.told = self._gatehouse.objected
+        return site
 
     def _serve(self, entry: str, site: Site, only_wire: bytes = b"") -> None:
         """Answer HTTP on an endpoint."""

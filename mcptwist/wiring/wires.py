@@ -86,7 +86,8 @@ def make_places(daemon: Daemon, premises: Premises, gatehouse: Gatehouse | None)
             view = gatehouse.view(view)
         caller = _caller_of(daemon, view, config.limits, gatehouse)
         websockets = WebSocketPlace(caller, premises.reactor, bounds, counters)
-        events = HttpSse(caller, make_key, concourse.pulse, sse, principal=principal)
+        foreign = concourse.sessions.foreign
+        events = HttpSse(caller, make_key, concourse.pulse, sse, principal, foreign)
         daemon.closing += (websockets.close, events.close)
         return {
             b"mcp": StreamableHttp(concourse, view, principal, admit),

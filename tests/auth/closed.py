@@ -30,6 +30,7 @@ from mcptwist.protocols.websocket import WebSocketPlace
 from tests.auth.people import NOW, assertion, key, proof
 from tests.conversations.posting import House, Response
 from tests.protocols.front import PORT, Wire
+from tests.protocols.h2front import Client, Front2
 
 BASE = f"http://localhost:{PORT}"
 MCP = f"{BASE}/mcp"
@@ -37,6 +38,10 @@ FULL = "mcp:read mcp:call mcp:subscribe"
 #: Where connections come from unless a test says otherwise; what fails there costs nothing.
 HERE = "192.168.1.1"
 FORM = "application/x-www-form-urlencoded"
+#: How the names of those events end that are refusals.
+_DENIALS = (
+    ".denied", ".refused", ".challenged", ".delayed", ".foreign", ".stepup", ".replay",
+)  # fmt: skip
 
 
 class Closed(House):
@@ -45,7 +50,14 @@ class Closed(House):
     :ivar lines: of its audit log.
     """
 
-    def __init__(self, place: Path, *authorized: str, auth: Any = None, **settings: Any) -> None:
+    def __init__(
+        self,
+        place: Path,
+        *authorized: str,
+        auth: Any = None,
+        origins: tuple[str, ...] = (),
+        **settings: Any,
+    ) -> None:
         super().__init__(**settings)
         place.mkdir(mode=0o700)
         self.place = place
@@ -63,9 +75,12 @@ class Closed(House):
             NOW,
         )
         self.gatehouse.audit._write = self.lines.append
-        self.gatehouse.presence.sessions = self.concourse.sessions
+        self.gatehouse.watch(self.concourse.sessions)
         self.gatehouse.startService()
-        self.factory = HTTP1Factory(Site(self._tree(), HostGuard(), clock=self.clock), self.clock)
+        guard = HostGuard(allowed_origins=origins)
+        self.site = Site(self._tree(), guard, clock=self.clock)
+        self.site.told = self.gatehouse.objected
+        self.factory = HTTP1Factory(self.site, self.clock)
 
     def _tree(self) -> IResource:
         gatehouse, keys = self.gatehouse, iter(range(1000))
@@ -86,6 +101,7 @@ class Closed(House):
                 lambda: f"stream-{next(keys)}",
                 self.concourse.pulse,
                 principal=gatehouse.principal,
+                foreign=self.concourse.sessions.foreign,
             )
             return {
                 b"mcp": StreamableHttp(self.concourse, view, gatehouse.principal, gatehouse.admit),
@@ -117,6 +133,18 @@ class Closed(House):
         """What the audit log says."""
         found = [json.loads(line) for line in self.lines]
         return [each for each in found if each["event"].startswith(name)]
+
+    @property
+    def denials(self) -> int:
+        """How many refusals the audit log has told or counted."""
+        counts = self.gatehouse.audit.counts
+        return sum(n for name, n in counts.items() if name.endswith(_DENIALS))
+
+    def http2(self) -> Client:
+        """Somebody with one connection for many requests."""
+        front = Front2()
+        front.clock, front.factory = self.clock, self.factory
+        return front.client()
 
     # --- those who come -------------------------------------------------------------------
 
@@ -164,11 +192,15 @@ class ClosedCase(SynchronousTestCase):
     auth: dict[str, Any] = {"exempt": (f"{HERE}/32",)}
     options = f'scope="{FULL}"'
     kind = ED25519
+    origins: tuple[str, ...] = ()
 
     def setUp(self) -> None:
         self.alice, self.bob = key("alice", self.kind), key("bob", self.kind)
         self.mallory = key("mallory", self.kind)
-        self.house = Closed(Path(self.mktemp()), *self.authorized(), auth=self.auth)
+        self.house = Closed(
+            Path(self.mktemp()), *self.authorized(), auth=self.auth, origins=self.origins
+        )
+        self.denials = 0
         self.logged: list[str] = []
         globalLogPublisher.addObserver(self._log)
         self.addCleanup(globalLogPublisher.removeObserver, self._log)
@@ -207,8 +239,9 @@ class ClosedCase(SynchronousTestCase):
     def assert_turned_away(
         self, response: Response, status: int = 401, error: str | None = None
     ) -> None:
-        """Exactly that status, with a challenge; no server saw anything."""
+        """Exactly that status, with a challenge; it is audited, and no server saw anything."""
         self.assertEqual(response.status, status, response.wire.value())
+        self.assert_audited()
         if status == 401:
             challenge = response.headers["www-authenticate"]
             metadata = f'resource_metadata="{BASE}/.well-known/oauth-protected-resource'
@@ -221,6 +254,16 @@ class ClosedCase(SynchronousTestCase):
                 self.assertIn(f'error="{error}"', challenge)
         self.assert_unseen()
 
+    def assert_audited(self, event: str = "") -> None:
+        """There is one more denial in the audit log than were looked at before.
+
+        :param event: what the last line in it is about.
+        """
+        self.denials += 1
+        self.assertGreaterEqual(self.house.denials, self.denials)
+        if event:
+            self.assertEqual(self.house.events()[-1]["event"], event)
+
     def assert_unseen(self) -> None:
         """No server was started, let alone asked."""
         self.assertEqual(self.house.connector.wires, [])
@@ -231,6 +274,7 @@ class ClosedCase(SynchronousTestCase):
         self.assertEqual(response.headers["cache-control"], "no-store")
         self.assertEqual(self.house.events("auth.token.issued"), [])
         self.assertEqual(self.house.events("auth.token.refused")[-1]["error"], error)
+        self.assert_audited()
         self.assert_unseen()
 
 

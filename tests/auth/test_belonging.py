@@ -65,6 +65,7 @@ class SessionTests(BelongingCase):
         ):
             self.assertEqual(response.status, 404)
             self.assertEqual(response.error["message"], unknown.error["message"])
+        self.assertEqual(len(self.house.events("auth.session.foreign")), 5)
         self.assertEqual(self.house.wire.take(), [])
         self.call(self.hers)
         self.assertEqual(self.house.asked().method, "tools/call")
@@ -358,10 +359,12 @@ class WithdrawalTests(BelongingCase):
         self.assertEqual(again["scope"], "mcp:read")
 
     def test_others_stay(self) -> None:
-        stream = self.house.modern("subscriptions/listen", {"notifications": {}}, **self.his)
+        call = self.house.modern("tools/call", {"name": "t"}, **self.his)
         self.house.write(*self.authorized(), self.line("carol"))
         self.house.look()
-        self.assertFalse(stream.wire.is_closed)
+        self.assertFalse(call.wire.is_closed)
+        self.house.answer(self.house.asked(), {"content": []})
+        self.assertEqual(call.status, 200)
         self.assertEqual(self.house.events("auth.key.revoked"), [])
         self.assertTrue(self.house.token(key("carol"), "carol"))
 
