@@ -11,7 +11,8 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from mcptwist import cli
-from mcptwist.config import BUILTIN_NAME, Loaded
+from mcptwist.config import Loaded
+from mcptwist.configuration.withoutfile import BUILTIN_NAME
 
 
 class CommandCase(SynchronousTestCase):

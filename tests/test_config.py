@@ -15,7 +15,6 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from mcptwist.catalog.selection import NamedSelection
 from mcptwist.config import (
-    BUILTIN_NAME,
     CLIENT_SECTIONS,
     FILE_BYTES,
     SERVER_SECTIONS,
@@ -46,6 +45,7 @@ from mcptwist.configuration.gateconfig import Auth
 from mcptwist.configuration.listening import DEFAULT_ENDPOINT
 from mcptwist.configuration.serverconfig import CLIENT_KEYS, Breaker, RemoteServer, Restart, Server
 from mcptwist.configuration.settings import Ledger, keys_of
+from mcptwist.configuration.withoutfile import BUILTIN_NAME
 from tests.configuration.test_settings import WILD
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "configuration.rst"

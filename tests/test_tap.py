@@ -15,7 +15,7 @@ from twisted.python.reflect import namedAny
 from twisted.trial.unittest import SynchronousTestCase
 
 from mcptwist import tap
-from mcptwist.config import BUILTIN_NAME
+from mcptwist.configuration.withoutfile import BUILTIN_NAME
 from mcptwist.daemon import Daemon
 from mcptwist.services import make_daemon
 

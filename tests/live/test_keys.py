@@ -15,7 +15,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from mcptwist.config import BUILTIN_SERVER
+from mcptwist.configuration.withoutfile import BUILTIN_SERVER
 
 SECONDS = 30.0
 BODY = {
