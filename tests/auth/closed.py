@@ -23,7 +23,7 @@ from mcptwist.configuration.gateconfig import Auth
 from mcptwist.interfaces import IView
 from mcptwist.protocols.http1 import HTTP1Factory
 from mcptwist.protocols.httpsse import HttpSse
-from mcptwist.protocols.pages import Answering, site_tree
+from mcptwist.protocols.pages import Answering, Tree, site_tree
 from mcptwist.protocols.site import HostGuard, Site
 from mcptwist.protocols.streamable import StreamableHttp
 from mcptwist.protocols.websocket import WebSocketPlace
@@ -110,7 +110,12 @@ class Closed(House):
                 b"messages": events.speaking,
             }
 
-        tree = site_tree(self.gateway, places, self.daemon.health, self.daemon.ready)
+        whole = gatehouse.view(self.gateway.whole)
+        admin = StreamableHttp(
+            self.concourse, whole, gatehouse.principal, gatehouse.admit_admin
+        )  # what is behind it does not matter here
+        more = {b"admin": Tree({b"mcp": admin}, "")}
+        tree = site_tree(self.gateway, places, self.daemon.health, self.daemon.ready, more)
         gate: IResource = gatehouse.gate(tree, {b"health": Answering(self.daemon.health)})
         return gate
 

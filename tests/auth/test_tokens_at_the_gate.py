@@ -9,13 +9,16 @@ from typing import Any
 from unittest import mock
 from urllib.parse import urlencode
 
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+
 from mcptwist.auth import keys
 from mcptwist.auth.addresses import PROTECTED
 from mcptwist.auth.assertions import TYPE
 from mcptwist.auth.dpop import token_hash
 from mcptwist.auth.jws import make_jws
-from mcptwist.auth.keys import ED25519, P256, RSA, PrivateKey, to_base64url
+from mcptwist.auth.keys import ED25519, P256, RSA, PrivateKey, from_base64url, to_base64url
 from mcptwist.auth.tokens import TokenTable
+from mcptwist.protocols.mcphttp import encode_value
 from tests.auth.closed import BASE, FORM, MCP, ClosedCase, decoded, from_elsewhere
 from tests.auth.people import assertion, claims, key, proof
 from tests.conversations.posting import Response
@@ -76,7 +79,8 @@ class NobodyTests(ClosedCase):
         """Every route and method; also what is not there, which is as closed as what is."""
         paths = (
             "/", "/mcp", "/ws", "/sse", "/messages", "/servers", "/servers/far/mcp",
-            "/servers/none/mcp", "/ready", "/metrics", "/oauthx", "/MCP", "/mcp/", "/%6dcp",
+            "/servers/none/mcp", "/admin/mcp", "/admin", "/groups", "/ready", "/metrics",
+            "/oauthx", "/MCP", "/mcp/", "/%6dcp",
             "//mcp", "/servers/far/%6dcp", "/..%2fmcp", "/health%2f..%2fmcp",
         )  # fmt: skip
         for method in ("GET", "POST", "PUT", "DELETE", "OPTIONS", "HEAD"):
@@ -251,6 +255,21 @@ class TokenAttackTests(ClosedCase):
         page = self.house.request("GET", "/ready", {"Authorization": f"Bearer {narrow}"})
         self.assertEqual(page.status, 401)
 
+    def test_log_injection(self) -> None:
+        """F7: what strangers and callers write into a request starts no line in any log."""
+        token = self.house.token(self.alice, scope="mcp:read mcp:call")
+        name = 't\n{"event":"auth.token.issued"}\x1b[2J\u202e'
+        self.house.modern("tools/call", {"name": name}, authorization=f"Bearer {token}",
+                          mcp_name=encode_value(name))  # fmt: skip
+        told = self.house.events("mcp.allowed")[-1]["name"]
+        self.assertTrue(told.isprintable())
+        self.come(None, path="/%0a%1b[2J", user_agent="\x1b[2J")
+        self.house.ask_token(self.mallory, "x\n\x1b[2J")
+        issued = [line for line in self.house.lines if b'"event":"auth.token.issued"' in line]
+        self.assertEqual(len(issued), 1)
+        for line in self.house.lines:
+            self.assertTrue(line.removesuffix(b"\n").decode().isprintable())
+
     def test_credentials_go_no_further(self) -> None:
         """C18: nobody behind the gate can see them."""
         seen: list[Any] = []
@@ -343,6 +362,17 @@ class AssertionAttackTests(ClosedCase):
                 self.assert_not_believed(f"{head}.{payload}.{signature}")
         self.assertEqual(self.ask(make_jws(self.alice, {}, self.claims(), "Ed25519")).status, 200)
 
+    def test_der(self) -> None:
+        """C4: ES256 is two numbers side by side, not ASN.1 around them."""
+        signer = key("alice", P256)
+        self.house.write(f"{signer.public.words()} alice@there")
+        self.house.look()
+        signed, _, signature = make_jws(signer, {}, self.claims()).rpartition(".")
+        raw = from_base64url(signature)
+        r, s = (int.from_bytes(half, "big") for half in (raw[:32], raw[32:]))
+        self.assert_not_believed(f"{signed}.{to_base64url(encode_dss_signature(r, s))}")
+        self.assertEqual(self.ask(f"{signed}.{signature}").status, 200)
+
     def claims(self) -> dict[str, Any]:
         return claims("alice", self.house.wall(), aud=BASE)
 
@@ -360,8 +390,9 @@ class AssertionAttackTests(ClosedCase):
             {"kid": "' OR 1=1 --"},
             {"kid": mallory.public.fingerprint},
         ):
-            self.assert_not_believed(self.made(mallory, header))
-            self.assert_not_believed(self.made(self.alice, header))
+            with mock.patch("socket.socket.connect", side_effect=AssertionError("it fetched")):
+                self.assert_not_believed(self.made(mallory, header))
+                self.assert_not_believed(self.made(self.alice, header))
 
     def test_other_sorts(self) -> None:
         """C6: a proof is no assertion, an assertion no token and no proof."""

@@ -50,11 +50,14 @@ class KeyCase(SynchronousTestCase):
         self.assertEqual((ended.returncode, ended.stderr), (0, ""), ended)
         return ended.stdout
 
+    def servers(self) -> dict[str, Any]:
+        return {"toolbox": {"python": BUILTIN_SERVER}}
+
     def config(self, listen: str, auth: Any = None) -> str:
         path = self.home / "mcp.json"
         value = {
             "listen": [listen],
-            "mcpServers": {"toolbox": {"python": BUILTIN_SERVER}},
+            "mcpServers": self.servers(),
         }
         path.write_text(json.dumps(value if auth is None else {**value, "auth": auth}))
         return str(path)
@@ -66,6 +69,7 @@ class KeyCase(SynchronousTestCase):
             argv, env=self.environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
         self.addCleanup(self.stop, process)
+        self.pid = process.pid
         assert process.stdout
         until = time.monotonic() + SECONDS
         said = ""

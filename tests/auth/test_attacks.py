@@ -1,0 +1,57 @@
+"""The table of attacks names tests that there are, and leaves none of the catalogue out."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+from unittest import TestCase
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.auth.attacks import CANNOT_HAPPEN, MADE
+
+#: How many attacks there are of each letter; those of E come with logging in by a browser.
+NUMBERS = {"A": (1, 6), "B": (1, 11), "C": (1, 20), "D": (1, 9), "F": (1, 7), "G": (13, 20)}
+#: Those whose defences are still being built.
+TO_COME = frozenset({"B8", "B9", "B11", "F3", "G13", "G14", "G15", "G16"})
+
+
+def found(name: str) -> Any:
+    """What a dotted name stands for: a module, a class in one, or a method of one."""
+    parts = name.split(".")
+    for length in range(len(parts), 0, -1):
+        try:
+            thing: Any = importlib.import_module(".".join(parts[:length]))
+        except ModuleNotFoundError:
+            continue
+        for part in parts[length:]:
+            thing = getattr(thing, part)
+        return thing
+    raise AssertionError(f"{name} is nowhere")
+
+
+def makes_tests(thing: Any) -> bool:
+    """Whether there is a test in it, or it is what tests call."""
+    if callable(thing) and not isinstance(thing, type):
+        return True
+    if isinstance(thing, type):
+        return issubclass(thing, TestCase) and any(name.startswith("test") for name in dir(thing))
+    return any(makes_tests(each) for each in vars(thing).values() if isinstance(each, type))
+
+
+class TableTests(SynchronousTestCase):
+    def test_complete(self) -> None:
+        told = {name.split()[0] for name in (*MADE, *CANNOT_HAPPEN)} | TO_COME
+        wanted = {f"{letter}{number}" for letter, (first, last) in NUMBERS.items()
+                  for number in range(first, last + 1)}  # fmt: skip
+        self.assertEqual(told, wanted)
+
+    def test_once(self) -> None:
+        told = [name.split()[0] for name in (*MADE, *CANNOT_HAPPEN)] + list(TO_COME)
+        self.assertEqual(len(told), len(set(told)))
+
+    def test_there(self) -> None:
+        for attack, tests in MADE.items():
+            self.assertTrue(tests, attack)
+            for name in tests:
+                self.assertTrue(makes_tests(found(name)), name)
