@@ -13,8 +13,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
 
-from mcptwist.config import BUILTIN_SERVER, Config
+from mcptwist.config import Config
 from mcptwist.configuration.listening import is_local
+from mcptwist.configuration.withoutfile import BUILTIN_SERVER
 from tests.live.test_keys import BODY, SECONDS, KeyCase
 
 LOOPBACK = "tcp:0:interface=127.0.0.1"
