@@ -26,10 +26,10 @@ from mcptwist.catalog.catalog import Catalog
 from mcptwist.catalog.inventory import Inventory
 from mcptwist.catalog.selectedserver import SelectedServer
 from mcptwist.catalog.selection import NamedSelection, Selections
+from mcptwist.eras.held import Held
 from mcptwist.errors import MethodNotFound
 from mcptwist.exchange import Exchange
 from mcptwist.gateway import ServerView
-from mcptwist.held import Held
 from mcptwist.interfaces import IConnector, IReply, IWire
 from mcptwist.messages import Request, Result, encode_json, error_answer
 from mcptwist.negotiation import Envelope, modern_meta

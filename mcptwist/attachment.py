@@ -14,13 +14,13 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mcptwist.company import LEVELS, Company, Crowd, Member, remind, text_member
+from mcptwist.eras.revisions import revised
 from mcptwist.errors import EraMismatch, InvalidParams, McpTwistError
 from mcptwist.exchange import Behind, Exchange
 from mcptwist.interfaces import IReply
 from mcptwist.messages import Answer, Notification, Result, encode_json, open_fields
 from mcptwist.negotiation import agree, read_hello
 from mcptwist.opening import Handshake
-from mcptwist.translation import revised
 
 if TYPE_CHECKING:
     from mcptwist.backend import Backend

@@ -21,12 +21,12 @@ from zope.interface import implementer
 
 from mcptwist.attachment import Attachment, Membership, OwnProcess
 from mcptwist.company import Assembly, Crowd
+from mcptwist.eras.legacy_as_modern import LegacyAsModern
+from mcptwist.eras.modern_as_legacy import Interpreted
 from mcptwist.errors import Draining, EraMismatch, McpTwistError, MethodNotFound
 from mcptwist.exchange import Exchange
 from mcptwist.interfaces import IAnswerer, IConnector
-from mcptwist.legacy_as_modern import LegacyAsModern
 from mcptwist.messages import Notification
-from mcptwist.modern_as_legacy import Interpreted
 from mcptwist.negotiation import hello_params
 from mcptwist.opening import Discovering, Handshake
 from mcptwist.spare import Spare
@@ -37,7 +37,7 @@ from mcptwist.watching.tally import Tally
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
-    from mcptwist.held import Held
+    from mcptwist.eras.held import Held
     from mcptwist.link import Link
     from mcptwist.patience import Patience
     from mcptwist.session import Session

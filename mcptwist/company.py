@@ -21,8 +21,8 @@ from mcptwist.versions import MODERN
 
 if TYPE_CHECKING:
     from mcptwist.backend import Backend
+    from mcptwist.eras.modern_as_legacy import Interpreted
     from mcptwist.link import Link
-    from mcptwist.modern_as_legacy import Interpreted
 
 LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
 MESSAGE = "notifications/message"

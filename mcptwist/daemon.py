@@ -25,8 +25,8 @@ from mcptwist.watching.traffic import Traffic
 if TYPE_CHECKING:
     from mcptwist.backend import Backend
     from mcptwist.config import Loaded
+    from mcptwist.eras.held import Held
     from mcptwist.gateway import Gateway
-    from mcptwist.held import Held
     from mcptwist.protocols.adminsocket import AdminSocket
     from mcptwist.protocols.listener import Listener
     from mcptwist.protocols.streamable import Concourse

@@ -16,7 +16,7 @@ from typing import Any
 from mcptwist.catalog.gathering import Gathering
 from mcptwist.config import Config
 from mcptwist.daemon import Daemon
-from mcptwist.held import Held
+from mcptwist.eras.held import Held
 from mcptwist.watching.traffic import Traffic
 from mcptwist.wiring.administration import own_pages
 from mcptwist.wiring.admission import make_gatehouse, refuse_exposure

@@ -14,10 +14,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from mcptwist.backend import Backend, BackendSettings
+from mcptwist.eras.held import Held
 from mcptwist.errors import ClientGone, Draining, HeaderMismatch, ServerExited, ServerStartFailed
 from mcptwist.exchange import Exchange
 from mcptwist.gateway import ServerView
-from mcptwist.held import Held
 from mcptwist.interfaces import IAnswerer, ICompany
 from mcptwist.messages import Message, Notification, Request, Result, encode_json
 from mcptwist.patience import Patience

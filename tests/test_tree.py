@@ -27,7 +27,7 @@ ASSEMBLERS = {
     "__main__",
 }
 WIRING = "wiring"
-ROOMS = (".", "catalog", "serving", "configuration", "watching")
+ROOMS = (".", "catalog", "eras", "serving", "configuration", "watching")
 NAMELESS = {
     "common", "engine", "engines", "handler", "handlers", "helper", "helpers",
     "manager", "managers", "misc", "processor", "processors", "util", "utils",

@@ -17,6 +17,7 @@ from twisted.internet.defer import Deferred
 
 from mcptwist.catalog.directory import PROMPTS, TOOLS, Shelf
 from mcptwist.catalog.toolnames import public_name
+from mcptwist.eras.words import legacy_entry
 from mcptwist.errors import (
     METHOD_NOT_FOUND,
     EraMismatch,
@@ -29,7 +30,6 @@ from mcptwist.errors import (
 from mcptwist.exchange import Refused
 from mcptwist.messages import Json, encode_json, open_fields
 from mcptwist.negotiation import SERVER_KEY
-from mcptwist.translation import legacy_entry
 from mcptwist.versions import LATEST_LEGACY, LEGACY, MODERN, is_legacy
 
 UNAVAILABLE_KEY = "mcptwist/unavailable"

@@ -16,8 +16,8 @@ from mcptwist.caller import Caller
 from mcptwist.config import Loaded
 from mcptwist.configuration.serverconfig import ServerConfig
 from mcptwist.daemon import Daemon
+from mcptwist.eras.held import Held
 from mcptwist.gateway import ServerView
-from mcptwist.held import Held
 from mcptwist.interfaces import IConnector
 from mcptwist.link import Deadlines
 from mcptwist.patience import Patience

@@ -21,7 +21,7 @@ from mcptwist.configuration.serverconfig import (
     ServerConfig,
     StdioServer,
 )
-from mcptwist.held import Held
+from mcptwist.eras.held import Held
 from mcptwist.interfaces import IConnector
 from mcptwist.link import Deadlines
 from mcptwist.patience import Patience, jitter_from

@@ -9,8 +9,8 @@ import json
 from typing import Any
 
 from mcptwist.auth.policy import Policies
+from mcptwist.eras.held import Held
 from mcptwist.errors import InvalidParams
-from mcptwist.held import Held
 from mcptwist.messages import Notification, Request
 from mcptwist.wiring.wires import make_key
 from tests.auth.closed import BASE, ClosedCase

@@ -10,10 +10,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from mcptwist.backend import Backend, BackendSettings
+from mcptwist.eras.held import Held
 from mcptwist.errors import MethodNotFound
 from mcptwist.exchange import Exchange
 from mcptwist.gateway import ServerView
-from mcptwist.held import Held
 from mcptwist.interfaces import IConnector, IWire, IWireReader
 from mcptwist.messages import (
     Error,

@@ -16,9 +16,9 @@ from twisted.internet.task import Clock
 
 from mcptwist.backend import Backend, BackendSettings
 from mcptwist.daemon import Daemon
+from mcptwist.eras.held import Held
 from mcptwist.errors import McpTwistError
 from mcptwist.gateway import Gateway, whole_view
-from mcptwist.held import Held
 from mcptwist.messages import Message, Request, Result, encode_json
 from mcptwist.negotiation import modern_meta
 from mcptwist.patience import Patience

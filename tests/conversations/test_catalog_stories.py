@@ -16,9 +16,9 @@ from zope.interface import implementer
 
 from mcptwist.backend import Backend, BackendSettings
 from mcptwist.catalog.catalog import Catalog
+from mcptwist.eras.held import Held
 from mcptwist.errors import MethodNotFound, ServerExited, ServerStartFailed
 from mcptwist.exchange import Exchange
-from mcptwist.held import Held
 from mcptwist.interfaces import IConnector, IWire, IWireReader
 from mcptwist.messages import Message, Notification, Request, Result, encode_json, error_answer
 from mcptwist.patience import Patience

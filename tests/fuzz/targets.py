@@ -12,10 +12,11 @@ from collections.abc import Callable
 from twisted.internet.address import IPv4Address
 from twisted.internet.task import Clock
 
-from mcptwist import config, held, messages, negotiation
+from mcptwist import config, messages, negotiation
 from mcptwist.auth.authorizedkeys import LineProblem, read_authorized_keys, read_revoked_keys
 from mcptwist.auth.jws import Malformed, read_jws
 from mcptwist.auth.knownhosts import read_host
+from mcptwist.eras import held
 from mcptwist.errors import McpTwistError
 from mcptwist.messages import Request
 from mcptwist.protocols import eventstream, lines, mcphttp

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from mcptwist.eras.held import Held, digest, read_retry
 from mcptwist.errors import InvalidParams, Overloaded
-from mcptwist.held import Held, digest, read_retry
 from mcptwist.messages import Request, encode_json
 from tests.scripted import opened
 

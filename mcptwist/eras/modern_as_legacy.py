@@ -21,6 +21,15 @@ from zope.interface import implementer
 from mcptwist.attachment import Attachment, Revised
 from mcptwist.catalog.subscription import ACKNOWLEDGED, Wanted
 from mcptwist.company import Assembly
+from mcptwist.eras.inputs import (
+    ASKED_BY,
+    InputRequest,
+    inputs_required,
+    lacking,
+    question_params,
+    retried,
+)
+from mcptwist.eras.words import legacy_error, legacy_result, modern_params, unsolicited, welcome
 from mcptwist.errors import ClientError, McpTwistError, MethodNotFound, ServerMisbehaved
 from mcptwist.exchange import LISTEN, SUBSCRIPTION_ID, Awaited, Behind, Exchange, Refused
 from mcptwist.interfaces import IReply
@@ -28,19 +37,6 @@ from mcptwist.messages import Answer, Json, Notification, Request, Result, encod
 from mcptwist.negotiation import read_hello
 from mcptwist.passing import pass_on
 from mcptwist.session import Visit
-from mcptwist.translation import (
-    ASKED_BY,
-    InputRequest,
-    inputs_required,
-    lacking,
-    legacy_error,
-    legacy_result,
-    modern_params,
-    question_params,
-    retried,
-    unsolicited,
-    welcome,
-)
 from mcptwist.versions import LATEST, LATEST_LEGACY
 
 if TYPE_CHECKING:

@@ -1,0 +1,160 @@
+"""Processes of a legacy server that calls have for themselves.
+
+A legacy server's question carries no hint of the call it belongs to, so whoever may be
+asked has a process of their own for the time of the call.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec import Raw
+
+from mcptwist.company import MESSAGE, Company, remind
+from mcptwist.errors import ClientGone, Overloaded
+from mcptwist.exchange import Exchange
+from mcptwist.messages import Notification
+from mcptwist.negotiation import hello_params
+from mcptwist.opening import Handshake
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IDelayedCall
+
+    from mcptwist.eras.heldcall import HeldCall
+    from mcptwist.eras.legacy_as_modern import LegacyAsModern
+    from mcptwist.link import Link
+
+
+class LeaseSettings(msgspec.Struct, frozen=True):
+    """Bounds of the processes that calls have for themselves.
+
+    :ivar limit: how many one server may have.
+    :ivar idle: seconds after which one that nobody uses is stopped.
+    """
+
+    limit: int = 16
+    idle: float = 60.0
+
+
+class Lease(Company):
+    """A legacy process that one call at a time has for itself.
+
+    :param capabilities: those to be asked that its calls' clients declare, as JSON.
+    :ivar call: the one that has it now.
+    """
+
+    def __init__(self, side: LegacyAsModern, capabilities: bytes, identity: dict[str, str]) -> None:
+        self.capabilities = capabilities
+        self.call: HeldCall | None = None
+        self._side = side
+        self._level: str | None = None
+        self._watched: set[str] = set()
+        hello = hello_params(Raw(capabilities), identity)
+        super().__init__(side.backend, Handshake(hello), restart=False)
+
+    def up(self, link: Link) -> None:
+        """A new process was told nothing yet."""
+        self._level = None
+        self._watched = set()
+        self._side.backend.seen_up(link)
+
+    def admit(self, link: Link, exchange: Exchange) -> None:
+        """Tell the process before the call what is wanted: log messages, and which updates."""
+        level = getattr(exchange.stay, "log_level", None)
+        if level is not None and level != self._level:
+            self._level = level
+            remind(link, level, ())
+        new = self._side.watched() - self._watched
+        self._watched |= new
+        remind(link, None, new)
+
+    def told(self, link: Link, notification: Notification) -> None:
+        """Log messages are for its call; changes are for all who listen."""
+        if notification.method != MESSAGE:
+            self._side.backend.changed(notification.method)
+            self._side.changed(notification)
+        elif self.call is not None:
+            self.call.told(notification)
+
+    def questioned(self, link: Link, question: Exchange) -> None:
+        """What the process asks is for its call's client."""
+        if self.call is not None:
+            self.call.questioned(question)
+        else:
+            question.fail(ClientGone("the call this belonged to is over"))
+
+
+class Leases:
+    """The processes of one server that calls have for themselves.
+
+    :ivar all: idle and taken.
+    """
+
+    def __init__(
+        self, side: LegacyAsModern, identity: dict[str, str], settings: LeaseSettings
+    ) -> None:
+        self.all: set[Lease] = set()
+        self._side = side
+        self._clock = side.clock
+        self._identity = identity
+        self._settings = settings
+        self._idle: dict[Lease, IDelayedCall] = {}
+        self._stopped = False
+
+    def take(self, capabilities: bytes) -> Lease:
+        """A process whose client has exactly these capabilities to be asked.
+
+        :raises Overloaded: too many calls have one.
+        """
+        for lease, timer in self._idle.items():
+            if lease.capabilities == capabilities:
+                timer.cancel()
+                del self._idle[lease]
+                return lease
+        self._make_room()
+        lease = Lease(self._side, capabilities, self._identity)
+        self.all.add(lease)
+        return lease
+
+    def give_back(self, lease: Lease) -> None:
+        """The call is over; keep the process for the next one, for a while."""
+        lease.call = None
+        if not self._stopped:
+            self._idle[lease] = self._clock.callLater(self._settings.idle, self._stop_idle, lease)
+
+    def discard(self, lease: Lease) -> None:
+        """The process may still be busy with what nobody wants: stop it."""
+        lease.call = None
+        self.all.discard(lease)
+        self._side.backend.departing(lease.supervisor.stop())
+
+    def stop(self) -> None:
+        """Forget the idle ones' timers; the processes are stopped by the backend."""
+        self._stopped = True
+        for timer in self._idle.values():
+            timer.cancel()
+        self._idle.clear()
+
+    def resume(self) -> None:
+        """Keep idle ones again; those there were are gone."""
+        if self._stopped:
+            self._stopped = False
+            self.all.clear()
+
+    def _make_room(self) -> None:
+        if len(self.all) < self._settings.limit:
+            return
+        if not self._idle:
+            raise Overloaded(
+                f"{self._settings.limit} calls have a process of {self._side.backend.name} already",
+                limit="leases",
+                server=self._side.backend.name,
+            )
+        oldest = next(iter(self._idle))
+        self._idle[oldest].cancel()
+        self._stop_idle(oldest)
+
+    def _stop_idle(self, lease: Lease) -> None:
+        del self._idle[lease]
+        self.discard(lease)
