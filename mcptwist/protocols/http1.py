@@ -93,7 +93,6 @@ class HTTP1Connection(Protocol):
         self.counters = factory.counters
         self.clock = factory.clock
         self.limits = factory.limits
-        self.connection = self
         self.meter = Meter(HTTP1, factory.clock.seconds())
         self.trusted_host: bytes | None = None
         self._buffer = b""  # read and not yet used
@@ -118,6 +117,11 @@ class HTTP1Connection(Protocol):
         self._ended = False  # the answer is complete, apart from what is queued
         self._last = False  # close after this answer
         self._successor: IProtocol | None = None  # who took over from HTTP
+
+    @property
+    def connection(self) -> HTTP1Connection:
+        """What the request came over: here the stream is all of the connection."""
+        return self
 
     # -- coming and going ----------------------------------------------------------------
 
@@ -413,13 +417,7 @@ class HTTP1Connection(Protocol):
         chunked = length is None and head.minor == 1 and status not in NO_BODY_CODES
         if length is None and head.minor == 0 and not mute:
             self._last = True  # the end of the connection is the end of the body
-        answer_head = self._answer_head(status, headers, length, chunked)
-        if self._queued:
-            self._enqueue((answer_head,))
-        else:
-            # It leaves with the reactor's next turn, together with what is written in this one.
-            self.meter.sent += len(answer_head)
-            self.transport.write(answer_head)  # type: ignore[union-attr]
+        self._transport_write(self._answer_head(status, headers, length, chunked))
         self._mute = mute
         self._chunked = chunked and not mute
         self._answer_left = None if mute else length

@@ -12,7 +12,7 @@ connection provides it for the request it is answering, an HTTP/2 stream for its
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -129,6 +129,16 @@ class IHTTPStream(Interface):
         """
 
 
+def _values(
+    headers: dict[bytes, bytes], repeated: list[tuple[bytes, bytes]] | None, name: bytes
+) -> list[bytes]:
+    """All values of a header, by a head's last ones and its fields if any came twice."""
+    if repeated is not None:
+        return [value for field, value in repeated if field == name]
+    value = headers.get(name)
+    return [] if value is None else [value]
+
+
 def _pieces(body: Body) -> Sequence[bytes]:
     if isinstance(body, bytes):
         return (body,)
@@ -215,10 +225,11 @@ class Request(StockRequest):
 
     def header_values(self, name: bytes) -> list[bytes]:
         """All values of a header by its lower-case name, in order."""
-        if self._repeated is not None:
-            return [value for field, value in self._repeated if field == name]
-        value = self._headers.get(name)
-        return [] if value is None else [value]
+        return _values(self._headers, self._repeated, name)
+
+    def headers_alone(self) -> Callable[[bytes], list[bytes]]:
+        """What :meth:`header_values` finds, for who should not keep the request for it."""
+        return partial(_values, self._headers, self._repeated)
 
     def forget(self, names: frozenset[bytes]) -> None:
         """Leave those headers out from now on, as if they had not come; names in lower case."""

@@ -197,7 +197,7 @@ class StreamableHttp(Endpoint):
 
     def _begin_modern(self, request: HttpRequest, message: Request) -> None:
         envelope = read_envelope(message.params)
-        values = request.header_values
+        values = request.headers_alone()
         mcphttp.check_headers(message, envelope.version, values)
         require_modern(envelope.version)
         if self._admit is not None:

@@ -428,6 +428,8 @@ class Desk:
         self._streams.clear()
         self._listening.clear()
         self._log.clear()
+        # Whom it tells holds it as well; without a circle both are freed at once.
+        self._told_listening = _nobody
 
     def _let_go_of_oldest(self) -> None:
         """Keep only so many streams for clients that may come back for them."""
@@ -435,6 +437,10 @@ class Desk:
         for stream in left[: max(0, len(self._listening) + 1 - self._limits.streams)]:
             self._listening.remove(stream)
             self._streams.pop(stream.name, None)
+
+
+def _nobody() -> None:
+    """Is told when nobody needs to be."""
 
 
 class UnknownEvent(ClientError):
