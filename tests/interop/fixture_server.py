@@ -20,6 +20,7 @@ import hmac
 import json
 import sys
 import warnings
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -78,7 +79,7 @@ warnings.simplefilter("ignore", MCPDeprecationWarning)
 STATE_KEY = b"mcptwist interop fixture: nothing depends on this being secret"
 
 bus = InMemorySubscriptionBus()
-watched: set[str] = set()
+watched: Counter[str] = Counter()  # how many sessions of this process have subscribed
 
 
 def sealed(state: Json) -> str:
@@ -300,7 +301,7 @@ async def trigger_prompt_change(call: Call) -> Any:
 @tool("trigger_resource_update", f"Announces that {WATCHED} changed, to whoever subscribed")
 async def trigger_resource_update(call: Call) -> Any:
     async def tell() -> None:
-        if WATCHED in watched:
+        if watched[WATCHED]:
             await call.ctx.session.send_resource_updated(WATCHED)
 
     await call.changed(ResourceUpdated(WATCHED), tell)
@@ -472,12 +473,12 @@ async def read_resource(ctx: Any, params: Any) -> Any:
 
 
 async def subscribe(ctx: Any, params: Any) -> Any:
-    watched.add(str(params.uri))
+    watched[str(params.uri)] += 1
     return {}
 
 
 async def unsubscribe(ctx: Any, params: Any) -> Any:
-    watched.discard(str(params.uri))
+    watched[str(params.uri)] -= 1
     return {}
 
 

@@ -1,14 +1,17 @@
 """``python -m tests.interop.install``: what the interop tests need, under ``.interop/``.
 
-Three environments, each from files in ``pins/`` that name every version exactly:
+Four environments, each from files in ``pins/`` that name every version exactly:
 
 - ``node``: Node 22, the official conformance suite, both TypeScript SDKs and the npm servers;
+- ``programs``: Node 26, whose ``fetch`` speaks HTTP/2, and clients that people start, not import;
 - ``python2``: the Python SDK 2.x and the servers written on it;
 - ``python1``: the last Python SDK 1.x.
 
+And what Debian has, where we may install it: see :mod:`tests.interop.debian`.
+
 A second call does nothing unless the pins or the Python have changed: each environment carries a
-stamp of what it was made from. Without npm on the machine ``node`` is left out, and the tests that
-need it are skipped; where ``CI`` is ``true`` that is a failure instead.
+stamp of what it was made from. Without npm on the machine ``node`` and ``programs`` are left out,
+and the tests that need them are skipped; where ``CI`` is ``true`` that is a failure instead.
 
 Only the standard library is used, and the package indexes are asked through pip and npm, which heed
 their own settings.
@@ -17,7 +20,6 @@ their own settings.
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import subprocess
 import sys
@@ -25,6 +27,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.interop.debian import CURL, H2LOAD, in_ci
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 HOME = CHECKOUT / ".interop"
@@ -106,14 +110,16 @@ ENVIRONMENTS = {
     environment.name: environment
     for environment in (
         Environment("node", ("package.json", "package-lock.json"), make_node, needs="npm"),
+        Environment(
+            "programs",
+            ("programs/package.json", "programs/package-lock.json"),
+            make_node,
+            needs="npm",
+        ),
         Environment("python2", ("python2.txt",), make_python),
         Environment("python1", ("python1.txt",), make_python),
     )
 }
-
-
-def in_ci() -> bool:
-    return os.environ.get("CI", "").lower() == "true"
 
 
 def obstacle(name: str) -> str | None:
@@ -150,7 +156,9 @@ def bring_up(environment: Environment) -> bool:
 
 def main() -> int:
     with ThreadPoolExecutor() as pool:
-        return 0 if all(list(pool.map(bring_up, ENVIRONMENTS.values()))) else 1
+        made = list(pool.map(bring_up, ENVIRONMENTS.values()))
+    there = [program.bring_up() for program in (CURL, H2LOAD)]
+    return 0 if all([*made, *there]) else 1
 
 
 if __name__ == "__main__":

@@ -25,7 +25,8 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SkipTest, TestCase
 
-from tests.interop.install import CLIENTS, ENVIRONMENTS, in_ci, obstacle
+from tests.interop.debian import DebianProgram, in_ci
+from tests.interop.install import CLIENTS, ENVIRONMENTS, obstacle
 
 MARK = "MCPTWIST_INTEROP_TEST"
 #: Names a fixture server that runs already, such as ``fixture_server.py --http``, to tell a fault
@@ -182,24 +183,31 @@ def python(environment: str) -> str:
 def binary(environment: str, name: str) -> str:
     """A program that was installed into *environment*."""
     home = ENVIRONMENTS[environment].home
-    return str(home / ("node_modules/.bin" if environment == "node" else "bin") / name)
+    return str(home / ("bin" if environment.startswith("python") else "node_modules/.bin") / name)
 
 
-def node() -> str:
-    return binary("node", "node")
+def node(environment: str = "node") -> str:
+    """Node 22, or that of another environment."""
+    return binary(environment, "node")
 
 
-def script(name: str) -> list[str]:
-    """The command that runs a script of ``clients/``, whose name says in which environment."""
+def script(name: str, *, runs_in: str = "node") -> list[str]:
+    """The command that runs a script of ``clients/``, whose name says in which environment.
+
+    :param runs_in: the environment whose Node runs it; its packages are those of ``node``.
+    """
     if name.endswith(".mjs"):
         # Node looks for packages beside the script, as the link says, not as the file is.
         linked = ENVIRONMENTS["node"].home / CLIENTS.name / name
-        return [node(), "--preserve-symlinks", "--preserve-symlinks-main", str(linked)]
+        return [node(runs_in), "--preserve-symlinks", "--preserve-symlinks-main", str(linked)]
     return [python(Path(name).stem.partition("_")[0]), str(CLIENTS / name)]
 
 
 class InteropCase(TestCase):
-    """A test with real programs. Subclasses say which ``environments`` they need."""
+    """A test with real programs. Subclasses say which ``environments`` they need.
+
+    :ivar environ: what programs that are started find in their environment besides our own.
+    """
 
     environments: ClassVar[Sequence[str]] = ("python2",)
     timeout = 180.0
@@ -212,6 +220,7 @@ class InteropCase(TestCase):
         self.place.mkdir(parents=True)
         self.place = self.place.resolve()
         self.programs: list[Program] = []
+        self.environ: dict[str, str] = {}
         self.addCleanup(self.nothing_left)
         self.addCleanup(self.kill_all)
 
@@ -224,12 +233,19 @@ class InteropCase(TestCase):
             self.fail(reason)
         raise SkipTest(reason)
 
+    def need(self, program: DebianProgram) -> str:
+        """The path of a program that Debian has; the test is skipped where there is none."""
+        reason = program.obstacle()
+        if reason is not None:
+            raise SkipTest(reason)
+        return program.path
+
     def start(self, argv: Sequence[str], env: Mapping[str, str] | None = None) -> Program:
         """Start a program, with the mark and *env* added to our own environment."""
         processes, clock = IReactorProcess(reactor), IReactorTime(reactor)
         program = Program(clock)
         own = {MARK: self.mark, "XDG_STATE_HOME": str(self.place / "state")}
-        environ = {**os.environ, **own, **(env or {})}
+        environ = {**os.environ, **own, **self.environ, **(env or {})}
         processes.spawnProcess(program, argv[0], argv, env=environ, path=str(self.place))
         self.programs.append(program)
         return program
@@ -320,6 +336,10 @@ class Daemon:
         case.addCleanup(cls.stop, case, program)
         certificate = case.place / "state" / "mcptwist" / "host_cert.pem"
         return cls(program, heard.group(1), heard.group(2), certificate)
+
+    def trusted(self) -> dict[str, str]:
+        """What makes programs trust it, in their environment: Node's, and those on OpenSSL."""
+        return dict.fromkeys(("NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE"), str(self.certificate))
 
     @staticmethod
     async def stop(case: InteropCase, program: Program) -> None:

@@ -58,7 +58,7 @@ class RemoteCase(Suite):
     async def fixture_by_url(self, eras: str = "dual") -> str:
         """The fixture on the Python SDK's own Streamable HTTP."""
         port = free_port()
-        await self.listening(self.by_http(port, eras), port)
+        await self.listening(self.by_http(port, eras), port, **self.fixture_server(eras)["env"])
         return f"http://127.0.0.1:{port}/mcp"
 
     def by_http(self, port: int, eras: str = "dual") -> list[str]:

@@ -1,40 +1,18 @@
 """``python -m tests.live.terminal``: a real terminal for the tests, by tmux.
 
-tmux comes from Debian's packages, on Debian and as root. Where there is none, the tests that need
-it are skipped and say so; where ``CI`` is ``true`` and it could have been installed, that is a
-failure instead.
+tmux comes from Debian's packages: see :mod:`tests.interop.debian`.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 
-from tests.live.browser import APT, in_ci, is_possible
+from tests.interop.debian import DebianProgram
 
-
-def find() -> str | None:
-    """The path of tmux, if there is one."""
-    return shutil.which("tmux")
-
-
-def obstacle() -> str | None:
-    """Why a test has no terminal, for a person to read; None when it has one, or should have."""
-    if find() or (in_ci() and is_possible()):
-        return None
-    return "tmux is not on PATH; as root on Debian, `python -m tests.live.terminal` installs it"
-
-
-def install() -> bool:
-    """Install tmux if there is none and we may; say whether there is one then."""
-    if find() is None and is_possible():
-        environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        for words in (["update"], ["install", "--yes", "--no-install-recommends", "tmux"]):
-            subprocess.run([*APT, *words], env=environ, stdin=subprocess.DEVNULL, stdout=sys.stderr)
-    return find() is not None
+TMUX = DebianProgram("tmux", ("tmux",), "tests.live.terminal")
 
 
 class Terminal:
@@ -52,10 +30,7 @@ class Terminal:
         environ: Mapping[str, str],
         size: tuple[int, int] = (120, 30),
     ) -> None:
-        path = find()
-        if path is None:
-            raise AssertionError("tmux could have been installed, and is not there")
-        self._tmux = [path, "-S", socket, "-f", "/dev/null"]
+        self._tmux = [TMUX.path, "-S", socket, "-f", "/dev/null"]
         self._environ = {"PATH": os.environ["PATH"], **environ}
         width, height = size
         words = ["new-session", "-d", "-x", str(width), "-y", str(height), command]
@@ -89,7 +64,4 @@ class Terminal:
 
 
 if __name__ == "__main__":
-    found = install()
-    if not found:
-        sys.stderr.write("There is no tmux; the tests with a terminal are skipped.\n")
-    sys.exit(1 if not found and in_ci() and is_possible() else 0)
+    sys.exit(0 if TMUX.bring_up() else 1)

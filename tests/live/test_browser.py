@@ -94,7 +94,7 @@ class BrowserTestCase(TestCase):
     """
 
     timeout = 120
-    skip = browser.obstacle()
+    skip = browser.CHROMIUM.obstacle()
     endpoint = "tcp:0:interface=127.0.0.1"
     flags: tuple[str, ...] = ()
     connection: type = HTTP1Connection

@@ -40,7 +40,7 @@ class LiveConsoleTests(TestCase):
     """One daemon, one terminal."""
 
     timeout = 120
-    skip = terminal.obstacle()
+    skip = terminal.TMUX.obstacle()
 
     def setUp(self) -> None:
         # Trial's own folders are too deep for the path of a socket.

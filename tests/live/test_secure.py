@@ -1,9 +1,8 @@
-"""A daemon with TLS, asked by programs that others wrote: curl, and Node's HTTP/2."""
+"""A daemon with TLS, asked by programs that others wrote: curl, h2load, and Node's HTTP/2."""
 
 from __future__ import annotations
 
 import json
-import shutil
 import ssl
 from pathlib import Path
 from urllib.request import urlopen
@@ -11,7 +10,10 @@ from urllib.request import urlopen
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.threads import deferToThread
 
-from tests.interop.rig import Ending
+from mcptwist.negotiation import modern_meta
+from tests.interop.debian import CURL, H2LOAD
+from tests.interop.install import CLIENTS
+from tests.interop.rig import Ending, node
 from tests.live.test_commands import MCPTWIST, CommandCase
 
 CONFIG = """
@@ -70,6 +72,39 @@ function ask(message, extra = {}) {
 })();
 """
 
+CALL = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "tools/call",
+    "params": {
+        "name": "calculate",
+        "arguments": {"expression": "6*7"},
+        "_meta": modern_meta({"name": "live", "version": "1"}),
+    },
+}
+
+#: What a modern call bears in its head.
+HEADERS = [
+    "--header=content-type: application/json",
+    "--header=accept: application/json, text/event-stream",
+    "--header=mcp-protocol-version: 2026-07-28",
+    "--header=mcp-method: tools/call",
+    "--header=mcp-name: calculate",
+]
+
+# Twenty calls at once, with what every web page has.
+FETCH = """
+const [url, body] = process.argv.slice(1);
+const headers = {"content-type": "application/json",
+                 accept: "application/json, text/event-stream",
+                 "mcp-protocol-version": "2026-07-28", "mcp-method": "tools/call",
+                 "mcp-name": "calculate"};
+const asked = [...Array(20)].map(() => fetch(url, {method: "POST", headers, body}));
+for (const answer of await Promise.all(asked)) {
+  console.log(answer.status, (await answer.json()).result.structuredContent.value);
+}
+"""
+
 
 class SecureTests(CommandCase):
     async def serve(self, *options: str) -> str:
@@ -87,7 +122,7 @@ class SecureTests(CommandCase):
         return str(self.place / "tls" / "host_cert.pem")
 
     async def curl(self, *words: str) -> Ending:
-        program = self.start(["curl", "-sS", "--cacert", self.authority, *words])
+        program = self.start([self.need(CURL), "-sS", "--cacert", self.authority, *words])
         return await program.when_ended(30.0)
 
     async def test_receipt(self) -> None:
@@ -102,8 +137,6 @@ class SecureTests(CommandCase):
 
     async def test_curl(self) -> None:
         """Each version of HTTP, on one port; the name is verified."""
-        if shutil.which("curl") is None:
-            self.skipTest("curl is not installed")
         url = await self.serve()
         for version, name in (("--http2", "2"), ("--http1.1", "1.1"), ("--no-alpn", "1.1")):
             ending = await self.curl(version, "-w", " %{http_version}", f"{url}/health")
@@ -116,19 +149,45 @@ class SecureTests(CommandCase):
 
     async def test_curl_does_not_know_us(self) -> None:
         """Who was not told of the certificate does not trust it."""
-        if shutil.which("curl") is None:
-            self.skipTest("curl is not installed")
         url = await self.serve()
-        program = self.start(["curl", "-sS", f"{url}/health"])
+        program = self.start([self.need(CURL), "-sS", f"{url}/health"])
         ending = await program.when_ended(30.0)
         self.assertEqual(ending.code, 60, ending.said())
 
+    async def test_h2load(self) -> None:
+        """Hundreds of calls, many at once, over each version of HTTP; every one is answered."""
+        url = await self.serve()
+        call = self.place / "call.json"
+        call.write_text(json.dumps(CALL))
+        for many in ("-m50", "--h1"):
+            argv = [
+                self.need(H2LOAD),
+                "-n400",
+                "-c2",
+                many,
+                f"--data={call}",
+                *HEADERS,
+                f"{url}/mcp",
+            ]
+            ending = await self.run_program(argv)
+            self.assertIn("400 succeeded, 0 failed, 0 errored, 0 timeout", ending.out)
+            self.assertIn("status codes: 400 2xx", ending.out)
+
+    async def test_node_fetch(self) -> None:
+        """Node 26 takes HTTP/2 by itself; it trusts us by its environment."""
+        self.require("programs")
+        url = await self.serve()
+        only = ("--import", str(CLIENTS / "only_http2.mjs"))
+        argv = [node("programs"), *only, "--input-type=module", "-e", FETCH, f"{url}/mcp"]
+        program = self.start([*argv, json.dumps(CALL)], {"NODE_EXTRA_CA_CERTS": self.authority})
+        ending = await program.when_ended(30.0)
+        self.assertEqual(ending.out.split(), ["200", "42"] * 20, ending.said())
+
     async def test_node(self) -> None:
         """Forty calls at once on one connection, beside an event stream."""
-        if shutil.which("node") is None:
-            self.skipTest("node is not installed")
+        self.require("node")
         url = await self.serve()
-        program = self.start(["node", "-e", NODE, url, self.authority])
+        program = self.start([node(), "-e", NODE, url, self.authority])
         ending = await program.when_ended(30.0)
         self.assertEqual(ending.out.strip(), "right 40 h2", ending.said())
 

@@ -1,11 +1,14 @@
 """``python1.py URL MODE NAME``: the last Python SDK 1.x takes the tour.
 
 It knows the legacy era only, so *MODE* must be ``legacy``. *NAME* tells one run from another. The
-URL says the transport: ``ws://`` a WebSocket, a path that ends in ``/sse`` HTTP+SSE.
+URL says the transport: ``ws:`` and ``wss:`` a WebSocket, ``stdio:`` a command, as JSON, a path that
+ends in ``/sse`` HTTP+SSE.
 """
 
 from __future__ import annotations
 
+import json
+import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -15,6 +18,7 @@ import anyio
 from anyio.abc import TaskGroup
 from mcp import ClientSession, types
 from mcp.client.sse import sse_client
+from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.client.websocket import websocket_client
 from mcp.shared.exceptions import McpError
@@ -128,7 +132,11 @@ class Visitor:
 
 def streams(url: str) -> Any:
     """The transport for that URL."""
-    if url.startswith("ws:"):
+    if url.startswith("stdio:"):
+        command, *arguments = json.loads(url.removeprefix("stdio:"))
+        environ = dict(os.environ)
+        return stdio_client(StdioServerParameters(command=command, args=arguments, env=environ))
+    if url.startswith("ws"):
         return websocket_client(url)
     return sse_client(url) if url.endswith("/sse") else streamable_http_client(url)
 

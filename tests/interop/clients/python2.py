@@ -1,10 +1,13 @@
 """``python2.py URL MODE NAME``: the Python SDK 2.x takes the tour.
 
-*MODE* is ``auto``, ``legacy`` or a protocol revision to insist on. *NAME* tells runs apart.
+*MODE* is ``auto``, ``legacy`` or a protocol revision to insist on. *NAME* tells runs apart. A URL
+with ``https:`` must be answered over HTTP/2; one with ``stdio:`` is a command, as JSON.
 """
 
 from __future__ import annotations
 
+import json
+import os
 import sys
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -12,8 +15,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
+import httpx2
 import mcp_types as types
 from mcp.client import Client
+from mcp.client.stdio import StdioServerParameters
+from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPDeprecationWarning, MCPError
 from mcp.shared.subscriptions import ResourceUpdated, ToolsListChanged
 from tour import Json, Progress, main
@@ -42,12 +48,35 @@ def plain(result: Any) -> Json:
     return result.model_dump(by_alias=True, mode="json", exclude_none=True)
 
 
+async def check_version(response: httpx2.Response) -> None:
+    if response.http_version != "HTTP/2":
+        raise RuntimeError(f"answered over {response.http_version}")
+
+
+@asynccontextmanager
+async def over_http2(url: str) -> AsyncIterator[Any]:
+    hooks = {"response": [check_version]}
+    async with (
+        httpx2.AsyncClient(http2=True, timeout=30, event_hooks=hooks) as http,
+        streamable_http_client(url, http_client=http) as streams,
+    ):
+        yield streams
+
+
+def server_at(url: str) -> Any:
+    """What the SDK takes for a server that is reached so."""
+    if url.startswith("stdio:"):
+        command, *arguments = json.loads(url.removeprefix("stdio:"))
+        return StdioServerParameters(command=command, args=arguments, env=dict(os.environ))
+    return over_http2(url) if url.startswith("https:") else url
+
+
 class Visitor:
     def __init__(self, url: str, mode: str) -> None:
         self.logs: list[Any] = []
         self.heard: list[str] = []
         self.client = Client(
-            url,
+            server_at(url),
             mode=mode,
             elicitation_callback=elicited,
             sampling_callback=sampled,

@@ -2,6 +2,7 @@
 
 *CALLS* is a JSON array of ``[TOOL, ARGUMENTS]``. Prints one JSON object: the revision that was
 agreed, the names of the tools, how many times progress was reported, and the text of each answer.
+*URL* is as in python2.py.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 
 import anyio
 from mcp.client import Client
+from python2 import server_at
 
 
 async def visit(url: str, calls: list[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
@@ -21,7 +23,7 @@ async def visit(url: str, calls: list[tuple[str, dict[str, Any]]]) -> dict[str, 
     async def progress(done: float, total: float | None, message: str | None) -> None:
         steps.append(done)
 
-    async with Client(url) as client:
+    async with Client(server_at(url)) as client:
         tools = sorted(tool.name for tool in (await client.list_tools()).tools)
         for name, arguments in calls:
             result = await client.call_tool(name, arguments, progress_callback=progress)

@@ -5,7 +5,7 @@
 //   about(), tools(), call(params, options), read(uri), prompt(name, args), complete(name, arg, value),
 //   watch(uri) -> { seen, end() },  logs, modern
 
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 
 const WATCHED = 'test://watched-resource';
 const LOG_LEVEL = 'io.modelcontextprotocol/logLevel';
@@ -31,6 +31,24 @@ export const REPLIES = {
   }),
   'roots/list': async () => ({ roots: [{ uri: 'file:///work' }] }),
 };
+
+// Give a connected client its messages one by one, in the order they come. The SDKs let go of a call's
+// progress at once when its answer comes, but tell of progress a moment after that came: of the two in
+// one read, they lose the progress. `typescript1_order.mjs` shows it without any daemon.
+export function oneByOne(transport) {
+  const deliver = transport.onmessage;
+  let last = Promise.resolve();
+  transport.onmessage = (...message) => {
+    last = last.then(() => nextTurn()).then(() => deliver(...message));
+  };
+}
+
+// How to start what a `stdio:` URL names, which is a command as JSON; undefined for other URLs.
+export function commandIn(url) {
+  if (!url.startsWith('stdio:')) return undefined;
+  const [command, ...args] = JSON.parse(url.slice('stdio:'.length));
+  return { command, args, env: process.env };
+}
 
 const words = (result) => result.content[0].text;
 

@@ -1,26 +1,29 @@
 // `typescript1.mjs URL MODE NAME`: the last TypeScript SDK 1.x takes the tour.
 //
 // It knows the legacy era only, so MODE must be `legacy`. NAME tells one run from another. The URL says
-// the transport: `ws://` a WebSocket, a path that ends in `/sse` HTTP+SSE.
+// the transport: `ws:` and `wss:` a WebSocket, `stdio:` a command, a path that ends in `/sse` HTTP+SSE.
 
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { SSEClientTransport } from '@modelcontextprotocol/sdk/client/sse.js';
+import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import { WebSocketClientTransport } from '@modelcontextprotocol/sdk/client/websocket.js';
 import * as types from '@modelcontextprotocol/sdk/types.js';
-import { CAPABILITIES, REPLIES, main } from './tour.mjs';
+import { CAPABILITIES, REPLIES, commandIn, main, oneByOne } from './tour.mjs';
 
 const [url, , name] = process.argv.slice(2);
 const REQUESTS = [types.ElicitRequestSchema, types.CreateMessageRequestSchema, types.ListRootsRequestSchema];
 
-function transportFor(address) {
-  if (address.startsWith('ws:')) return WebSocketClientTransport;
-  return address.endsWith('/sse') ? SSEClientTransport : StreamableHTTPClientTransport;
+function transportTo(address) {
+  if (address.startsWith('stdio:')) return new StdioClientTransport(commandIn(address));
+  if (address.startsWith('ws')) return new WebSocketClientTransport(new URL(address));
+  const Transport = address.endsWith('/sse') ? SSEClientTransport : StreamableHTTPClientTransport;
+  return new Transport(new URL(address));
 }
 
 async function connect() {
   const client = new Client({ name: 'tour', version: '1' }, { capabilities: CAPABILITIES });
-  const transport = new (transportFor(url))(new URL(url));
+  const transport = transportTo(url);
   const logs = [];
   const heard = [];
   for (const schema of REQUESTS) client.setRequestHandler(schema, REPLIES[schema.shape.method.value]);
@@ -29,6 +32,7 @@ async function connect() {
   on(types.ToolListChangedNotificationSchema, () => void heard.push('tools'));
   on(types.ResourceUpdatedNotificationSchema, ({ params }) => void heard.push(params.uri));
   await client.connect(transport);
+  oneByOne(transport);
   await client.setLoggingLevel('info');
   return {
     logs,

@@ -1,10 +1,11 @@
 // `typescript2.mjs URL MODE NAME`: the TypeScript SDK 2.x takes the tour.
 //
 // MODE is `legacy` (what it does unless told otherwise), `auto`, or a protocol revision to insist on.
-// NAME tells one run from another.
+// NAME tells one run from another. A URL with `stdio:` is a command, as JSON.
 
 import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
-import { CAPABILITIES, REPLIES, main } from './tour.mjs';
+import { StdioClientTransport } from '@modelcontextprotocol/client/stdio';
+import { CAPABILITIES, REPLIES, commandIn, main, oneByOne } from './tour.mjs';
 
 const [url, mode, name] = process.argv.slice(2);
 const negotiation = {
@@ -14,7 +15,10 @@ const negotiation = {
 
 async function connect() {
   const client = new Client({ name: 'tour', version: '1' }, { capabilities: CAPABILITIES, ...negotiation });
-  const transport = new StreamableHTTPClientTransport(new URL(url));
+  const command = commandIn(url);
+  const transport = command
+    ? new StdioClientTransport(command)
+    : new StreamableHTTPClientTransport(new URL(url));
   const logs = [];
   const heard = [];
   for (const [method, reply] of Object.entries(REPLIES)) client.setRequestHandler(method, reply);
@@ -22,6 +26,7 @@ async function connect() {
   client.setNotificationHandler('notifications/tools/list_changed', () => void heard.push('tools'));
   client.setNotificationHandler('notifications/resources/updated', ({ params }) => void heard.push(params.uri));
   await client.connect(transport);
+  oneByOne(transport);
   const modern = client.getProtocolEra() === 'modern';
   if (!modern) await client.setLoggingLevel('info');
   return {
@@ -48,7 +53,7 @@ async function connect() {
       return { end: () => client.unsubscribeResource({ uri }) };
     },
     close: async () => {
-      if (!modern) await transport.terminateSession();
+      if (!modern) await transport.terminateSession?.();
       await client.close();
     },
   };
