@@ -392,7 +392,7 @@ class HTTP2Client(Protocol):
     def _heard(self, frame: Frame) -> None:
         # h2 would take no more answers after a GOAWAY.
         if frame.kind == frames.GOAWAY:
-            self._going_away(frame.raw)
+            self._going_away(frame.payload)
             return
         for event in self._h2.receive_data(frame.raw):
             react = _REACTIONS.get(type(event))
@@ -401,7 +401,7 @@ class HTTP2Client(Protocol):
 
     def _going_away(self, data: bytes) -> None:
         """The server begins with nothing new (section 6.8)."""
-        last = int.from_bytes(data[9:13], "big") & _HIGHEST
+        last = int.from_bytes(data[:4], "big") & _HIGHEST
         passed_over = [q for number, q in self.streams.items() if number > last]
         self._retire()
         for question in passed_over:

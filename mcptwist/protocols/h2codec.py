@@ -1,9 +1,12 @@
-"""An HTTP/2 connection as bytes in and bytes out: the seam to the ``h2`` library. Pure.
+"""An HTTP/2 connection as bytes in and bytes out, at the server's end (RFC 9113). Pure.
 
-h2 keeps the state of the connection and its streams. It ends the whole connection for much that
-RFC 9113 lets end one stream only, answers a client's GOAWAY by saying no more, and cannot announce
-a shutdown and go on. So frames pass by here first: what concerns one stream is told as such, what
-h2 would misunderstand it does not see, and every frame is paid for (:class:`Purses`).
+It keeps what the two ends agreed on, the states of streams and their windows, and says in which
+frames anything is told. Whoever uses it hears of requests and bodies only. What is wrong with one
+stream ends that stream; what is wrong with the connection raises, and then it must be closed. Each
+frame that asks for work without bringing a request is paid for (:class:`Purses`).
+
+A request that arrives in a HEADERS and a DATA frame, and an answer that leaves in the same, is
+what nearly all of them are. These take a dictionary's entry and four integers.
 """
 
 from __future__ import annotations
@@ -12,22 +15,22 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from h2 import events
-from h2.config import H2Configuration
-from h2.connection import ConnectionState, H2Connection
-from h2.exceptions import ProtocolError, StreamClosedError
-from h2.settings import SettingCodes, Settings
-from hyperframe.frame import GoAwayFrame, PingFrame, SettingsFrame
 from zope.interface import Interface
 
 from mcptwist.protocols import h2frames as frames
-from mcptwist.protocols.h2frames import ConnectionFailed, Frame, FrameReader, Purses, Rates
+from mcptwist.protocols import h2settings as settings
+from mcptwist.protocols.h2frames import ConnectionFailed, Frame, FrameReader, FrameWriter
+from mcptwist.protocols.h2purses import Purses, Rates
+from mcptwist.protocols.h2settings import FIRST_WINDOW, HIGHEST_WINDOW
+from mcptwist.protocols.h2states import ENDED, RESET_BY_CLIENT, RESET_BY_US, Streams
 from mcptwist.protocols.hpacking import FieldEncoder, FieldReader, Fields
 
 __all__ = ["Codec", "CodecLimits", "ICodecUser"]
 
 #: The highest stream there can be; in GOAWAY: none is refused yet.
 HIGHEST = 2**31 - 1
+#: CONTINUATION frames that one header block may take.
+CONTINUATIONS = 64
 
 
 class CodecLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,7 +38,7 @@ class CodecLimits(msgspec.Struct, frozen=True, kw_only=True):
 
     :ivar streams: open at one time.
     :ivar stream_window: bytes of a request body that may be under way and not yet used.
-    :ivar connection_window: the same, for all streams together.
+    :ivar connection_window: the same, for all streams together; at least 65535.
     :ivar fields: bytes of a list of header fields that are announced as the most we take.
     :ivar rates: of frames that bring no request.
     """
@@ -72,12 +75,23 @@ class ICodecUser(Interface):
         """The client will open no more streams."""
 
 
-class Codec:
-    """The state of one connection, at the server's end.
+class _Block:
+    """A header block that goes on in another frame."""
 
-    :param user: is told what comes.
+    def __init__(self, first: Frame, begun: bytes, itself: bool) -> None:
+        self.stream = first.stream
+        self.ended = bool(first.flags & frames.END_STREAM)
+        self.itself = itself
+        self.pieces = [begun]
+        self.size = len(begun)
+
+
+class Codec:
+    """The state of one connection.
+
+    :param user: is told what comes, an `ICodecUser`.
     :param now: tells the time in seconds.
-    :ivar highest: the highest stream that was opened.
+    :ivar connection_window: bytes of answers that may be sent on all streams together.
     :ivar count: how many frames have come, those that go on with another one left out.
     """
 
@@ -87,47 +101,54 @@ class Codec:
         self._limits = limits
         self._purses = Purses(limits.rates, now())
         self._reader = FrameReader()
-        self.count = 0
+        self._writer = FrameWriter()
+        self._decoder = FieldReader(2 * limits.fields)
+        self._encoder = FieldEncoder()
+        # Before the client has read our settings it may count on the first window.
+        self._streams = Streams(FIRST_WINDOW, max(limits.stream_window, FIRST_WINDOW))
+        self._block: _Block | None = None
         self._begun = False
-        self._block = 0  # the stream whose header block goes on
-        self._block_bytes = 0
-        self._unwhole = 0  # the stream whose trailers did not end it
-        self._h2 = _connection(limits)
-        self._h2.initiate_connection()
-        self._h2.clear_outbound_data_buffer()
-        self._out: list[bytes] = [self._first_settings()]
-        self._h2.increment_flow_control_window(limits.connection_window - 65535)
-        self._h2.receive_data(frames.PREFACE)
-        self._decoder: Any = self._h2.decoder
-        self._tell: dict[type, Callable[[Any], None]] = {
-            events.RequestReceived: self._request_received,
-            events.TrailersReceived: self._trailers_received,
-            events.DataReceived: self._data_received,
-            events.StreamReset: self._stream_reset,
-            events.WindowUpdated: self._window_updated,
-            events.RemoteSettingsChanged: self._settings_changed,
-            events.PingAckReceived: self._ping_answered,
+        self.count = 0
+        self.connection_window = FIRST_WINDOW
+        self._room = max(limits.connection_window, FIRST_WINDOW)  # for bodies, on all streams
+        self._share = self._room // 2  # when so much of it was used, the client is told
+        self._used = 0
+        self._reads: dict[int, Callable[[Frame], None]] = {
+            frames.DATA: self._read_data,
+            frames.HEADERS: self._read_headers,
+            frames.PRIORITY: self._read_priority,
+            frames.RST_STREAM: self._read_reset,
+            frames.SETTINGS: self._read_settings,
+            frames.PUSH_PROMISE: self._read_push,
+            frames.PING: self._read_ping,
+            frames.GOAWAY: self._read_goaway,
+            frames.WINDOW_UPDATE: self._read_window,
+            frames.CONTINUATION: self._read_continuation,
         }
+        self._greet()
+
+    def _greet(self) -> None:
+        limits = self._limits
+        said = {
+            settings.MAX_CONCURRENT_STREAMS: limits.streams,
+            settings.INITIAL_WINDOW_SIZE: limits.stream_window,
+            settings.MAX_FRAME_SIZE: frames.LONGEST,
+            settings.MAX_HEADER_LIST_SIZE: limits.fields,
+            settings.ENABLE_CONNECT_PROTOCOL: 1,
+        }
+        self._writer.write(frames.SETTINGS, 0, 0, settings.write_settings(said))
+        if self._room > FIRST_WINDOW:
+            self._writer.write_number(frames.WINDOW_UPDATE, 0, self._room - FIRST_WINDOW)
 
     @property
     def highest(self) -> int:
-        return self._h2.highest_inbound_stream_id
+        """The highest stream that was opened."""
+        return self._streams.highest
 
-    def _first_settings(self) -> bytes:
-        """What we tell; h2 itself must think that any number of streams may be open.
-
-        It ends the connection where there are too many; we refuse the stream.
-        """
-        frame = SettingsFrame(0)
-        frame.settings = {
-            SettingsFrame.HEADER_TABLE_SIZE: self._h2.local_settings.header_table_size,
-            SettingsFrame.MAX_CONCURRENT_STREAMS: self._limits.streams,
-            SettingsFrame.INITIAL_WINDOW_SIZE: self._limits.stream_window,
-            SettingsFrame.MAX_FRAME_SIZE: frames.LONGEST,
-            SettingsFrame.MAX_HEADER_LIST_SIZE: self._limits.fields,
-            SettingsFrame.ENABLE_CONNECT_PROTOCOL: 1,
-        }
-        return bytes(frame.serialize())
+    @property
+    def waiting(self) -> int:
+        """Bytes that :meth:`output` would give."""
+        return self._writer.waiting
 
     # -- what comes ----------------------------------------------------------------------
 
@@ -135,7 +156,7 @@ class Codec:
     def waits_for_head(self) -> bool:
         """Whether a part of something is here that is short and should come at once."""
         partial = self._reader.partial and self._reader.partial_kind != frames.DATA
-        return bool(self._block) or partial
+        return partial or self._block is not None
 
     def receive(self, data: bytes) -> None:
         """Bytes have come; the user is told what they mean.
@@ -146,30 +167,20 @@ class Codec:
             self._receive_frame(frame)
 
     def _receive_frame(self, frame: Frame) -> None:
+        kind, block = frame.kind, self._block
         if not self._begun:
-            if frame.kind != frames.SETTINGS or frame.flags & frames.ACK:
+            if kind != frames.SETTINGS or frame.flags & frames.ACK:
                 raise ConnectionFailed(frames.PROTOCOL_ERROR, "the first frame is not SETTINGS")
             self._begun = True
-        if self._block and (frame.kind != frames.CONTINUATION or frame.stream != self._block):
+        if block is not None and (kind != frames.CONTINUATION or frame.stream != block.stream):
             raise ConnectionFailed(frames.PROTOCOL_ERROR, "a header block was interrupted")
-        self.count += frame.kind != frames.CONTINUATION
-        screen = _SCREENS.get(frame.kind)
-        if screen is None:
-            # An extension we do not know (RFC 9113 section 5.5).
-            self._purses.pay("other", self._now())
-        elif screen(self, frame):
-            self._pass_on(frame)
-
-    def _pass_on(self, frame: Frame) -> None:
-        """Let h2 judge a frame, and tell what came of it."""
-        try:
-            happened = self._h2.receive_data(frame.raw)
-        except ProtocolError as error:
-            raise ConnectionFailed(int(error.error_code), str(error)) from error
-        for event in happened:
-            tell = self._tell.get(type(event))
-            if tell is not None:
-                tell(event)
+        self.count += kind != frames.CONTINUATION
+        read = self._reads.get(kind)
+        if read is None:
+            # An extension we do not know (section 5.5).
+            self.pay("other")
+        else:
+            read(frame)
 
     def pay(self, purse: str) -> None:
         """Let the client pay for what it made us do.
@@ -178,246 +189,272 @@ class Codec:
         """
         self._purses.pay(purse, self._now())
 
-    # Screens: whether h2 is to see a frame of that kind.
+    # Header blocks.
 
-    def _screen_data(self, frame: Frame) -> bool:
-        if not frame.flags & frames.END_STREAM and frame.is_empty:
-            self.pay("empty_data")
-        if self._is_over(frame.stream):
-            self.pay("stray")
-        return True
+    def _read_headers(self, frame: Frame) -> None:
+        if not frame.stream & 1:
+            raise ConnectionFailed(frames.PROTOCOL_ERROR, "HEADERS on no stream of a client")
+        begun, itself = frame.content(), False
+        if frame.flags & frames.PRIORITIZED:
+            if len(begun) < 5:
+                raise ConnectionFailed(frames.FRAME_SIZE_ERROR, "half a priority")
+            itself, begun = _depends_on(begun) == frame.stream, begun[5:]
+        if frame.flags & frames.END_HEADERS:
+            ended = bool(frame.flags & frames.END_STREAM)
+            self._take_fields(frame.stream, begun, ended, itself)
+        else:
+            self._block = _Block(frame, begun, itself)
 
-    def _screen_headers(self, frame: Frame) -> bool:
-        self._block_bytes = 0
-        if self._is_open(frame.stream) and not frame.flags & frames.END_STREAM:
-            # Trailers must end their stream. h2 takes that for the end of the connection.
-            self._unwhole = frame.stream
-            flags = bytes([frame.flags | frames.END_STREAM])
-            frame.raw = frame.raw[:4] + flags + frame.raw[5:]
-        return self._screen_continuation(frame)
-
-    def _screen_continuation(self, frame: Frame) -> bool:
-        self._block_bytes += frame.size
-        if self._block_bytes > 2 * self._limits.fields:
+    def _read_continuation(self, frame: Frame) -> None:
+        block = self._block
+        if block is None:
+            raise ConnectionFailed(frames.PROTOCOL_ERROR, "nothing to go on with")
+        block.pieces.append(frame.payload)
+        block.size += len(frame.payload)
+        if block.size > 2 * self._limits.fields:
             raise ConnectionFailed(
                 frames.ENHANCE_YOUR_CALM, "a header block is too long", flood="fields"
             )
-        self._block = 0 if frame.flags & frames.END_HEADERS else frame.stream
-        return True
+        if len(block.pieces) > CONTINUATIONS:
+            raise ConnectionFailed(frames.PROTOCOL_ERROR, "a header block in too many frames")
+        if frame.flags & frames.END_HEADERS:
+            self._block = None
+            whole = b"".join(block.pieces)
+            self._take_fields(block.stream, whole, block.ended, block.itself)
 
-    def _screen_priority(self, frame: Frame) -> bool:
+    def _take_fields(self, stream: int, block: bytes, ended: bool, itself: bool) -> None:
+        """A header block is whole. It is decoded in any case: those that follow build on it."""
+        fields = self._decoder.decode(block)
+        streams = self._streams
+        if stream > streams.highest:
+            streams.begin(stream, ended)
+            if itself:
+                self._break(stream, frames.PROTOCOL_ERROR)
+            else:
+                self._user.opened(stream, fields, ended)
+        elif stream in streams.open:
+            self._take_trailers(stream, fields, ended)
+        else:
+            self._take_late_fields(stream)
+
+    def _take_trailers(self, stream: int, fields: Fields, ended: bool) -> None:
+        if self._streams.open[stream].asked:
+            self._break(stream, frames.STREAM_CLOSED)
+            return
+        if ended:
+            self._streams.asked(stream)
+        self._user.trailed(stream, fields, ended)
+
+    def _take_late_fields(self, stream: int) -> None:
+        how = self._streams.how(stream)
+        if how is None:
+            raise ConnectionFailed(frames.PROTOCOL_ERROR, "a stream that was passed over")
+        if how == ENDED:
+            raise ConnectionFailed(frames.STREAM_CLOSED, "HEADERS on a stream that has ended")
+        self.pay("stray")
+        if how == RESET_BY_CLIENT:
+            self._writer.write_number(frames.RST_STREAM, stream, frames.STREAM_CLOSED)
+
+    # Bodies, and the windows they come through.
+
+    def _read_data(self, frame: Frame) -> None:
+        stream, cost = frame.stream, len(frame.payload)
+        data, ended = frame.content(), bool(frame.flags & frames.END_STREAM)
+        if self._streams.is_idle(stream):
+            raise ConnectionFailed(frames.PROTOCOL_ERROR, "DATA on a stream that is not open")
+        if not data and not ended:
+            self.pay("empty_data")
+        self._room -= cost
+        if self._room < 0:
+            raise ConnectionFailed(frames.FLOW_CONTROL_ERROR, "more DATA than there was room for")
+        flow = self._streams.open.get(stream)
+        if flow is None:
+            self._read_late_data(stream, cost)
+            return
+        flow.room -= cost
+        if flow.asked or flow.room < 0:
+            self.hand_back(0, cost)
+            code = frames.STREAM_CLOSED if flow.asked else frames.FLOW_CONTROL_ERROR
+            self._break(stream, code)
+            return
+        if ended:
+            self._streams.asked(stream)
+        self._user.body(stream, data, cost, ended)
+
+    def _read_late_data(self, stream: int, cost: int) -> None:
+        self.pay("stray")
+        self.hand_back(0, cost)
+        if self._streams.how(stream) != RESET_BY_US:
+            self._writer.write_number(frames.RST_STREAM, stream, frames.STREAM_CLOSED)
+
+    def hand_back(self, stream: int, cost: int) -> None:
+        """That many bytes of a request body were used: the client may send as many more."""
+        if not cost:
+            return
+        self._used += cost
+        if self._used >= self._share:
+            self._writer.write_number(frames.WINDOW_UPDATE, 0, self._used)
+            self._room += self._used
+            self._used = 0
+        flow = self._streams.open.get(stream)
+        if flow is None or flow.asked:
+            return
+        flow.used += cost
+        if flow.used >= self._limits.stream_window // 2:
+            self._writer.write_number(frames.WINDOW_UPDATE, stream, flow.used)
+            flow.room += flow.used
+            flow.used = 0
+
+    def _read_window(self, frame: Frame) -> None:
+        self.pay("window_update")
+        stream = frame.stream
+        if len(frame.payload) != 4:
+            raise ConnectionFailed(frames.FRAME_SIZE_ERROR, "half a window")
+        more = int.from_bytes(frame.payload, "big") & HIGHEST_WINDOW
+        if stream:
+            self._open_stream_window(stream, more)
+            return
+        self.connection_window += more
+        if not more:
+            raise ConnectionFailed(frames.PROTOCOL_ERROR, "a window that opens by nothing")
+        if self.connection_window > HIGHEST_WINDOW:
+            raise ConnectionFailed(frames.FLOW_CONTROL_ERROR, "a window that is too large")
+        self._user.window_opened(0)
+
+    def _open_stream_window(self, stream: int, more: int) -> None:
+        if self._streams.is_idle(stream):
+            raise ConnectionFailed(frames.PROTOCOL_ERROR, "a window of no open stream")
+        flow = self._streams.open.get(stream)
+        if flow is None:
+            return
+        flow.window += more
+        if not more:
+            self._break(stream, frames.PROTOCOL_ERROR)
+        elif flow.window > HIGHEST_WINDOW:
+            self._break(stream, frames.FLOW_CONTROL_ERROR)
+        else:
+            self._user.window_opened(stream)
+
+    # The rest.
+
+    def _read_priority(self, frame: Frame) -> None:
         """Priorities are not kept; only one that contradicts itself is worth a look."""
         self.pay("priority")
-        raw = frame.raw
-        itself = raw[9:13] in (raw[5:9], bytes([raw[5] | 0x80]) + raw[6:9])
-        return frame.size != 5 or not frame.stream or itself
+        if not frame.stream:
+            raise ConnectionFailed(frames.PROTOCOL_ERROR, "a priority of no stream")
+        if len(frame.payload) != 5:
+            code = frames.FRAME_SIZE_ERROR
+        elif _depends_on(frame.payload) == frame.stream:
+            code = frames.PROTOCOL_ERROR
+        else:
+            return
+        if frame.stream not in self._streams.open:
+            raise ConnectionFailed(code, "a priority that is none")
+        self._break(frame.stream, code)
 
-    def _screen_reset(self, frame: Frame) -> bool:
+    def _read_reset(self, frame: Frame) -> None:
         self.pay("reset")
-        return True
+        stream = frame.stream
+        if self._streams.is_idle(stream):
+            raise ConnectionFailed(frames.PROTOCOL_ERROR, "the end of a stream that is not open")
+        if len(frame.payload) != 4:
+            raise ConnectionFailed(frames.FRAME_SIZE_ERROR, "half an error code")
+        if self._streams.end(stream, RESET_BY_CLIENT):
+            self._user.reset(stream, int.from_bytes(frame.payload, "big"))
 
-    def _screen_settings(self, frame: Frame) -> bool:
-        self._purses.pay("settings", self._now(), 1 + frame.size // 6 / 10)
-        if frame.size and frame.flags & frames.ACK:
-            raise ConnectionFailed(frames.FRAME_SIZE_ERROR, "an acknowledgement says more")
-        if frame.size and not frame.size % 6:
-            # h2 would remember every parameter it never heard of.
-            body = frame.raw[9:]
-            entries = (body[at : at + 6] for at in range(0, len(body), 6))
-            kept = b"".join(entry for entry in entries if entry[:2] in _PARAMETERS)
-            frame.raw = len(kept).to_bytes(3, "big") + frame.raw[3:9] + kept
-        return True
-
-    def _screen_push(self, frame: Frame) -> bool:
-        raise ConnectionFailed(frames.PROTOCOL_ERROR, "clients do not push")
-
-    def _screen_ping(self, frame: Frame) -> bool:
-        self.pay("ping")
-        return True
-
-    def _screen_goaway(self, frame: Frame) -> bool:
-        """h2 would send nothing more; but what was asked for shall be answered."""
-        self.pay("other")
-        if frame.stream or frame.size < 8:
-            raise ConnectionFailed(frames.PROTOCOL_ERROR, "GOAWAY is malformed")
-        self._user.going_away()
-        return False
-
-    def _screen_window(self, frame: Frame) -> bool:
-        self.pay("window_update")
-        if (
-            frame.stream
-            and frame.size == 4
-            and not int.from_bytes(frame.raw[9:], "big") << 1 & (2**32 - 1)
-        ):
-            if not self._is_open(frame.stream):
-                return self._is_idle(frame.stream)
-            self.pay("reset")
-            self.reset(frame.stream, frames.PROTOCOL_ERROR)
-            self._user.reset(frame.stream, frames.PROTOCOL_ERROR)
-            return False
-        return True
-
-    def _is_idle(self, stream: int) -> bool:
-        return stream > self._h2.highest_inbound_stream_id
-
-    def _is_open(self, stream: int) -> bool:
-        state = self._h2.streams.get(stream)
-        return state is not None and state.open
-
-    def _is_over(self, stream: int) -> bool:
-        return not self._is_idle(stream) and not self._is_open(stream)
-
-    # Events.
-
-    def _request_received(self, event: Any) -> None:
-        ended = event.stream_ended is not None
-        self._user.opened(event.stream_id, self._decoder.fields, ended)
-
-    def _trailers_received(self, event: Any) -> None:
-        whole = self._unwhole != event.stream_id
-        self._unwhole = 0
-        self._user.trailed(event.stream_id, self._decoder.fields, whole)
-
-    def _data_received(self, event: Any) -> None:
-        ended = event.stream_ended is not None
-        cost = event.flow_controlled_length or 0
-        self._user.body(event.stream_id, bytes(event.data), cost, ended)
-
-    def _stream_reset(self, event: Any) -> None:
-        if not event.remote_reset:
-            self.pay("reset")
-        self._user.reset(event.stream_id, int(event.error_code))
-
-    def _window_updated(self, event: Any) -> None:
-        self._user.window_opened(event.stream_id)
-
-    def _settings_changed(self, event: Any) -> None:
-        if SettingCodes.INITIAL_WINDOW_SIZE in event.changed_settings:
+    def _read_settings(self, frame: Frame) -> None:
+        self._purses.pay("settings", self._now(), 1 + len(frame.payload) // 6 / 10)
+        if frame.stream:
+            raise ConnectionFailed(frames.PROTOCOL_ERROR, "settings of a stream")
+        if frame.flags & frames.ACK:
+            if frame.payload:
+                raise ConnectionFailed(frames.FRAME_SIZE_ERROR, "an acknowledgement says more")
+            # The client has read ours, so it keeps to them from now on.
+            self._streams.room = self._limits.stream_window
+            return
+        told = settings.read_settings(frame.payload)
+        self._writer.write(frames.SETTINGS, frames.ACK, 0)
+        window = told.get(settings.INITIAL_WINDOW_SIZE)
+        if window is not None:
+            self._streams.window = window
+            if self._streams.widest() > HIGHEST_WINDOW:
+                raise ConnectionFailed(frames.FLOW_CONTROL_ERROR, "a window that is too large")
             self._user.window_opened(0)
 
-    def _ping_answered(self, event: Any) -> None:
-        self._user.pinged_back()
+    def _read_push(self, frame: Frame) -> None:
+        raise ConnectionFailed(frames.PROTOCOL_ERROR, "clients do not push")
+
+    def _read_ping(self, frame: Frame) -> None:
+        self.pay("ping")
+        if frame.stream:
+            raise ConnectionFailed(frames.PROTOCOL_ERROR, "a ping on a stream")
+        if len(frame.payload) != 8:
+            raise ConnectionFailed(frames.FRAME_SIZE_ERROR, "a ping that is not of eight bytes")
+        if frame.flags & frames.ACK:
+            self._user.pinged_back()
+        else:
+            self._writer.write(frames.PING, frames.ACK, 0, frame.payload)
+
+    def _read_goaway(self, frame: Frame) -> None:
+        self.pay("other")
+        if frame.stream or len(frame.payload) < 8:
+            raise ConnectionFailed(frames.PROTOCOL_ERROR, "GOAWAY is malformed")
+        self._user.going_away()
 
     # -- what goes -----------------------------------------------------------------------
 
     def window(self, stream: int) -> int:
         """How many bytes of an answer may be sent now; never more than one frame takes."""
-        try:
-            open_ = self._h2.local_flow_control_window(stream)
-        except StreamClosedError:
+        flow = self._streams.open.get(stream)
+        if flow is None:
             return 0
-        return min(open_, frames.LONGEST)
-
-    @property
-    def connection_window(self) -> int:
-        """How many bytes of answers may be sent on all streams together."""
-        return self._h2.outbound_flow_control_window
+        return max(0, min(flow.window, self.connection_window, frames.LONGEST))
 
     def send_fields(self, stream: int, fields: Fields, ended: bool) -> None:
-        """Send the head of an answer."""
-        self._h2.send_headers(stream, fields, ended)
+        """Send the head of an answer; nothing where the stream is over."""
+        if stream in self._streams.open:
+            self._writer.write_fields(stream, self._encoder.encode(fields), ended)
+            if ended:
+                self._streams.answered(stream)
 
     def send_data(self, stream: int, data: bytes, ended: bool) -> None:
         """Send some of an answer's body, not more than :meth:`window` allows."""
-        if data:
-            self._h2.send_data(stream, data, ended)
-        elif ended:
-            self._h2.end_stream(stream)
+        flow = self._streams.open.get(stream)
+        if flow is None:
+            return
+        flow.window -= len(data)
+        self.connection_window -= len(data)
+        self._writer.write(frames.DATA, frames.END_STREAM if ended else 0, stream, data)
         self._purses.earn("window_update", 2)
-
-    def hand_back(self, stream: int, cost: int) -> None:
-        """That many bytes of a request body were used: the client may send as many more."""
-        if cost:
-            self._h2.acknowledge_received_data(cost, stream)
+        if ended:
+            self._streams.answered(stream)
 
     def reset(self, stream: int, code: int) -> None:
-        """End a stream."""
-        try:
-            self._h2.reset_stream(stream, code)
-        except StreamClosedError:
-            pass
+        """End a stream, unless it is over."""
+        if self._streams.end(stream, RESET_BY_US):
+            self._writer.write_number(frames.RST_STREAM, stream, code)
+
+    def _break(self, stream: int, code: int) -> None:
+        """The client broke a rule on one stream: end that one (section 5.4.2)."""
+        self.pay("reset")
+        self.reset(stream, code)
+        self._user.reset(stream, code)
 
     def ping(self) -> None:
         """Ask for a sign that the client has seen what was sent so far."""
-        self._append(PingFrame(0, b"mcptwist"))
+        self._writer.write(frames.PING, 0, 0, b"mcptwist")
 
     def farewell(self, code: int, last: int | None = None) -> None:
         """Send GOAWAY: streams after `last` (the highest one) are not answered any more."""
-        frame = GoAwayFrame(0)
-        frame.error_code = code
-        frame.last_stream_id = self.highest if last is None else last
-        self._append(frame)
-
-    def fail(self, code: int) -> None:
-        """Say GOAWAY for the last time, unless h2 did when it found the mistake."""
-        if self._h2.state_machine.state is not ConnectionState.CLOSED:
-            self.farewell(code)
-
-    def _append(self, frame: Any) -> None:
-        self._out.append(self._h2.data_to_send())
-        self._out.append(frame.serialize())
-
-    @property
-    def waiting(self) -> int:
-        """Bytes that :meth:`output` would give."""
-        return sum(map(len, self._out)) + len(self._h2._data_to_send)
+        last = self.highest if last is None else last
+        said = last.to_bytes(4, "big") + code.to_bytes(4, "big")
+        self._writer.write(frames.GOAWAY, 0, 0, said)
 
     def output(self) -> bytes:
         """All that is to be written to the transport."""
-        data = self._h2.data_to_send()
-        if self._out:
-            data = b"".join((*self._out, data))
-            self._out.clear()
-        return data
+        return self._writer.output()
 
 
-def _connection(limits: CodecLimits) -> H2Connection:
-    """The state machine. What it would judge and we judge ourselves is switched off."""
-    config = H2Configuration(
-        client_side=False,
-        header_encoding=None,
-        validate_inbound_headers=False,
-        normalize_inbound_headers=False,
-        validate_outbound_headers=False,
-        normalize_outbound_headers=False,
-    )
-    machine = _Machine(config)
-    machine.local_settings = Settings(
-        client=False,
-        initial_values={
-            SettingCodes.INITIAL_WINDOW_SIZE: limits.stream_window,
-            SettingCodes.MAX_CONCURRENT_STREAMS: HIGHEST,
-            SettingCodes.MAX_HEADER_LIST_SIZE: 2 * limits.fields,
-            SettingCodes.ENABLE_CONNECT_PROTOCOL: 1,
-        },
-    )
-    # Both are h2's own attributes to be looked at; putting others in their place is what its
-    # state machine allows without a word, and the tests of this module watch over it.
-    machine.decoder = FieldReader(2 * limits.fields)  # type: ignore[assignment]
-    machine.encoder = FieldEncoder()  # type: ignore[assignment]
-    return machine
-
-
-#: The parameters that h2 knows (RFC 9113 section 6.5.2, RFC 8441 section 3).
-_PARAMETERS = frozenset(number.to_bytes(2, "big") for number in (1, 2, 3, 4, 5, 6, 8))
-
-
-class _Machine(H2Connection):
-    """h2's connection; remembers fewer streams that are over."""
-
-    MAX_CLOSED_STREAMS = 1024
-
-
-_SCREENS: dict[int, Callable[[Codec, Frame], bool]] = {
-    frames.DATA: Codec._screen_data,
-    frames.HEADERS: Codec._screen_headers,
-    frames.PRIORITY: Codec._screen_priority,
-    frames.RST_STREAM: Codec._screen_reset,
-    frames.SETTINGS: Codec._screen_settings,
-    frames.PUSH_PROMISE: Codec._screen_push,
-    frames.PING: Codec._screen_ping,
-    frames.GOAWAY: Codec._screen_goaway,
-    frames.WINDOW_UPDATE: Codec._screen_window,
-    frames.CONTINUATION: Codec._screen_continuation,
-}
+def _depends_on(priority: bytes) -> int:
+    """The stream that a priority names (RFC 7540 section 6.3)."""
+    return int.from_bytes(priority[:4], "big") & HIGHEST

@@ -1,16 +1,9 @@
-"""HTTP/2 frames as they arrive, and what they cost (RFC 9113 sections 4 and 6). Pure.
-
-A frame is cheap to send and dear to answer, so each kind that asks for work without bringing a
-request is paid for out of a purse: see :class:`Purses`. A purse fills with time, and for window
-updates with what we send; it does not fill because a stream ended, which a client that floods
-would see to.
-"""
+"""HTTP/2 frames as they arrive, and as they leave (RFC 9113 sections 4 and 6). Pure."""
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
-
-import msgspec
 
 __all__ = [
     "ACK",
@@ -22,6 +15,7 @@ __all__ = [
     "HEADERS",
     "PADDED",
     "PING",
+    "PRIORITIZED",
     "PRIORITY",
     "PUSH_PROMISE",
     "RST_STREAM",
@@ -30,9 +24,8 @@ __all__ = [
     "ConnectionFailed",
     "Frame",
     "FrameReader",
-    "Purses",
-    "Rate",
-    "Rates",
+    "FrameWriter",
+    "frame_head",
 ]
 
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS = 0, 1, 2, 3, 4
@@ -42,6 +35,7 @@ PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = 5, 6, 7, 8, 9
 ACK = END_STREAM = 0x1
 END_HEADERS = 0x4
 PADDED = 0x8
+PRIORITIZED = 0x20
 
 # Error codes (RFC 9113 section 7).
 NO_ERROR, PROTOCOL_ERROR, INTERNAL_ERROR, FLOW_CONTROL_ERROR = 0, 1, 2, 3
@@ -72,26 +66,44 @@ class Frame:
 
     :ivar kind: its type.
     :ivar stream: its stream, 0 for the connection.
-    :ivar raw: all its bytes, the head of nine included.
+    :ivar payload: what follows its head of nine bytes.
     """
 
-    __slots__ = ("flags", "kind", "raw", "stream")
+    __slots__ = ("flags", "kind", "payload", "stream")
 
-    def __init__(self, kind: int, flags: int, stream: int, raw: bytes) -> None:
+    def __init__(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
         self.kind = kind
         self.flags = flags
         self.stream = stream
-        self.raw = raw
+        self.payload = payload
 
     @property
-    def size(self) -> int:
-        """Bytes of the payload."""
-        return len(self.raw) - HEAD_BYTES
+    def raw(self) -> bytes:
+        """All its bytes."""
+        return frame_head(len(self.payload), self.kind, self.flags, self.stream) + self.payload
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether it carries nothing but, perhaps, padding."""
-        return self.size == 0 or bool(self.flags & PADDED and self.raw[HEAD_BYTES] + 1 == self.size)
+    def content(self) -> bytes:
+        """The payload of a DATA or HEADERS frame, without padding.
+
+        :raises ConnectionFailed: there is more padding than payload (section 6.1).
+        """
+        payload = self.payload
+        if not self.flags & PADDED:
+            return payload
+        if not payload or payload[0] >= len(payload):
+            raise ConnectionFailed(PROTOCOL_ERROR, "more padding than frame")
+        return payload[1 : len(payload) - payload[0]]
+
+
+_HEAD = struct.Struct(">BHBBI")
+
+
+def frame_head(size: int, kind: int, flags: int, stream: int) -> bytes:
+    """The head of a frame (section 4.1).
+
+    :param size: bytes of its payload.
+    """
+    return _HEAD.pack(size >> 16, size & 0xFFFF, kind, flags, stream)
 
 
 class FrameReader:
@@ -125,16 +137,16 @@ class FrameReader:
         at, end = 0, len(buffer)
         try:
             while end - at >= HEAD_BYTES:
-                size = int.from_bytes(buffer[at : at + 3], "big")
+                high, low, kind, flags, stream = _HEAD.unpack_from(buffer, at)
+                size = high << 16 | low
                 if size > LONGEST:
                     raise ConnectionFailed(FRAME_SIZE_ERROR, "a frame is too long")
                 after = at + HEAD_BYTES + size
                 if after > end:
                     break
-                stream = int.from_bytes(buffer[at + 5 : at + 9], "big") & 0x7FFFFFFF
-                frame = Frame(buffer[at + 3], buffer[at + 4], stream, buffer[at:after])
+                payload = buffer[at + HEAD_BYTES : after]
                 at = after
-                yield frame
+                yield Frame(kind, flags, stream & 0x7FFFFFFF, payload)
         finally:
             self._buffer = buffer[at:]
 
@@ -146,60 +158,38 @@ class FrameReader:
         return data[len(begun) :]
 
 
-class Rate(msgspec.Struct, frozen=True):
-    """What a purse holds at most, and what is put in each second."""
+class FrameWriter:
+    """Makes frames, and keeps them until they are written.
 
-    burst: float
-    per_second: float
-
-
-class Rates(msgspec.Struct, frozen=True, kw_only=True):
-    """How much of each kind of frame one connection may send.
-
-    :ivar reset: RST_STREAM, and streams that had to be reset because of what the client did.
-    :ivar ping: PING.
-    :ivar settings: SETTINGS, by the parameters in it.
-    :ivar priority: PRIORITY.
-    :ivar empty_data: DATA without content that does not end its stream.
-    :ivar window_update: WINDOW_UPDATE, beyond two for each DATA frame that we send.
-    :ivar stray: frames for streams that are over.
-    :ivar other: everything unknown.
+    :ivar waiting: bytes that :meth:`output` would give.
     """
 
-    reset: Rate = Rate(200, 20)
-    ping: Rate = Rate(200, 20)
-    settings: Rate = Rate(200, 20)
-    priority: Rate = Rate(200, 20)
-    empty_data: Rate = Rate(200, 20)
-    window_update: Rate = Rate(1000, 100)
-    stray: Rate = Rate(2000, 200)
-    other: Rate = Rate(200, 20)
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+        self.waiting = 0
 
+    def write(self, kind: int, flags: int, stream: int, payload: bytes = b"") -> None:
+        """Add a frame; its payload is not longer than `LONGEST`."""
+        size = len(payload)
+        self._pieces.append(frame_head(size, kind, flags, stream))
+        self._pieces.append(payload)
+        self.waiting += HEAD_BYTES + size
 
-class Purses:
-    """Out of which one connection pays for what it sends; one purse for each of `Rates`."""
+    def write_fields(self, stream: int, block: bytes, ended: bool) -> None:
+        """Add a header block, in as many frames as it takes (section 4.3)."""
+        kind, flags = HEADERS, END_STREAM if ended else 0
+        while len(block) > LONGEST:
+            self.write(kind, flags, stream, block[:LONGEST])
+            kind, flags, block = CONTINUATION, 0, block[LONGEST:]
+        self.write(kind, flags | END_HEADERS, stream, block)
 
-    def __init__(self, rates: Rates, now: float) -> None:
-        self._rates = rates
-        self._left: dict[str, tuple[float, float]] = {}  # content, and when that was so
-        self._start = now
+    def write_number(self, kind: int, stream: int, number: int) -> None:
+        """Add a frame that carries one number: a RST_STREAM, a WINDOW_UPDATE."""
+        self.write(kind, 0, stream, number.to_bytes(4, "big"))
 
-    def pay(self, purse: str, now: float, cost: float = 1) -> None:
-        """Take `cost` out of a purse.
-
-        :param purse: the name of a field of `Rates`.
-        :param now: seconds.
-        :raises ConnectionFailed: there is not enough in it.
-        """
-        rate: Rate = getattr(self._rates, purse)
-        left, since = self._left.get(purse, (rate.burst, self._start))
-        left = min(rate.burst, left + (now - since) * rate.per_second) - cost
-        self._left[purse] = left, now
-        if left < 0:
-            raise ConnectionFailed(ENHANCE_YOUR_CALM, f"too much: {purse}", flood=purse)
-
-    def earn(self, purse: str, amount: float) -> None:
-        """Put something in, up to the burst."""
-        rate: Rate = getattr(self._rates, purse)
-        left, since = self._left.get(purse, (rate.burst, self._start))
-        self._left[purse] = min(rate.burst, left + amount), since
+    def output(self) -> bytes:
+        """All frames so far, as bytes."""
+        data = b"".join(self._pieces)
+        self._pieces.clear()
+        self.waiting = 0
+        return data

@@ -30,36 +30,26 @@ TABLE_BYTES = 4096
 class FieldReader:
     """The decoder of one connection.
 
-    It keeps the fields for who asks it, and tells the state machine of none: that would judge them
-    itself, and end the connection where RFC 9113 section 8.1.1 wants only the stream to end.
-
     :param most: bytes of a list of fields; a longer one ends the connection.
-    :ivar fields: those of the block that was decoded last.
     """
 
-    # The state machine sets these when it finds them changed by our own settings; they are not.
-    max_header_list_size = 0
-    max_allowed_table_size = TABLE_BYTES
-
     def __init__(self, most: int) -> None:
-        self.fields: Fields = ()
         self._most = most
         self._table: deque[tuple[bytes, bytes]] = deque()  # the newest last
         self._table_size = 0
         self._table_most = TABLE_BYTES
 
-    def decode(self, data: bytes, raw: bool = False) -> Fields:
-        """Called by the state machine with a header block.
+    def decode(self, data: bytes) -> Fields:
+        """The fields of a header block.
 
         :raises ConnectionFailed: it is no HPACK, or unfolds to more than we take.
         """
         try:
-            self.fields = self._decode(bytes(data))
+            return self._decode(data)
         except (HPACKDecodingError, IndexError):
             raise ConnectionFailed(
                 frames.COMPRESSION_ERROR, "a header block is not HPACK"
             ) from None
-        return ()
 
     def _decode(self, data: bytes) -> Fields:
         fields: list[tuple[bytes, bytes]] = []
@@ -164,8 +154,6 @@ class FieldEncoder:
 
     _MOST = 512
     _CACHED_BYTES = 64
-
-    header_table_size = 4096
 
     def __init__(self) -> None:
         # A table of size zero (RFC 7541 section 6.3); whatever the client allows later is more.

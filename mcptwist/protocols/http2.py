@@ -27,6 +27,7 @@ from mcptwist.protocols import refusals
 from mcptwist.protocols.h2codec import HIGHEST, Codec, CodecLimits, ICodecUser
 from mcptwist.protocols.h2fields import KnownHeads, Malformed, check_trailers
 from mcptwist.protocols.h2frames import ConnectionFailed
+from mcptwist.protocols.h2purses import Rates
 from mcptwist.protocols.h2stream import NEVER, HTTP2Stream
 from mcptwist.protocols.hpacking import Fields
 from mcptwist.protocols.http1 import SLICE, HTTP1Factory
@@ -56,7 +57,7 @@ class HTTP2Limits(msgspec.Struct, frozen=True, kw_only=True):
     connection_window: int = 4 << 20
     backlog: int = 64 << 20
     control: int = 256 * 1024
-    rates: frames.Rates = frames.Rates()
+    rates: Rates = Rates()
 
     def for_codec(self, fields: int) -> CodecLimits:
         """What of it concerns the codec."""
@@ -188,7 +189,7 @@ class HTTP2Connection(Protocol):
         transport.abortConnection()
 
     def _fail(self, code: int) -> None:
-        self.codec.fail(code)
+        self.codec.farewell(code)
         self._close(failed=True)
 
     def _close(self, failed: bool = False) -> None:

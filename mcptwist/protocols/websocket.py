@@ -32,7 +32,7 @@ from mcptwist.errors import ClientError, ClientGone, McpTwistError
 from mcptwist.interfaces import IWire, IWireReader
 from mcptwist.messages import Json, Message, decode, pieces
 from mcptwist.protocols import sockets
-from mcptwist.protocols.h2frames import Rate
+from mcptwist.protocols.h2purses import Rate
 from mcptwist.protocols.inbox import Inbox
 from mcptwist.protocols.meter import HTTP1, WEBSOCKET, Meter
 from mcptwist.protocols.pages import Endpoint

@@ -35,7 +35,7 @@ from twisted.internet.task import react
 from twisted.web.resource import Resource
 
 from mcptwist.protocols import websocket
-from mcptwist.protocols.h2frames import Rate
+from mcptwist.protocols.h2purses import Rate
 from mcptwist.protocols.http1 import HTTP1Factory
 from mcptwist.protocols.site import HostGuard, Site
 from mcptwist.protocols.websocket import WebSocketLimits, WebSocketPlace, WebSocketWire

@@ -1,4 +1,4 @@
-"""Tests of mcptwist.protocols.h2frames: frames as they arrive, and what they cost."""
+"""Tests of mcptwist.protocols.h2frames."""
 
 from __future__ import annotations
 
@@ -6,7 +6,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 from twisted.trial.unittest import SynchronousTestCase
 
-from mcptwist.protocols.h2frames import PREFACE, ConnectionFailed, FrameReader, Purses, Rate, Rates
+from mcptwist.protocols.h2frames import (
+    CONTINUATION,
+    DATA,
+    HEADERS,
+    PADDED,
+    PREFACE,
+    WINDOW_UPDATE,
+    ConnectionFailed,
+    Frame,
+    FrameReader,
+    FrameWriter,
+)
 
 
 def frame(kind: int, payload: bytes) -> bytes:
@@ -43,7 +54,7 @@ class FrameReaderTests(SynchronousTestCase):
     def test_stream(self) -> None:
         """The reserved bit of a stream's number is ignored."""
         (found,) = FrameReader().feed(PREFACE + frame(0, b""))
-        self.assertEqual((found.stream, found.size), (7, 0))
+        self.assertEqual((found.stream, found.payload), (7, b""))
 
     def test_wrong_preface(self) -> None:
         """Known at its first wrong byte."""
@@ -55,36 +66,29 @@ class FrameReaderTests(SynchronousTestCase):
         self.assertRaises(ConnectionFailed, list, FrameReader().feed(head))
 
 
-class PursesTests(SynchronousTestCase):
-    """What may be had how often."""
+class FrameWriterTests(SynchronousTestCase):
+    """From frames to bytes."""
 
-    def setUp(self) -> None:
-        self.purses = Purses(Rates(ping=Rate(3, 2)), 100.0)
+    def test_read_again(self) -> None:
+        """What is written is read, with nothing lost; then there is nothing more to write."""
+        writer, reader = FrameWriter(), FrameReader(preface=b"")
+        writer.write(DATA, 1, 7, b"body")
+        writer.write_number(WINDOW_UPDATE, 3, 2**31 - 1)
+        writer.write_fields(5, b"x" * 40_000, True)
+        waiting, said = writer.waiting, writer.output()
+        self.assertEqual((len(said), writer.waiting, writer.output()), (waiting, 0, b""))
+        read = [(f.kind, f.flags, f.stream, f.payload) for f in reader.feed(said)]
+        self.assertEqual(
+            read[:2], [(DATA, 1, 7, b"body"), (WINDOW_UPDATE, 0, 3, b"\x7f\xff\xff\xff")]
+        )
+        self.assertEqual(
+            [f[:3] for f in read[2:]], [(HEADERS, 1, 5), (CONTINUATION, 0, 5), (CONTINUATION, 4, 5)]
+        )
+        self.assertEqual(b"".join(f[3] for f in read[2:]), b"x" * 40_000)
 
-    def test_burst(self) -> None:
-        """So many at once, and one more is too much."""
-        for _ in range(3):
-            self.purses.pay("ping", 100.0)
-        failed = self.assertRaises(ConnectionFailed, self.purses.pay, "ping", 100.0)
-        self.assertEqual((failed.code, failed.flood), (11, "ping"))
-
-    def test_time(self) -> None:
-        """With time there are more, up to the burst."""
-        for now in (100.0, 100.0, 100.0, 100.5, 101.0, 110.0, 110.0, 110.0):
-            self.purses.pay("ping", now)
-        self.assertRaises(ConnectionFailed, self.purses.pay, "ping", 110.0)
-
-    def test_earned(self) -> None:
-        """Or when they are earned; up to the burst as well."""
-        for _ in range(3):
-            self.purses.pay("ping", 100.0)
-        self.purses.earn("ping", 50)
-        for _ in range(3):
-            self.purses.pay("ping", 100.0)
-        self.assertRaises(ConnectionFailed, self.purses.pay, "ping", 100.0)
-
-    def test_apart(self) -> None:
-        """One purse is not another."""
-        for _ in range(200):
-            self.purses.pay("reset", 100.0)
-        self.purses.pay("ping", 100.0)
+    def test_padding(self) -> None:
+        """It is taken off; more of it than there is frame ends the connection."""
+        self.assertEqual(Frame(DATA, PADDED, 1, b"\2data\0\0").content(), b"data")
+        self.assertEqual(Frame(DATA, PADDED, 1, b"\2\0\0").content(), b"")
+        for wrong in (b"", b"\1", b"\3\0\0"):
+            self.assertRaises(ConnectionFailed, Frame(DATA, PADDED, 1, wrong).content)

@@ -19,7 +19,7 @@ from mcptwist.errors import McpTwistError
 from mcptwist.interfaces import IWire
 from mcptwist.messages import Message, Notification, Request, decode, encode, encode_json
 from mcptwist.protocols import websocket
-from mcptwist.protocols.h2frames import Rate
+from mcptwist.protocols.h2purses import Rate
 from mcptwist.protocols.site import HostGuard
 from mcptwist.protocols.websocket import LONGEST_FRAME, WebSocketLimits
 from tests.contracts.wires import WireContract
