@@ -20,14 +20,16 @@ from twisted.python.failure import Failure
 from mcptwist import config as configuration
 from mcptwist import printout
 from mcptwist.client import Client, Progress, Refused, connect
-from mcptwist.errors import McpTwistError, ServerMisbehaved, ServerUnreachable
+from mcptwist.configuration.reach import Reach
+from mcptwist.errors import HostNotTrusted, McpTwistError, ServerMisbehaved, ServerUnreachable
 from mcptwist.protocols.bodies import WholeBody
 from mcptwist.protocols.remote import make_agent
 from mcptwist.protocols.upstream import Upstream
 from mcptwist.supervisor import SupervisorSettings
+from mcptwist.wiring.reaching import introduce_to, make_trust
 from mcptwist.wiring.servers import make_connector
 
-OK, FAILED, INTERRUPTED = 0, 1, 130
+OK, FAILED, NOT_TRUSTED, INTERRUPTED = 0, 1, 3, 130
 DAEMON = "http://127.0.0.1:8808"
 VARIABLE = "MCPTWIST_URL"
 _REPORT = 1 << 20
@@ -48,6 +50,7 @@ class Question(msgspec.Struct, frozen=True):
     :ivar url: of the daemon, without a path.
     :ivar config: a file with the server, instead of the daemon.
     :ivar headers: sent with every request to the daemon or the URL.
+    :ivar reach: what both ends prove to each other.
     :ivar as_json: whether the answer is for a program.
     """
 
@@ -57,7 +60,20 @@ class Question(msgspec.Struct, frozen=True):
     url: str = DAEMON
     config: str | None = None
     headers: Sequence[tuple[str, str]] = ()
+    reach: Reach = Reach()
     as_json: bool = False
+
+    @property
+    def place(self) -> str:
+        """Where it goes over the network; empty if it does not."""
+        if self.config is not None:
+            return ""
+        return self.server if is_address(self.server) else self.url
+
+
+def is_address(server: str) -> bool:
+    """Whether *server* is no name, but says where it is."""
+    return "://" in server or server.startswith("unix:")
 
 
 class CannotAsk(McpTwistError):
@@ -122,11 +138,14 @@ async def _list_one(question: Question, reactor: Any, say: Say) -> int:
 async def _connected(question: Question, reactor: Any) -> Client:
     if question.config is not None:
         return await _started(question, reactor)
-    if "://" in question.server or question.server.startswith("unix:"):
-        return await connect(question.server, reactor=reactor, headers=question.headers)
+    known = {"reactor": reactor, "headers": question.headers, "reach": question.reach}
+    if is_address(question.server):
+        return await connect(question.server, **known)
     url = f"{question.url}/servers/{question.server}/mcp"
     try:
-        return await connect(url, reactor=reactor, headers=question.headers, name=question.server)
+        return await connect(url, name=question.server, **known)
+    except HostNotTrusted:
+        raise
     except ServerUnreachable as problem:
         raise await _better(problem, question, reactor) from None
 
@@ -183,9 +202,12 @@ async def _ready(question: Question, reactor: Any) -> dict[str, Any]:
 
     :raises CannotAsk: there is none.
     """
-    upstream = Upstream(make_agent(reactor), f"{question.url}/ready", question.headers)
+    agent = make_agent(reactor, make_trust(question.reach))
+    upstream = Upstream(agent, f"{question.url}/ready", question.headers)
     try:
         response = await upstream.request(b"GET", [])
+    except HostNotTrusted:
+        raise
     except ServerUnreachable:
         raise CannotAsk(
             f"no daemon answers at {question.url}; start one with mcptwist run or twistd mcpd, "
@@ -221,6 +243,10 @@ def perform(ask: Callable[..., Coroutine[Any, Any, int]], question: Question) ->
     """
     from twisted.internet import reactor
 
+    try:
+        introduce_to(question.place, question.reach)
+    except McpTwistError as problem:
+        return _told_failed(problem)
     run = _Run(reactor)
     reactor.callWhenRunning(run.start, ask, question)
     reactor.run()
@@ -248,8 +274,7 @@ class _Run:
         if not failure.check(McpTwistError, Refused):
             failure.printTraceback(sys.stderr)
             return FAILED
-        aside(_told(failure.value))
-        return FAILED
+        return _told_failed(failure.value)
 
     def _done(self, status: int) -> None:
         self.status = status
@@ -266,6 +291,12 @@ class _Run:
         if self._asking is not None:
             self._asking.cancel()
         return self._over
+
+
+def _told_failed(problem: BaseException | None) -> int:
+    """Tell the person; the exit status."""
+    aside(_told(problem))
+    return NOT_TRUSTED if isinstance(problem, HostNotTrusted) else FAILED
 
 
 def _told(problem: BaseException | None) -> str:

@@ -20,6 +20,7 @@ from twisted.python import usage
 import mcptwist
 from mcptwist import config as configuration
 from mcptwist.auth.commands import COMMANDS as KEY_COMMANDS
+from mcptwist.auth.reachoptions import ReachOptions
 from mcptwist.tap import load
 from mcptwist.watching.commands import COMMANDS as WATCH_COMMANDS
 
@@ -108,7 +109,7 @@ class CheckOptions(Command):
         return configuration.exit_code(loaded)
 
 
-class AskingOptions(Command):
+class AskingOptions(ReachOptions, Command):
     """What ``call`` and ``list`` have in common."""
 
     optParameters = [
@@ -158,6 +159,7 @@ class AskingOptions(Command):
             asking.daemon_url(self["url"]),
             self["config"],
             self["headers"],
+            self.reach,
             bool(self["json"]),
         )
         return asking.perform(getattr(asking, command), question)
@@ -220,7 +222,7 @@ class StdioOptions(Command):
         return serve(load(self["config"], []), self["log-level"])
 
 
-class ConnectOptions(Command):
+class ConnectOptions(ReachOptions, Command):
     """Be a stdio server to whoever started this: with what is at a URL, over whatever wire.
 
     URL is that of an MCP endpoint (http, https, ws, wss, or unix: and a path); without one it is
@@ -257,7 +259,7 @@ class ConnectOptions(Command):
         from mcptwist.stdio import connect
 
         url = self["url"] or f"{daemon_url(None)}/mcp"
-        return connect(url, self["headers"], self["log-level"])
+        return connect(url, self["headers"], self["log-level"], self.reach)
 
 
 class MainOptions(Command):

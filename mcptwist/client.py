@@ -28,6 +28,7 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 import mcptwist
+from mcptwist.configuration.reach import Reach
 from mcptwist.errors import EraMismatch, McpTwistError, MethodNotFound, ServerMisbehaved
 from mcptwist.exchange import PROGRESS, Awaited, Refused
 from mcptwist.interfaces import ICompany, IConnector
@@ -81,6 +82,7 @@ def connect(
     *,
     reactor: Any = None,
     headers: Sequence[tuple[str, str]] = (),
+    reach: Reach | None = None,
     era: str = AUTO,
     name: str = "",
     told: Callable[[Notification], None] | None = None,
@@ -91,6 +93,8 @@ def connect(
     :param where: its URL (http, https, ws or wss), or a way to it.
     :param reactor: by default the one that runs.
     :param headers: sent with every request, where *where* is a URL.
+    :param reach: what both ends prove to each other there; by default its certificate must be
+        trusted, or ``known_hosts`` have its key.
     :param era: ``auto``, ``modern`` or ``legacy``.
     :param name: what errors call the server; made from *where* otherwise.
     :param told: told what the server says by itself.
@@ -100,10 +104,9 @@ def connect(
     if reactor is None:
         from twisted.internet import reactor
     if isinstance(where, str):
-        from mcptwist.protocols.remote import AUTO as ANY_WIRE
-        from mcptwist.protocols.remote import remote_connector
+        from mcptwist.wiring.reaching import way_to
 
-        connector = remote_connector(where, ANY_WIRE, reactor, headers)
+        connector = way_to(where, reactor, headers, reach)
     else:
         connector = where
     client = Client(connector, reactor, name or connector.description, told, settings)

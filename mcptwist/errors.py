@@ -233,6 +233,12 @@ class ServerUnreachable(ServerError):
     code = "server-unreachable"
 
 
+class HostNotTrusted(ServerUnreachable):
+    """It is not whom it should be, or nobody knows who it is; nothing was sent to it."""
+
+    code = "host-not-trusted"
+
+
 class ServerExited(ServerError):
     """It ended while the request was open."""
 

@@ -53,6 +53,18 @@ class ITransferable(IWire):
         """Speak to *reader* from now on."""
 
 
+class IHostKeys(Interface):
+    """Whoever knows the keys of servers."""
+
+    def judge(host: str, port: int, key: bytes, vouched: bool) -> None:
+        """A server shows a key in the handshake; nothing was said to it yet.
+
+        :param key: its SubjectPublicKeyInfo in DER.
+        :param vouched: whether its certificate is trusted, and has the host's name.
+        :raises HostNotTrusted: it is not to be spoken to.
+        """
+
+
 class IWireReader(Interface):
     """Whoever a wire speaks to. Nothing is told before ``connect`` has fired."""
 

@@ -21,15 +21,18 @@ from twisted.internet.stdio import StandardIO
 from twisted.python.failure import Failure
 
 from mcptwist.config import Config, Loaded, report
+from mcptwist.configuration.reach import Reach
 from mcptwist.configuration.serverconfig import RemoteServer, Restart
 from mcptwist.daemon import Daemon
+from mcptwist.errors import HostNotTrusted, ServerUnreachable
 from mcptwist.protocols.bytestream import ByteStreamWire, LineLimits, wire_of
 from mcptwist.running import begin_logging
 from mcptwist.services import make_daemon
 from mcptwist.stopping import Stopping
+from mcptwist.wiring.reaching import introduce_to
 from mcptwist.wiring.wires import make_caller
 
-OK, FAILED = 0, 1
+OK, FAILED, NOT_TRUSTED = 0, 1, 3
 NAME = "remote"
 
 
@@ -47,19 +50,41 @@ def serve(loaded: Loaded, log_level: str = "warn") -> int:
     return _run(loaded.config, log_level)
 
 
-def connect(url: str, headers: Sequence[tuple[str, str]] = (), log_level: str = "error") -> int:
-    """Serve what is at *url* until standard input ends."""
-    return _run(config_for(url, headers), log_level)
+def connect(
+    url: str,
+    headers: Sequence[tuple[str, str]] = (),
+    log_level: str = "error",
+    reach: Reach | None = None,
+) -> int:
+    """Serve what is at *url* until standard input ends.
+
+    :param reach: what both ends prove to each other.
+    """
+    try:
+        introduce_to(url, reach or Reach())
+    except HostNotTrusted as problem:
+        print(f"mcptwist: {problem}", file=sys.stderr)
+        return NOT_TRUSTED
+    except ServerUnreachable:
+        pass  # it may be there later, and is judged then
+    return _run(config_for(url, headers, reach), log_level)
 
 
-def config_for(url: str, headers: Sequence[tuple[str, str]] = ()) -> Config:
+def config_for(
+    url: str, headers: Sequence[tuple[str, str]] = (), reach: Reach | None = None
+) -> Config:
     """The configuration with one server, which is at *url*.
 
     Each session has its own, so that it may be asked back. No breaker: the one
     client shall find the server as soon as it is there again.
     """
+    known = reach or Reach()
     server = RemoteServer(
         name=NAME,
+        host_key=known.host_keys,
+        known_hosts=known.known_hosts,
+        accept_new=known.accept_new,
+        ca=known.ca,
         url=url,
         headers=tuple(headers),
         scope="session",

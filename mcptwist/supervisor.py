@@ -350,7 +350,7 @@ class Supervisor:
         """
         data = {**problem.data, "server": self.server, "attempt": self._patience.attempt}
         if isinstance(problem, ServerUnreachable):
-            return ServerUnreachable(problem.message, **data)
+            return type(problem)(problem.message, **data)
         if self._opening.era == MODERN and link.wire is not None and not self._agreed:
             return EraMismatch(
                 f"{self.server} did not answer server/discover: {problem.message}",

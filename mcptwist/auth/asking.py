@@ -206,21 +206,3 @@ def shown_key(socket: ssl.SSLSocket) -> PublicKey:
         return PublicKey.from_spki(spki, 2048)
     except KeyProblem as problem:
         raise HostNotTrusted(f"the host's key: {problem}") from None
-
-
-def scan(host: str, port: int, timeout: float = 20.0) -> PublicKey:
-    """The key that a host shows; nobody has vouched for it.
-
-    :raises AskingFailed: it shows none.
-    """
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    connection = http.client.HTTPSConnection(host, port, timeout=timeout, context=context)
-    try:
-        connection.connect()
-        assert isinstance(connection.sock, ssl.SSLSocket)
-        return shown_key(connection.sock)
-    except OSError as problem:
-        raise AskingFailed(f"{host}:{port} cannot be reached: {problem}") from None
-    finally:
-        connection.close()

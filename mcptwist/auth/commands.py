@@ -16,9 +16,10 @@ from typing import Any
 
 from twisted.python import usage
 
-from mcptwist.auth.asking import Asker, AskingFailed, HostNotTrusted, scan
+from mcptwist.auth.asking import Asker, AskingFailed, HostNotTrusted
 from mcptwist.auth.authorizedkeys import LineProblem, duration, read_authorized_keys, read_line
 from mcptwist.auth.denials import CannotStart
+from mcptwist.auth.introduction import scan
 from mcptwist.auth.keyfiles import read_strictly
 from mcptwist.auth.keys import ED25519, P256, RSA, KeyProblem, PrivateKey, is_fingerprint
 from mcptwist.auth.keystore import (
@@ -33,8 +34,10 @@ from mcptwist.auth.keystore import (
 )
 from mcptwist.auth.knownhosts import KnownHosts, line_of
 from mcptwist.configuration.gateconfig import config_directory
+from mcptwist.errors import McpTwistError
 
 OK, FAILED, USAGE, NOT_TRUSTED = 0, 1, 2, 3
+_TROUBLES = (CannotStart, KeyProblem, LineProblem, AskingFailed, McpTwistError, OSError)
 _KINDS = {"ed25519": ED25519, "ecdsa": P256, "rsa": RSA}
 _NAMES = {ED25519: "id_ed25519", P256: "id_ecdsa", RSA: "id_rsa"}
 _OPTIONS = ("principal", "scope", "tools", "resources", "prompts", "from", "expiry-time",
@@ -64,7 +67,7 @@ class KeyCommand(usage.Options):
             return _failed(problem, USAGE)
         except HostNotTrusted as problem:
             return _failed(problem, NOT_TRUSTED)
-        except (CannotStart, KeyProblem, LineProblem, AskingFailed, OSError) as problem:
+        except _TROUBLES as problem:
             return _failed(problem, FAILED)
 
     def do(self) -> int:
@@ -86,7 +89,7 @@ class KeygenOptions(KeyCommand):
         ["file", "f", None, "Where to put it; beside it FILE.pub."],
         ["passphrase", "N", None, "Encrypts the file; asked for otherwise. Empty for none."],
         ["comment", "C", None, "What its owner is called; the part before @ is the principal."],
-        ["remove", "R", None, "Forget the keys of HOST:PORT in known_hosts."],
+        ["remove", "R", None, "Forget the keys of HOST:PORT in known_hosts (or FILE)."],
     ]
     optFlags = [["list", "l", "Print the fingerprint of FILE instead."]]
 
@@ -98,7 +101,8 @@ class KeygenOptions(KeyCommand):
     def do(self) -> int:
         """Make it."""
         if self["remove"]:
-            return _forget(*_host_and_port(self["remove"]))
+            file = self["file"] or own("known_hosts")
+            return _forget(KeyList(file), *_host_and_port(self["remove"]))
         kind = _KINDS[self["type"]]
         path = self["file"] or own(_NAMES[kind])
         if self["list"]:
@@ -123,8 +127,7 @@ class KeygenOptions(KeyCommand):
         return given.encode() if given else None
 
 
-def _forget(host: str, port: int) -> int:
-    known = KeyList(own("known_hosts"))
+def _forget(known: KeyList, host: str, port: int) -> int:
     text, count = KnownHosts(known.text()).without(host, port)
     if count:
         lines = set(text.splitlines())

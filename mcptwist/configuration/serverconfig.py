@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from mcptwist.catalog.selection import NamedSelection, Selection, Selections
+from mcptwist.configuration.reach import Reach
 from mcptwist.configuration.redaction import (
     redact,
     secret_values,
@@ -357,6 +358,25 @@ def _header_value(place: Place, value: Any) -> str | None:
     return found.strip() if found is not None else None
 
 
+_FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}\Z")
+
+
+def _fingerprint(place: Place, value: Any) -> str | None:
+    found = expanded(place, value)
+    if found is not None and not _FINGERPRINT.match(found):
+        place.mistake("is no fingerprint", '"SHA256:…", as mcptwist keyscan prints it')
+        return None
+    return found
+
+
+def _fingerprints(place: Place, value: Any) -> tuple[str, ...] | None:
+    if isinstance(value, str):
+        found = _fingerprint(place, value)
+        return None if found is None else (found,)
+    several: tuple[str, ...] | None = many(_fingerprint)(place, value)
+    return several
+
+
 class RemoteServer(Server, frozen=True, kw_only=True):
     """A server that is reached over the network.
 
@@ -372,7 +392,27 @@ class RemoteServer(Server, frozen=True, kw_only=True):
     ca: Annotated[
         str | None, Key(_path, "PEM file: certificates trusted in place of the system's")
     ] = None
+    host_key: Annotated[
+        tuple[str, ...],
+        Key(_fingerprints, "SHA256:… of the key it must show, or a list"),
+    ] = ()
+    known_hosts: Annotated[
+        str | None, Key(_path, "file of servers' keys, in place of the daemon's own")
+    ] = None
+    accept_new: Annotated[
+        bool | None, Key(yes_or_no, "believe the key it shows when it is met for the first time")
+    ] = None
     wire: Literal["auto", "http", "sse", "websocket"] = "auto"
+
+    @property
+    def reach(self) -> Reach:
+        """What both ends prove to each other."""
+        return Reach(
+            host_keys=self.host_key,
+            known_hosts=self.known_hosts,
+            accept_new=bool(self.accept_new),
+            ca=self.ca,
+        )
 
     def secrets(self) -> frozenset[str]:
         return self.confidential | secret_values(self.headers) | secrets_in_address(self.url)
@@ -574,8 +614,9 @@ def _join_tools(place: Place, given: Mapping[str, Any], fields: dict[str, Any]) 
 
 def _settle(place: Place, fields: dict[str, Any]) -> None:
     """Settle what one key means for another."""
-    if "ca" in fields and not fields["url"].lower().startswith(("https:", "wss:")):
-        place.at("ca").mistake("means nothing where nothing is encrypted", "https:// or wss://")
+    if not str(fields.get("url")).lower().startswith(("https:", "wss:")):
+        for key in {"ca", "host_key", "known_hosts", "accept_new"} & fields.keys():
+            place.at(key).mistake("means nothing where nothing is encrypted", "https:// or wss://")
     if "pool" in fields and fields.get("scope") != "pool":
         place.at("pool").mistake("means nothing with this scope", 'scope = "pool"')
     if "timeout_max" not in fields:

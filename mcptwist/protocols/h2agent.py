@@ -217,7 +217,7 @@ class Origin:
 
     def _encrypted(self, factory: Any, protocols: list[bytes]) -> IProtocolFactory:
         factory.noisy = False
-        creator = self._agent.trust.creator(self._host, protocols)
+        creator = self._agent.trust.creator(self._host, self._port, protocols)
         return _TLSFactory(creator, True, factory, self._agent.reactor)
 
     def _connected(self, outcome: Any) -> None:

@@ -18,6 +18,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from mcptwist.errors import (
+    HostNotTrusted,
     McpTwistError,
     ServerError,
     ServerExited,
@@ -63,6 +64,8 @@ class HttpSseConnector:
         opening.addTimeout(self._limits.opening, self._clock, self._late)
         try:
             await opening
+        except HostNotTrusted:
+            raise
         except ServerError as problem:
             raise ServerStartFailed(problem.message, **problem.data) from None
         return wire

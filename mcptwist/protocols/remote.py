@@ -33,12 +33,12 @@ from mcptwist.protocols.websocket_client import WebSocketConnector, make_endpoin
 AUTO, HTTP, SSE, WEBSOCKET = "auto", "http", "sse", "websocket"
 
 
-def make_agent(reactor: Any, ca: str | None = None) -> IAgent:
-    """HTTP/2 or HTTP/1.1 as the server likes, and TLS that verifies the host's name.
+def make_agent(reactor: Any, trust: Trust | None = None) -> IAgent:
+    """HTTP/2 or HTTP/1.1 as the server likes, and TLS that verifies who it is.
 
-    :param ca: a PEM file of the certificates that are trusted in place of the system's.
+    :param trust: whom we believe to be the server.
     """
-    agent: IAgent = H2Agent(reactor, Trust(ca))
+    agent: IAgent = H2Agent(reactor, trust)
     return agent
 
 
@@ -52,7 +52,7 @@ def remote_connector(
     secrets: Collection[str] = (),
     limits: UpstreamLimits | None = None,
     agent: IAgent | None = None,
-    ca: str | None = None,
+    trust: Trust | None = None,
 ) -> IConnector:
     """The way to the server at *url*.
 
@@ -61,7 +61,7 @@ def remote_connector(
     :param description: for people and logs; no secret in it.
     :param secrets: values blotted out of what is shown of the server.
     :param agent: makes HTTP requests; by default one of its own for this server.
-    :param ca: a PEM file of the certificates that are trusted in place of the system's.
+    :param trust: whom we believe to be the server.
     """
     if url.lower().startswith("unix:"):
         return ByteStreamConnector(url, reactor)
@@ -72,9 +72,9 @@ def remote_connector(
             reactor,
             description=description,
             secrets=secrets,
-            endpoint=partial(make_endpoint, trust=Trust(ca)),
+            endpoint=partial(make_endpoint, trust=trust),
         )
-    upstream = Upstream(agent or make_agent(reactor, ca), url, headers, description, secrets)
+    upstream = Upstream(agent or make_agent(reactor, trust), url, headers, description, secrets)
     if wire == HTTP:
         return StreamableConnector(upstream, reactor, limits)
     if wire == SSE:

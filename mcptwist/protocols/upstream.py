@@ -179,6 +179,8 @@ class Upstream:
 def unreachable(description: str, failure: Failure) -> ServerError:
     """Why there was no connection or no response, for a person."""
     problem = _root(failure).value
+    if isinstance(problem, ServerError):
+        return problem
     why, advice = _reason(problem)
     text = f"{description} {why}"
     if isinstance(problem, _CUT):

@@ -17,13 +17,14 @@ import txaio
 from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientProtocol
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IProtocolFactory, IPushProducer, IStreamClientEndpoint
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 import mcptwist
 from mcptwist.configuration.redaction import redact
-from mcptwist.errors import ClientError, ServerExited, ServerStartFailed
+from mcptwist.errors import ClientError, McpTwistError, ServerExited, ServerStartFailed
 from mcptwist.interfaces import IConnector, IWire, IWireReader
 from mcptwist.messages import Message, decode, encode
 from mcptwist.protocols.inbox import Inbox
@@ -67,9 +68,9 @@ MakeEndpoint = Callable[[Any, bool, str, int], IStreamClientEndpoint]
 def make_endpoint(
     reactor: Any, secure: bool, host: str, port: int, trust: Trust | None = None
 ) -> IStreamClientEndpoint:
-    """TCP, or TLS whose certificates must be trusted and have the host's name."""
+    """TCP, or TLS to whom we trust."""
     plain = HostnameEndpoint(reactor, host.encode(), port)
-    return wrapClientTLS((trust or Trust()).creator(host, None), plain) if secure else plain
+    return wrapClientTLS((trust or Trust()).creator(host, port, None), plain) if secure else plain
 
 
 @implementer(IConnector)
@@ -164,6 +165,7 @@ class WebSocketClientWire(WebSocketClientProtocol):
         self._queue: deque[bytes] = deque()
         self._flowing = True
         self._problem = ""
+        self._refusal: McpTwistError | None = None
         self._clock = clock
         self._drop: IDelayedCall | None = None
 
@@ -197,6 +199,12 @@ class WebSocketClientWire(WebSocketClientProtocol):
             message = problem
         self._inbox.put(message)
 
+    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
+        """Called when the connection is gone, before Autobahn tells how."""
+        if not self.opened.called and not reason.check(ConnectionDone, ConnectionLost):
+            self._refusal = unreachable(self.description, reason)
+        super().connectionLost(reason)
+
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
         """Called when the connection is gone."""
         self._queue.clear()
@@ -205,7 +213,8 @@ class WebSocketClientWire(WebSocketClientProtocol):
             self._drop.cancel()
         why = self._problem or _why(code, reason, self.wasNotCleanReason)
         if not self.opened.called:
-            self.opened.errback(ServerStartFailed(f"{self.description} {why}"))
+            failed = self._refusal or ServerStartFailed(f"{self.description} {why}")
+            self.opened.errback(failed)
             return
         self._inbox.end(ServerExited(f"{self.description} {why}"))
 

@@ -18,21 +18,24 @@ from twisted.python.failure import Failure
 
 from mcptwist.auth.keyfiles import FileProblem
 from mcptwist.auth.keys import KeyProblem
+from mcptwist.auth.reachoptions import ReachOptions
 from mcptwist.client import Client
-from mcptwist.errors import McpTwistError
+from mcptwist.errors import HostNotTrusted, McpTwistError
 from mcptwist.exchange import Refused
 from mcptwist.watching.overview import FAILED, say_status, say_top
 from mcptwist.watching.whereabouts import CannotFind, Way, Whereabouts, found
+from mcptwist.wiring.reaching import introduce_to
+
+NOT_TRUSTED = 3
 
 
-class WatchOptions(usage.Options):
+class WatchOptions(ReachOptions):
     """What the three have in common."""
 
     synopsis = ""
     optParameters: list[Any] = [
         ["identity", "i", "", "A private key to get tokens with, for a daemon with keys."],
         ["principal", "p", "", "As whom; the key's fingerprint otherwise."],
-        ["ca", None, "", "A PEM file of certificates to trust in place of the system's."],
     ]
 
     def __init__(self) -> None:
@@ -66,16 +69,17 @@ class WatchOptions(usage.Options):
             tuple(self["headers"]),
             self["identity"] or "",
             self["principal"] or "",
-            self["ca"] or "",
+            self.reach,
         )
 
     def perform(self) -> int:
         """Do it; what goes wrong is told on standard error."""
         try:
-            return self.do(self.whereabouts())
-        except (CannotFind, KeyProblem, FileProblem) as problem:
-            print(f"mcptwist: {getattr(problem, 'message', problem)}", file=sys.stderr)
-            return FAILED
+            there = self.whereabouts()
+            introduce_to(there.where if there.is_url else "", there.reach)
+            return self.do(there)
+        except (McpTwistError, KeyProblem, FileProblem) as problem:
+            return _failed(problem)
 
     def do(self, there: Whereabouts) -> int:
         """The work."""
@@ -180,7 +184,7 @@ def run(there: Whereabouts, work: Callable[[Client, Any], Any]) -> int:
         if not isinstance(problem, (McpTwistError, Refused)):
             failure.printTraceback(sys.stderr)
         else:
-            print(f"mcptwist: {getattr(problem, 'message', problem)}", file=sys.stderr)
+            statuses.append(_failed(problem))
 
     def begin() -> None:
         working = Deferred.fromCoroutine(main())
@@ -190,6 +194,12 @@ def run(there: Whereabouts, work: Callable[[Client, Any], Any]) -> int:
     running.callWhenRunning(begin)
     running.run()
     return statuses[0] if statuses else FAILED
+
+
+def _failed(problem: BaseException) -> int:
+    """Tell the person; the exit status."""
+    print(f"mcptwist: {getattr(problem, 'message', problem)}", file=sys.stderr)
+    return NOT_TRUSTED if isinstance(problem, HostNotTrusted) else FAILED
 
 
 def _say_at_once(text: str) -> None:

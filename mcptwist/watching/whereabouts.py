@@ -22,15 +22,16 @@ from mcptwist.auth.commands import ask_passphrase, known_hosts
 from mcptwist.auth.keyfiles import FileProblem
 from mcptwist.auth.keystore import load_private
 from mcptwist.client import Client, connect
+from mcptwist.configuration.reach import Reach
 from mcptwist.errors import McpTwistError
 from mcptwist.interfaces import IConnector
 from mcptwist.link import Deadlines
 from mcptwist.protocols.adminsocket import existing, is_alive
 from mcptwist.protocols.bytestream import ByteStreamConnector
-from mcptwist.protocols.remote import AUTO, remote_connector
 from mcptwist.supervisor import SupervisorSettings
 from mcptwist.watching.builtin import STATUS
 from mcptwist.watching.status import FORMAT, Status
+from mcptwist.wiring.reaching import way_to
 
 _PLACE = "/admin/mcp"
 _URLS = ("http://", "https://", "ws://", "wss://")
@@ -49,14 +50,14 @@ class Whereabouts(msgspec.Struct, frozen=True):
     :ivar headers: sent with every request to a URL.
     :ivar identity: the file of a private key, to get a token with; empty for none.
     :ivar principal: as whom; the key's fingerprint otherwise.
-    :ivar ca: a PEM file of the certificates that are trusted in place of the system's.
+    :ivar reach: whom we believe to be the daemon.
     """
 
     where: str
     headers: tuple[tuple[str, str], ...] = ()
     identity: str = ""
     principal: str = ""
-    ca: str = ""
+    reach: Reach = Reach()
 
     @property
     def is_url(self) -> bool:
@@ -116,7 +117,7 @@ class Way:
     def _connector(self, headers: list[tuple[str, str]]) -> IConnector:
         there = self._there
         if there.is_url:
-            return remote_connector(there.where, AUTO, self._reactor, headers, ca=there.ca or None)
+            return way_to(there.where, self._reactor, headers, there.reach)
         return ByteStreamConnector(f"unix:{_quoted(there.where)}", self._reactor)
 
     def _token(self) -> str:

@@ -28,11 +28,11 @@ from mcptwist.patience import Patience, jitter_from
 from mcptwist.protocols.child import ChildLimits, Launcher
 from mcptwist.protocols.hostcertificate import state_directory
 from mcptwist.protocols.inprocess import PythonConnector
-from mcptwist.protocols.remote import remote_connector
 from mcptwist.protocols.upstream import UpstreamLimits
 from mcptwist.supervisor import SupervisorSettings
 from mcptwist.watching.traffic import Traffic
 from mcptwist.wiring.premises import IDENTITY, Premises
+from mcptwist.wiring.reaching import way_to
 
 _OF_START = 0.9
 """The part of ``start_timeout`` after which a remote server's own error is told."""
@@ -81,18 +81,19 @@ def make_connector(
         return _launcher(server, limits, reactor, environ)
     if isinstance(server, PythonServer):
         return PythonConnector.named(server.python, reactor)
-    return remote_connector(
+    return way_to(
         server.url,
-        server.wire,
         reactor,
         server.headers,
+        server.reach,
+        environ,
+        wire=server.wire,
         description=server.target,
         secrets=server.secrets(),
         limits=UpstreamLimits(
             posts=server.max_in_flight or UpstreamLimits().posts,
             opening=server.start_timeout * _OF_START,
         ),
-        ca=server.ca,
     )
 
 

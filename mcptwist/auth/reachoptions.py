@@ -1,0 +1,46 @@
+"""The options of every command that asks a server elsewhere: whom it believes to be the server."""
+
+from __future__ import annotations
+
+import os
+
+from twisted.python import usage
+
+from mcptwist.auth.keys import is_fingerprint
+from mcptwist.configuration.reach import Reach
+
+
+class ReachOptions(usage.Options):
+    """What these commands have in common."""
+
+    optParameters = [
+        ["known-hosts", None, None, "The file of servers' keys; your own known_hosts otherwise."],
+        ["ca", None, None, "A PEM file of certificates to trust in place of the system's."],
+    ]
+    optFlags = [
+        ["accept-new", None, "Believe, and keep, the key of a server that is met the first time."],
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self["host-keys"] = []
+
+    def opt_host_key(self, fingerprint: str) -> None:
+        """SHA256:… of the key that the server must show. May be given several times."""
+        if not is_fingerprint(fingerprint):
+            raise usage.UsageError("--host-key is a fingerprint, such as keyscan prints: SHA256:…")
+        self["host-keys"].append(fingerprint)
+
+    @property
+    def reach(self) -> Reach:
+        """What was said."""
+        return Reach(
+            host_keys=tuple(self["host-keys"]),
+            known_hosts=_absolute(self["known-hosts"]),
+            accept_new=bool(self["accept-new"]),
+            ca=_absolute(self["ca"]),
+        )
+
+
+def _absolute(path: str | None) -> str | None:
+    return os.path.abspath(os.path.expanduser(path)) if path else None
