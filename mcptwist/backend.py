@@ -21,6 +21,7 @@ from zope.interface import implementer
 
 from mcptwist.attachment import Attachment, Membership, OwnProcess
 from mcptwist.company import Assembly, Crowd
+from mcptwist.eras.leases import Leases, LeaseSettings
 from mcptwist.eras.legacy_as_modern import LegacyAsModern
 from mcptwist.eras.modern_as_legacy import Interpreted
 from mcptwist.errors import Draining, EraMismatch, McpTwistError, MethodNotFound
@@ -57,6 +58,7 @@ class BackendSettings(msgspec.Struct, frozen=True):
     :ivar eras: which eras it may be asked in.
     :ivar revive: whether a session's own link that was lost is opened again before
         the client asks; for servers that are not ours to start.
+    :ivar leases: bounds of the processes that calls have for themselves.
     """
 
     scope: str = SHARED
@@ -65,6 +67,7 @@ class BackendSettings(msgspec.Struct, frozen=True):
     eras: tuple[str, ...] = ("legacy", "modern")
     supervision: SupervisorSettings = SupervisorSettings()
     revive: bool = False
+    leases: LeaseSettings = LeaseSettings()
 
 
 @implementer(IAnswerer)
@@ -112,11 +115,13 @@ class Backend:
         self.stopped: McpTwistError | None = None
         size = self.settings.pool if self.settings.scope == POOL else 1
         self._identity = identity
-        self.spare = Spare(clock, self.departing)
+        self.spare = Spare(clock, self.departing, self.settings.leases.idle)
         self._modern = [Assembly(self, Discovering(identity)) for _ in range(size)]
         hello = hello_params({}, identity)
         self._crowds = [Crowd(self, Handshake(hello)) for _ in range(size)]
-        self._as_modern = LegacyAsModern(self, self._crowds[0], held, clock, identity)
+        self._as_modern = LegacyAsModern(
+            self, self._crowds[0], held, clock, identity, self.settings.leases
+        )
 
     def __repr__(self) -> str:
         return f"<Backend {self.name} {self.settings.scope}>"
@@ -358,6 +363,11 @@ class Backend:
         known = [company for company in companies if company.supervisor.starts]
         for company in known or (self._crowds if self._speaks(LEGACY) else self._modern):
             company.supervisor.restart()
+
+    @property
+    def leases(self) -> Leases:
+        """The processes that calls have for themselves."""
+        return self._as_modern.leases
 
     def sessions(self) -> list[Session]:
         """The legacy sessions that have to do with it."""

@@ -46,7 +46,8 @@ def make_daemon(config: Config, reactor: Any, environ: Mapping[str, str] = os.en
 def _with_servers(premises: Premises) -> Daemon:
     """A daemon with all that is behind it, and no way in yet."""
     config, reactor = premises.config, premises.reactor
-    held, traffic = Held(reactor, secrets.token_bytes), Traffic()
+    limits, traffic = config.limits, Traffic()
+    held = Held(reactor, secrets.token_bytes, limits.held_calls, limits.held_call_wait)
     backends = make_backends(premises, held, traffic)
     kept = kept_lists(premises)
     gateway = Gathering(config, backends, reactor, IDENTITY, kept).gateway()

@@ -53,6 +53,22 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     in_flight_per_server: Annotated[
         int, Key(count, "requests to one server not yet answered; see max_in_flight")
     ] = 1024
+    call_processes: Annotated[
+        int, Key(count, "processes of one legacy server that calls have for themselves")
+    ] = 16
+    call_process_idle: Annotated[
+        float, Key(seconds, "such a process is stopped when no call needed it so long", "seconds")
+    ] = 60.0
+    call_process_yield: Annotated[
+        float,
+        Key(seconds, "a call may lose its to another when its client is away so long", "seconds"),
+    ] = 30.0
+    held_calls: Annotated[
+        int, Key(count, "calls that wait for their clients to come back with inputs")
+    ] = 1000
+    held_call_wait: Annotated[
+        float, Key(seconds, "a client may take so long to come back with inputs", "seconds")
+    ] = 600.0
     line_bytes: Annotated[int, Key(size, "longest line taken from a child", "bytes")] = 64 * MIB
     stderr_lines: Annotated[int, Key(count, "last lines kept of a child's stderr")] = 100
     stderr_bytes: Annotated[int, Key(size, "the same, by size", "bytes")] = 64 * KIB

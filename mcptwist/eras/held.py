@@ -64,7 +64,10 @@ class Held:
         :raises Overloaded: too many are held.
         """
         if len(self._calls) >= self.limit:
-            raise Overloaded(f"{self.limit} calls wait for their clients' inputs", limit="held")
+            raise Overloaded(
+                f"{self.limit} calls wait for their clients' inputs; raise limits.held_calls",
+                limit="held_calls",
+            )
         handle = self._make_bytes(_HANDLE)
         timer = self._clock.callLater(self._patience, self._expire, handle)
         self._calls[handle] = (call, timer)

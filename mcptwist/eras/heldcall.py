@@ -28,6 +28,7 @@ from mcptwist.messages import (
     Request,
     Result,
     encode_json,
+    error_answer,
     open_fields,
 )
 
@@ -51,6 +52,9 @@ class HeldCall:
 
     :param lease: the process it has.
     :param front: the client's first exchange.
+    :ivar principal: whose it is.
+    :ivar away_since: when its client was sent for inputs (seconds of the clock),
+        ``None`` while it is here.
     """
 
     def __init__(self, side: LegacyAsModern, lease: Lease, front: Exchange) -> None:
@@ -58,7 +62,8 @@ class HeldCall:
         self._lease = lease
         self._front: Exchange | None = front
         self._request = front.request
-        self._principal: str = front.stay.principal
+        self.principal: str = front.stay.principal
+        self.away_since: float | None = None
         self._capabilities: Json = front.stay.capabilities
         self._behind = Exchange(behind(front.request), self, front.stay)
         self._questions: dict[str, Exchange] = {}
@@ -148,6 +153,7 @@ class HeldCall:
     def resume(self, front: Exchange, responses: dict[str, Raw]) -> None:
         """The client came back with inputs; those nobody asked for are ignored."""
         self._front = front
+        self.away_since = None
         self._follow(front)
         for key in [key for key in self._questions if key in responses]:
             self._questions.pop(key).answer(Result(0, responses[key]))
@@ -162,6 +168,15 @@ class HeldCall:
         """The client did not come back."""
         self._give_up("the client did not come back with its inputs")
 
+    def evict(self) -> None:
+        """Another call needs the process; the client hears so when it comes back."""
+        reason = (
+            "while its inputs were waited for, the call lost its process of "
+            f"{self._side.backend.name} to another; make it again"
+        )
+        self._end(reason)
+        self._outcome = error_answer(0, Overloaded(reason, limit="call_processes"))
+
     def _left(self, reason: str) -> None:
         """The client closed its exchange."""
         self._front = None
@@ -169,8 +184,11 @@ class HeldCall:
 
     def _give_up(self, reason: str) -> None:
         self._stop_gathering()
-        if self._outcome is not None or self._behind.over:
-            return
+        if self._outcome is None and not self._behind.over:
+            self._end(reason)
+
+    def _end(self, reason: str) -> None:
+        """Have the server stop, and its process with it."""
         self._behind.cancel(reason)
         for question in list(self._questions.values()):
             question.fail(ClientGone(reason))
@@ -191,13 +209,14 @@ class HeldCall:
             return
         requests = {key: _input_request(q.request) for key, q in self._questions.items()}
         try:
-            state = self._side.held.hold(self, self._request, self._principal)
+            state = self._side.held.hold(self, self._request, self.principal)
         except Overloaded as problem:
             self._front = None
             front.fail(problem)
             self._give_up(problem.message)
             return
         self._front = None
+        self.away_since = self._side.clock.seconds()
         front.succeed(required(requests, state, info_of(self._lease.supervisor)))
 
     def _stop_gathering(self) -> None:

@@ -6,6 +6,7 @@ asked has a process of their own for the time of the call.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -31,10 +32,13 @@ class LeaseSettings(msgspec.Struct, frozen=True):
 
     :ivar limit: how many one server may have.
     :ivar idle: seconds after which one that nobody uses is stopped.
+    :ivar yields: seconds after which a call whose client is away may lose its
+        process to another call.
     """
 
     limit: int = 16
     idle: float = 60.0
+    yields: float = 30.0
 
 
 class Lease(Company):
@@ -89,12 +93,16 @@ class Leases:
     """The processes of one server that calls have for themselves.
 
     :ivar all: idle and taken.
+    :ivar evicted: how many calls have lost theirs to another so far.
+    :ivar refused: how many calls found none free so far.
     """
 
     def __init__(
         self, side: LegacyAsModern, identity: dict[str, str], settings: LeaseSettings
     ) -> None:
         self.all: set[Lease] = set()
+        self.evicted = 0
+        self.refused = 0
         self._side = side
         self._clock = side.clock
         self._identity = identity
@@ -145,15 +153,38 @@ class Leases:
     def _make_room(self) -> None:
         if len(self.all) < self._settings.limit:
             return
-        if not self._idle:
+        if self._idle:
+            oldest = next(iter(self._idle))
+            self._idle[oldest].cancel()
+            self._stop_idle(oldest)
+            return
+        away = self._longest_away()
+        if away is None:
+            self.refused += 1
+            name = self._side.backend.name
             raise Overloaded(
-                f"{self._settings.limit} calls have a process of {self._side.backend.name} already",
-                limit="leases",
-                server=self._side.backend.name,
+                f"{self._settings.limit} calls have a process of {name} already; "
+                "wait for one to end, or raise limits.call_processes",
+                limit="call_processes",
+                server=name,
             )
-        oldest = next(iter(self._idle))
-        self._idle[oldest].cancel()
-        self._stop_idle(oldest)
+        self.evicted += 1
+        away.evict()
+
+    def _longest_away(self) -> HeldCall | None:
+        """Whose process another call may have: of whoever has most, the longest away.
+
+        So one client cannot take what others have by making many calls.
+        """
+        calls = [lease.call for lease in self.all if lease.call is not None]
+        having = Counter(call.principal for call in calls)
+        least = self._clock.seconds() - self._settings.yields
+        away = [
+            (-having[call.principal], call.away_since, number, call)
+            for number, call in enumerate(calls)
+            if call.away_since is not None and call.away_since <= least
+        ]
+        return min(away)[-1] if away else None
 
     def _stop_idle(self, lease: Lease) -> None:
         del self._idle[lease]

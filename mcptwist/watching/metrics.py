@@ -52,6 +52,8 @@ _OF_SERVERS = (
     _Server("server_strays", "Answers that nobody waited for.", "strays", True),
     _Server("server_malformed", "Frames of a server that held no message.", "malformed", True),
     _Server("server_unattributed", "Log messages nobody could be found for.", "unattributed", True),
+    _Server("server_call_processes", "Processes that calls have to themselves.", "call_processes"),
+    _Server("server_evicted", "Calls that lost their process to another.", "evicted", True),
 )
 
 

@@ -93,6 +93,8 @@ class ServerStatus(msgspec.Struct, frozen=True, kw_only=True):
     :ivar uptime: seconds its longest-living process has been up, ``None`` when none is.
     :ivar restarts: starts beyond the first of each process.
     :ivar sessions: legacy sessions that have to do with it.
+    :ivar call_processes: those that calls have for themselves, or are kept for such.
+    :ivar evicted: calls that lost theirs to another.
     """
 
     name: str
@@ -113,6 +115,8 @@ class ServerStatus(msgspec.Struct, frozen=True, kw_only=True):
     strays: int = 0
     malformed: int = 0
     unattributed: int = 0
+    call_processes: int = 0
+    evicted: int = 0
     tools: tuple[ToolStatus, ...] = ()
 
     @property

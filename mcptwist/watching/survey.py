@@ -180,6 +180,8 @@ class Survey:
             strays=tally.strays,
             malformed=tally.malformed,
             unattributed=backend.unattributed,
+            call_processes=len(backend.leases.all),
+            evicted=backend.leases.evicted,
             tools=_tools(tally.tools) if detailed else (),
         )
 

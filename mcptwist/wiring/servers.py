@@ -22,6 +22,7 @@ from mcptwist.configuration.serverconfig import (
     StdioServer,
 )
 from mcptwist.eras.held import Held
+from mcptwist.eras.leases import LeaseSettings
 from mcptwist.interfaces import IConnector
 from mcptwist.link import Deadlines
 from mcptwist.patience import Patience, jitter_from
@@ -59,6 +60,9 @@ def make_backend(
         ("legacy", "modern") if server.era == "auto" else (server.era,),
         SupervisorSettings(server.start_timeout, deadlines=deadlines),
         revive=isinstance(server, RemoteServer),
+        leases=LeaseSettings(
+            limits.call_processes, limits.call_process_idle, limits.call_process_yield
+        ),
     )
     connector = make_connector(server, limits, premises.reactor, premises.environ)
     return Backend(

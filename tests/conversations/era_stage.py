@@ -11,6 +11,7 @@ from zope.interface import implementer
 
 from mcptwist.backend import Backend, BackendSettings
 from mcptwist.eras.held import Held
+from mcptwist.eras.leases import LeaseSettings
 from mcptwist.errors import MethodNotFound
 from mcptwist.exchange import Exchange
 from mcptwist.gateway import ServerView
@@ -178,7 +179,7 @@ class Stage(SynchronousTestCase):
             Patience,
             IDENTITY,
             self.held,
-            BackendSettings(scope=self.scope),
+            BackendSettings(scope=self.scope, leases=LeaseSettings(4, 60.0, 30.0)),
         )
 
     def make_bytes(self, size: int) -> bytes:

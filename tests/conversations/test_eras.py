@@ -361,6 +361,70 @@ class ModernAtLegacy(Stage):
         wire.lose(ServerExited("it fell", exitStatus=3))
         self.assertEqual((heard.answers, heard.error["data"]["exitStatus"]), (1, 3))
 
+    # --- when there are too many ---------------------------------------------------------
+
+    def held_call(self, who: str = "alice", name: str = "t") -> tuple[FarWire, Heard]:
+        """A call whose client was sent for inputs."""
+        _, heard = self.call(name, who=who)
+        if heard.answers:
+            return self.far.wires[-1], heard
+        wire, _ = self.far.calls()[-1]
+        wire.ask("roots/list")
+        self.turn()
+        return wire, heard
+
+    def come_back(self, heard: Heard, **more: Any) -> Heard:
+        keys = heard.answer["inputRequests"]
+        _, again = self.retry(heard, {key: {"roots": []} for key in keys}, **more)
+        found: Heard = again
+        return found
+
+    def test_too_many_at_once(self) -> None:
+        """Where all clients may be back any moment, it is the new call that is refused."""
+        calls = [self.held_call() for _ in range(4)]
+        _, refused = self.held_call()
+        self.assertEqual(refused.error["data"]["limit"], "call_processes")
+        self.assertEqual((self.backend.leases.refused, self.backend.leases.evicted), (1, 0))
+        for _, heard in calls:
+            self.assertEqual(self.come_back(heard).answers, 0)
+
+    def test_longest_away(self) -> None:
+        """Calls that nobody comes back for do not keep others out: the oldest is given up."""
+        calls = []
+        for _ in range(4):
+            calls.append(self.held_call())
+            self.turn(10)
+        (first, lost), (second, kept), *_ = calls
+        _, heard = self.held_call()
+        self.assertEqual(heard.answer["resultType"], "input_required")
+        self.assertEqual((self.backend.leases.evicted, len(self.backend.leases.all)), (1, 4))
+        self.assertEqual((first.gone, second.gone), (True, False))
+        told = self.come_back(lost)
+        self.assertEqual(told.error["data"]["limit"], "call_processes")
+        self.assertIn("make it again", told.error["message"])
+        self.assertEqual(self.come_back(kept).answers, 0)
+        replayed = self.come_back(lost)
+        self.assertEqual(replayed.error["code"], -32602)
+
+    def test_of_whoever_has_most(self) -> None:
+        """Many calls of one client cost that client's own, though another's is older."""
+        mine, _ = self.held_call("alice")
+        theirs = [self.held_call("mallory")[0] for _ in range(3)]
+        self.turn(40)
+        for _ in range(3):
+            self.held_call("mallory")
+            self.turn(40)
+        self.assertFalse(mine.gone)
+        self.assertTrue(all(wire.gone for wire in theirs))
+
+    def test_calls_that_run(self) -> None:
+        """A call whose client waits is not given up for another, however long it takes."""
+        running = [self.begun() for _ in range(4)]
+        self.turn(100)
+        _, refused = self.call()
+        self.assertEqual(refused.error["data"]["limit"], "call_processes")
+        self.assertFalse(any(wire.gone for wire, *_ in running))
+
     # --- whose it is ---------------------------------------------------------------------
 
     def test_foreign_state(self) -> None:
