@@ -79,7 +79,7 @@ def serve(kind: str, profile: bool) -> None:
     root = Resource()
     root.putChild(b"echo", Early() if kind == "ours" else Stock())
     if kind in ("ours", "ours-stock-resource"):
-        from mcptwist.protocols.http1 import HTTP1Factory
+        from mcptwist.protocols.http1factory import HTTP1Factory
         from mcptwist.protocols.site import HostGuard, Site
 
         factory = HTTP1Factory(Site(root, HostGuard(), clock=reactor), reactor)

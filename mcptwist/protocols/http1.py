@@ -3,55 +3,42 @@
 A connection reads a head, lets the site answer, and only then reads the next: answers leave in
 order, and what a client sends ahead waits, within a bound. It provides
 :class:`~mcptwist.protocols.request.IHTTPStream` for the request it is answering.
-
-Nothing is timed per request: each connection says until when it may go on as it is, and its
-factory looks at all of them once a second.
 """
 
 from __future__ import annotations
 
-import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from http import HTTPStatus
-from typing import Any, cast
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, cast
 
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
     IAddress,
     IProtocol,
-    IProtocolNegotiationFactory,
     IPushProducer,
-    IReactorTime,
     ISSLTransport,
 )
-from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.http import NO_BODY_CODES, datetimeToString
+from twisted.web.http import NO_BODY_CODES
 from zope.interface import implementer
 
 from mcptwist.protocols import refusals, sockets
-from mcptwist.protocols.cors import STANDING
+from mcptwist.protocols.http1answer import CLOSE, KEEP_ALIVE, AnswerHeads
 from mcptwist.protocols.http1syntax import CHUNKED, ChunkedBody, Head, KnownHead, read_head
-from mcptwist.protocols.limits import Counters, Limits
 from mcptwist.protocols.meter import HTTP1, Meter
 from mcptwist.protocols.refusals import Refusal, Refused
 from mcptwist.protocols.request import HeaderList, IHTTPStream, Request
-from mcptwist.protocols.site import Site
 
-__all__ = ["HTTP1Connection", "HTTP1Factory"]
+if TYPE_CHECKING:
+    from mcptwist.protocols.http1factory import HTTP1Factory
 
-#: Seconds between two looks at all connections.
-SWEEP = 1.0
+__all__ = ["HTTP1Connection"]
+
 #: The most given to the transport in one write, bytes; what it sends in one call.
 SLICE = 128 * 1024
 #: Answers up to this size, bytes, are joined and written at once.
 SMALL = 64 * 1024
-#: Heads up to this size, bytes, are remembered by their connection.
-MEMORABLE = 2048
-#: How many connections beyond the limit get an answer instead of a closed door.
-COURTESY = 64
 
 NEVER = float("inf")
 
@@ -64,11 +51,6 @@ CLOSING = "closing"
 UPGRADED = "upgraded"
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-_STANDING = b"".join(b"%b: %b\r\n" % header for header in STANDING)
-_STATUS_LINES = {
-    status.value: b"HTTP/1.1 %d %b\r\n" % (status.value, status.phrase.encode("ascii"))
-    for status in HTTPStatus
-}
 
 
 @implementer(IHTTPStream, IPushProducer)
@@ -104,7 +86,7 @@ class HTTP1Connection(Protocol):
         self._chunks: ChunkedBody | None = None
         self._expected = False  # the client waits for 100 Continue
         self._known: KnownHead | None = None  # the last head that was read
-        self._spoken: tuple[int, list[tuple[bytes, bytes]], bytes] = (0, [], b"")
+        self._spoken = AnswerHeads()
         self._body_wanted = False
         self._body_until = NEVER
         self._queue: deque[memoryview] = deque()  # of the answer, not yet in the transport
@@ -468,36 +450,13 @@ class HTTP1Connection(Protocol):
     def _answer_head(
         self, status: int, headers: HeaderList, length: int | None, chunked: bool = False
     ) -> bytes:
-        said, spoken, block = self._spoken
-        if said != status or spoken != headers:
-            block = self._header_block(status, headers)
-            self._spoken = (status, list(headers), block)
-        tail = b""
+        persistence = b""
         if self._last:
-            tail = b"Connection: close\r\n"
+            persistence = CLOSE
         elif self._head is not None and self._head.minor == 0:
-            tail = b"Connection: keep-alive\r\n"
-        if chunked:
-            tail += b"Transfer-Encoding: chunked\r\n"
-        elif length is not None and status not in NO_BODY_CODES:
-            return b"%b%b%bContent-Length: %d\r\n\r\n" % (
-                block,
-                self.factory.date_line,
-                tail,
-                length,
-            )
-        return b"%b%b%b\r\n" % (block, self.factory.date_line, tail)
-
-    @staticmethod
-    def _header_block(status: int, headers: HeaderList) -> bytes:
-        lines = [_STATUS_LINES.get(status) or b"HTTP/1.1 %d Unknown\r\n" % status]
-        lines += [b"%b: %b\r\n" % header for header in headers]
-        block = b"".join(lines)
-        # One line each, or somebody's value would become a header, or an answer, of its own.
-        count = len(lines)
-        if block.count(b"\n") != count or block.count(b"\r") != count or b"\0" in block:
-            raise ValueError("a response header contains a line break or NUL")
-        return block + _STANDING
+            persistence = KEEP_ALIVE
+        date = self.factory.date_line
+        return self._spoken.head(status, headers, date + persistence, length, chunked)
 
     def _answered(self) -> None:
         self._request = self._head = None
@@ -612,106 +571,3 @@ class HTTP1Connection(Protocol):
         protocol.makeConnection(transport)
         if read_ahead:
             protocol.dataReceived(read_ahead)
-
-
-def _nobody(_: IAddress | None) -> bool:
-    return False
-
-
-@implementer(IProtocolNegotiationFactory)
-class HTTP1Factory(Factory):
-    """One listener's connections: their number, their time, their end.
-
-    :param site: what answers.
-    :param clock: of the deadlines.
-    :param limits: the bounds of this listener.
-    :param now: the wall clock, for the Date header, in seconds since the epoch.
-    :ivar turns_away: whether who comes from an address is not let in.
-    """
-
-    noisy = False
-    #: What stands before its endpoint in ``listen``: nothing.
-    framing = ""
-
-    def __init__(
-        self,
-        site: Site,
-        clock: IReactorTime,
-        limits: Limits | None = None,
-        now: Callable[[], float] = time.time,
-    ) -> None:
-        self.site = site
-        self.clock = clock
-        self.limits = limits or Limits()
-        self.counters: Counters = site.counters
-        self.memorable = min(MEMORABLE, self.limits.head - 16)
-        self.connections: set[HTTP1Connection] = set()
-        self.draining = False
-        self.turns_away: Callable[[IAddress | None], bool] = _nobody
-        self.date_line = b""
-        self._now = now
-        self._sweep_call: Any = None
-        self._drained: list[Deferred[None]] = []
-
-    def acceptableProtocols(self) -> list[bytes]:
-        """What is offered in the TLS handshake (ALPN)."""
-        return [b"http/1.1"]
-
-    def buildProtocol(  # type: ignore[override]
-        self, addr: IAddress | None
-    ) -> HTTP1Connection | None:
-        """Accept a connection, turn it away politely, or, far beyond the limit, at once."""
-        crowded = len(self.connections) >= self.limits.connections + COURTESY
-        if self.draining or crowded or self.turns_away(addr):
-            self.counters.connections_refused += 1
-            return None
-        return HTTP1Connection(self)
-
-    def opened(self, connection: HTTP1Connection) -> None:
-        """Called by a connection when it is made."""
-        self.connections.add(connection)
-        self.counters.connections += 1
-        if self._sweep_call is None:
-            self._sweep()
-        if len(self.connections) > self.limits.connections:
-            connection.refuse(refusals.TOO_MANY_CONNECTIONS)
-
-    def closed(self, connection: HTTP1Connection) -> None:
-        """Called by a connection when it is lost."""
-        self.connections.discard(connection)
-        if not self.connections:
-            self._all_closed()
-
-    def drain(self) -> Deferred[None]:
-        """Take no more requests and finish those being answered.
-
-        :return: fires when the last connection has ended; answers that never end by
-            themselves must be ended by who makes them.
-        """
-        self.draining = True
-        drained: Deferred[None] = Deferred()
-        self._drained.append(drained)
-        for connection in list(self.connections):
-            connection.drain()
-        if not self.connections:
-            self._all_closed()
-        return drained
-
-    def _all_closed(self) -> None:
-        if self._sweep_call is not None:
-            self._sweep_call.cancel()
-            self._sweep_call = None
-        waiting, self._drained = self._drained, []
-        for deferred in waiting:
-            deferred.callback(None)
-
-    def _sweep(self) -> None:
-        """Look at every connection's deadline; once a second is exact enough for all."""
-        self._sweep_call = self.clock.callLater(SWEEP, self._sweep)
-        self.date_line = b"Date: %b\r\n" % datetimeToString(self._now())
-        now = self.clock.seconds()
-        patience = now - self.limits.write_time
-        for connection in list(self.connections):
-            connection.meter.last_used(now)
-            if connection.deadline <= now or connection.stalled <= patience:
-                connection.overdue(now)

@@ -30,7 +30,8 @@ from mcptwist.protocols.h2frames import ConnectionFailed
 from mcptwist.protocols.h2purses import Rates
 from mcptwist.protocols.h2stream import NEVER, HTTP2Stream
 from mcptwist.protocols.hpacking import Fields
-from mcptwist.protocols.http1 import SLICE, HTTP1Factory
+from mcptwist.protocols.http1 import SLICE
+from mcptwist.protocols.http1factory import HTTP1Factory
 from mcptwist.protocols.meter import HTTP2, Meter
 from mcptwist.protocols.refusals import Refusal
 from mcptwist.protocols.request import Request

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IProtocolFactory
 
     from mcptwist.protocols.bytestream import LineFactory
-    from mcptwist.protocols.http1 import HTTP1Factory
+    from mcptwist.protocols.http1factory import HTTP1Factory
 
 
 class Listener(Service):

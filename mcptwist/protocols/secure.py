@@ -10,7 +10,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mcptwist.protocols.http1 import HTTP1Factory
+from mcptwist.protocols.http1factory import HTTP1Factory
 from mcptwist.protocols.http2 import HTTP2Connection, HTTP2Limits
 from mcptwist.protocols.tls import H2, Certificates
 

@@ -21,7 +21,7 @@ from mcptwist.auth.keys import ED25519, PrivateKey
 from mcptwist.caller import Caller
 from mcptwist.configuration.gateconfig import Auth
 from mcptwist.interfaces import IView
-from mcptwist.protocols.http1 import HTTP1Factory
+from mcptwist.protocols.http1factory import HTTP1Factory
 from mcptwist.protocols.httpsse import HttpSse
 from mcptwist.protocols.pages import Answering, Tree, site_tree
 from mcptwist.protocols.site import HostGuard, Site

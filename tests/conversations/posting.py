@@ -22,7 +22,7 @@ from mcptwist.gateway import Gateway, whole_view
 from mcptwist.messages import Message, Request, Result, encode_json
 from mcptwist.negotiation import modern_meta
 from mcptwist.patience import Patience
-from mcptwist.protocols.http1 import HTTP1Factory
+from mcptwist.protocols.http1factory import HTTP1Factory
 from mcptwist.protocols.pages import site_tree
 from mcptwist.protocols.site import HostGuard, Site
 from mcptwist.protocols.streamable import Concourse, StreamableHttp, StreamableSettings

@@ -36,7 +36,7 @@ from twisted.web.resource import Resource
 
 from mcptwist.protocols import websocket
 from mcptwist.protocols.h2purses import Rate
-from mcptwist.protocols.http1 import HTTP1Factory
+from mcptwist.protocols.http1factory import HTTP1Factory
 from mcptwist.protocols.site import HostGuard, Site
 from mcptwist.protocols.websocket import WebSocketLimits, WebSocketPlace, WebSocketWire
 

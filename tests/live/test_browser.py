@@ -15,7 +15,8 @@ from twisted.web.server import Site
 from twisted.web.static import File
 
 from mcptwist.config import load
-from mcptwist.protocols.http1 import HTTP1Connection, HTTP1Factory
+from mcptwist.protocols.http1 import HTTP1Connection
+from mcptwist.protocols.http1factory import HTTP1Factory
 from mcptwist.protocols.http2 import HTTP2Connection
 from mcptwist.server import Server
 from mcptwist.services import make_daemon

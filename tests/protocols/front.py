@@ -15,7 +15,8 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 from zope.interface import directlyProvides, implementer
 
-from mcptwist.protocols.http1 import HTTP1Connection, HTTP1Factory
+from mcptwist.protocols.http1 import HTTP1Connection
+from mcptwist.protocols.http1factory import HTTP1Factory
 from mcptwist.protocols.limits import Limits
 from mcptwist.protocols.request import IAsksEarly, Request
 from mcptwist.protocols.site import HostGuard, Site

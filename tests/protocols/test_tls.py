@@ -20,7 +20,8 @@ from h2.connection import H2Connection
 from twisted.logger import LogLevel, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from mcptwist.protocols.http1 import COURTESY, HTTP1Connection
+from mcptwist.protocols.http1 import HTTP1Connection
+from mcptwist.protocols.http1factory import COURTESY
 from mcptwist.protocols.http2 import HTTP2Connection
 from mcptwist.protocols.limits import Limits
 from mcptwist.protocols.tls import CertificateFiles, CertificateProblem, Certificates
