@@ -158,7 +158,7 @@ def _read_own(whole: Ledger, value: Mapping[str, Any]) -> dict[str, Any]:
     own = read_fields(place, value, _OWN_KEYS) or {}
     known = Config(**own)
     if "tls" in own and not any(encrypted(entry)[0] for entry in known.endpoints.values()):
-        place.at("tls").note("means nothing, as no endpoint begins with https:")
+        place.at("tls").note("means nothing, as no endpoint begins with https: or mtls:")
     if not any(wire.shared or wire.listen for wire in known.wires.values()):
         place.note("serves no wire over HTTP")
     return own

@@ -381,6 +381,17 @@ class WithoutFileTests(Good):
         with_keys = loaded({"auth": {}, **there})
         self.assertEqual(override_listen(with_keys, ["tcp:1"]).mistakes, ())
 
+    def test_certificates_without_keys(self) -> None:
+        """Asking for certificates is nothing without keys to hold them against."""
+        there = {"mcpServers": {"a": TIME}}
+        entry = "mtls:1:interface=127.0.0.1"
+        self.assertEqual(paths(override_listen(loaded(there), [entry])), ["--listen[0]"])
+        self.assertEqual(
+            paths(override_listen(loaded({"listen": entry, **there}), [])), ["listen[0]"]
+        )
+        with_keys = loaded({"auth": {}, **there})
+        self.assertEqual(override_listen(with_keys, [entry]).mistakes, ())
+
     def test_override_fatal(self) -> None:
         """What cannot be used cannot be used elsewhere either."""
         found = loaded({"listn": []})

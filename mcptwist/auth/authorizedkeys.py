@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from mcptwist.auth.addresses import place_of
 from mcptwist.auth.keys import (
     ALGORITHMS,
     SMALLEST_RSA,
@@ -87,6 +88,12 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
         return (self.begins is None or self.begins <= now) and (
             self.expires is None or now < self.expires
         )
+
+    def leads_to(self, place: str | None) -> bool:
+        """Whether it is good for a place; what speaks no MCP goes with all servers as one."""
+        if self.paths is None:
+            return True
+        return (place or "/") in {place_of(path) for path in self.paths}
 
     def takes(self, host: str) -> bool:
         """Whether requests may come from *host*."""

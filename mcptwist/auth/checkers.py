@@ -11,7 +11,7 @@ from twisted.cred.error import UnauthorizedLogin
 from zope.interface import implementer
 
 from mcptwist.auth.authorizedkeys import Grant
-from mcptwist.auth.credentials import IAccessToken, IKeySignature
+from mcptwist.auth.credentials import IAccessToken, IClientCertificate, IKeySignature
 from mcptwist.auth.dpop import ProofReader, ProofRefused
 from mcptwist.auth.keyring import Keyring
 from mcptwist.auth.keys import (
@@ -24,7 +24,7 @@ from mcptwist.auth.keys import (
     PublicKey,
     to_base64url,
 )
-from mcptwist.auth.realm import SIGNATURE, TOKEN, Proved
+from mcptwist.auth.realm import CERTIFICATE, SIGNATURE, TOKEN, Proved
 from mcptwist.auth.tokens import LONGEST, Token, TokenTable, is_ours
 
 INVALID_TOKEN, INVALID_PROOF, USE_NONCE = (
@@ -38,11 +38,14 @@ class CredentialsRefused(UnauthorizedLogin):
     """They are not believed.
 
     :ivar reason: why, for the audit log.
-    :ivar error: what the caller may be told (RFC 6750 section 3.1, RFC 9449 section 7.1).
+    :ivar error: what the caller may be told (RFC 6750 section 3.1, RFC 9449 section 7.1); nothing
+        of what is no token.
     :ivar is_stale: whether it looks like something that was good once.
     """
 
-    def __init__(self, reason: str, error: str = INVALID_TOKEN, is_stale: bool = False) -> None:
+    def __init__(
+        self, reason: str, error: str | None = INVALID_TOKEN, is_stale: bool = False
+    ) -> None:
         super().__init__(reason)
         self.reason = reason
         self.error = error
@@ -124,6 +127,8 @@ class AccessTokenChecker:
 
         :raises ReplaysFull: a proof cannot be remembered.
         """
+        if credentials.scheme not in ("bearer", "dpop"):
+            raise CredentialsRefused("the scheme is neither Bearer nor DPoP")
         token = self._found(credentials.token)
         grant = self._keyring.grant(token.key)
         if grant is None:
@@ -162,3 +167,34 @@ class AccessTokenChecker:
         except ProofRefused as refused:
             error = USE_NONCE if refused.wants_nonce else INVALID_PROOF
             raise CredentialsRefused(f"the proof {refused.reason}", error) from None
+
+
+@implementer(ICredentialsChecker)
+class ClientCertificateChecker:
+    """Looks the keys of client certificates up among the good ones.
+
+    Nothing else in a certificate counts: not who signed it, nor for whom, nor until when.
+    """
+
+    credentialInterfaces = (IClientCertificate,)
+
+    def __init__(self, keyring: Keyring) -> None:
+        self._keyring = keyring
+
+    def requestAvatarId(self, credentials: IClientCertificate) -> Proved:  # type: ignore[override]
+        """Called by the portal."""
+        grant = self._keyring.grant(credentials.key.fingerprint)
+        if grant is None:
+            raise CredentialsRefused("the certificate's key is not known, or not good", None)
+        if not grant.mtls:
+            raise CredentialsRefused("the key is not good for certificates", None)
+        _check_use(grant, credentials.place, credentials.source)
+        return Proved(grant, CERTIFICATE)
+
+
+def _check_use(grant: Grant, place: str | None, source: str) -> None:
+    """Whether what was proved is good for that place, and from there."""
+    if not grant.takes(source):
+        raise CredentialsRefused("not from there", None)
+    if not grant.leads_to(place):
+        raise CredentialsRefused("the key is not for that place", None)

@@ -10,6 +10,8 @@ import msgspec
 from twisted.cred.credentials import ICredentials
 from zope.interface import Attribute, implementer
 
+from mcptwist.auth.keys import PublicKey
+
 
 class IKeySignature(ICredentials):
     """A signature over something fresh, with a key that the caller says it has."""
@@ -34,6 +36,14 @@ class IAccessToken(ICredentials):
     source = Attribute("Where it came from: an address, or ``unix``.")
 
 
+class IClientCertificate(ICredentials):
+    """A key that the far end of a TLS connection has proved to hold, in its handshake."""
+
+    key = Attribute("The PublicKey of the certificate.")
+    place = Attribute("What the request is for, None where no MCP is spoken.")
+    source = Attribute("Where it came from: an address, or ``unix``.")
+
+
 @implementer(IKeySignature)
 class KeySignature(msgspec.Struct, frozen=True):
     """See :class:`IKeySignature`."""
@@ -43,6 +53,15 @@ class KeySignature(msgspec.Struct, frozen=True):
     algorithm: str
     signed: bytes
     signature: bytes
+    source: str
+
+
+@implementer(IClientCertificate)
+class ClientCertificate(msgspec.Struct, frozen=True):
+    """See :class:`IClientCertificate`."""
+
+    key: PublicKey
+    place: str | None
     source: str
 
 

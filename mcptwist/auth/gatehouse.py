@@ -19,7 +19,11 @@ from twisted.logger import Logger
 from mcptwist.auth.addresses import Addresses
 from mcptwist.auth.audit import Audit, AuditFile
 from mcptwist.auth.authorizedkeys import ADMIN, READ, Grant
-from mcptwist.auth.checkers import AccessTokenChecker, KeySignatureChecker
+from mcptwist.auth.checkers import (
+    AccessTokenChecker,
+    ClientCertificateChecker,
+    KeySignatureChecker,
+)
 from mcptwist.auth.denials import InsufficientScope
 from mcptwist.auth.dpop import Nonces, ProofReader
 from mcptwist.auth.gate import Gate
@@ -92,12 +96,21 @@ class Gatehouse(MultiService):
             [
                 KeySignatureChecker(self.keyring),
                 AccessTokenChecker(self.tokens, self.keyring, proofs),
+                ClientCertificateChecker(self.keyring),
                 *checkers,
             ]
         )
         addresses = Addresses(auth.public_urls)
         self.guard = Guard(
-            Guarding(self.portal, addresses, self.penalties, self.audit, monotonic, nonces)
+            Guarding(
+                self.portal,
+                addresses,
+                self.keyring,
+                self.penalties,
+                self.audit,
+                monotonic,
+                nonces,
+            )
         )
         self.server = AuthorizationServer(
             Issuing(
@@ -153,7 +166,7 @@ class Gatehouse(MultiService):
             name: Tree(children, "see the authorization server's metadata")
             for name, children in self.server.pages().items()
         }
-        return Gate(self.guard, inside, {**pages, **public}, self.presence.opened)
+        return Gate(self.guard, inside, {**pages, **public}, self._opened)
 
     def view(self, view: IView) -> IView:
         """A view in which everyone reaches what they may."""
@@ -200,6 +213,17 @@ class Gatehouse(MultiService):
         sessions.foreign = self._foreign
 
     # --- what is told ---------------------------------------------------------------------
+
+    def _opened(self, request: Request) -> None:
+        """*request* was let in."""
+        if self.presence.opened(request):
+            principal: Principal = request.principal
+            self.audit.tell(
+                f"auth.{principal.via}.ok",
+                principal=principal.name,
+                key=principal.key,
+                peer=source_of(request),
+            )
 
     def _told(self, exchange: Exchange, grant: Grant, outcome: str) -> None:
         self.audit.tell(

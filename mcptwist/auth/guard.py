@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+from twisted.cred.credentials import ICredentials
 from twisted.cred.portal import Portal
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -18,7 +19,6 @@ from mcptwist.auth.addresses import Address, Addresses
 from mcptwist.auth.audit import Audit
 from mcptwist.auth.authorizedkeys import CALL, READ
 from mcptwist.auth.checkers import INVALID_PROOF, USE_NONCE, CredentialsRefused
-from mcptwist.auth.credentials import AccessToken
 from mcptwist.auth.denials import (
     Denied,
     InsufficientScope,
@@ -29,10 +29,12 @@ from mcptwist.auth.denials import (
 )
 from mcptwist.auth.dpop import ALGORITHMS as PROOF_ALGORITHMS
 from mcptwist.auth.dpop import Nonces
+from mcptwist.auth.evidence import Evidence
+from mcptwist.auth.keyring import Keyring
 from mcptwist.auth.patterns import UNIX
 from mcptwist.auth.penalties import BAD_TOKEN, STALE_TOKEN, Penalties
 from mcptwist.auth.policy import scope_of
-from mcptwist.auth.realm import IPrincipal, Principal
+from mcptwist.auth.realm import OF_CONNECTIONS, TOKEN, IPrincipal, Principal
 from mcptwist.auth.replay import ReplaysFull
 from mcptwist.messages import Message
 from mcptwist.messages import Request as Asked
@@ -59,6 +61,7 @@ class Guarding(msgspec.Struct, frozen=True):
 
     portal: Portal
     addresses: Addresses
+    keyring: Keyring
     penalties: Penalties
     audit: Audit
     monotonic: Callable[[], float]
@@ -75,6 +78,7 @@ class Guard:
 
     def __init__(self, on: Guarding) -> None:
         self._on = on
+        self._evidence = Evidence()
         self.admitted = 0
 
     def admit(self, request: Request) -> Principal:
@@ -85,45 +89,39 @@ class Guard:
         facts = request.facts
         if facts is not None and _WHO in facts:
             known: Principal = facts[_WHO]
-            token = known.token
-            if token is not None and token.is_live and token.deadline > self._on.monotonic():
+            if self._is_still(known):
                 return known
             del facts[_WHO]
         principal = self._proved(request)
-        # A proof is good once; and where a key may be used from may depend on the source.
-        is_lasting = principal.token is not None and principal.token.jkt is None
-        if facts is not None and is_lasting:
+        if facts is not None and _is_lasting(principal):
             facts[_WHO] = principal
         return principal
+
+    def _is_still(self, known: Principal) -> bool:
+        """Whether what was found out before about a request with the same head holds."""
+        token = known.token
+        if token is None:
+            return self._on.keyring.grant(known.key) is known.grant
+        return token.is_live and token.deadline > self._on.monotonic()
 
     def _proved(self, request: Request) -> Principal:
         address, source = self.address(request), source_of(request)
         self.check_patience(source)
-        values = request.header_values(b"authorization")
-        if len(values) != 1:
-            raise self._unknown(address, None, "several credentials" if values else "none")
-        scheme, _, text = values[0].partition(b" ")
-        credentials = AccessToken(
-            scheme.decode("latin-1").lower(),
-            text.strip(b" "),
-            tuple(value.decode("latin-1") for value in request.header_values(b"dpop")),
-            request.method.decode("latin-1"),
-            address.url,
-            address.resource,
-            source,
-        )
-        return self._let_in(request, address, credentials)
-
-    def _let_in(self, request: Request, address: Address, credentials: AccessToken) -> Principal:
+        credentials = None
         try:
-            if credentials.scheme not in ("bearer", "dpop"):
-                raise CredentialsRefused("the scheme is neither Bearer nor DPoP")
-            principal: Principal = now(self._on.portal.login(credentials, request, IPrincipal))
+            credentials = self._evidence.of(request, address, source)
+            if credentials is not None:
+                return self._let_in(request, address, credentials)
         except CredentialsRefused as refused:
             raise self._refused(request, address, credentials, refused) from None
         except ReplaysFull:
             self._tell(request, address, reason="the replay cache is full")
             raise NoRoom("try again shortly", [(b"retry-after", b"5")]) from None
+        self._on.audit.count("auth.challenged")  # no event: so clients find out where to go
+        raise self._unknown(address, None)
+
+    def _let_in(self, request: Request, address: Address, credentials: ICredentials) -> Principal:
+        principal: Principal = now(self._on.portal.login(credentials, request, IPrincipal))
         if not principal.grant.websocket and request.path.endswith(b"/ws"):
             self._tell(request, address, reason="no-ws", principal=principal.name)
             raise NotAllowed("this key may not be used on a WebSocket")
@@ -198,30 +196,25 @@ class Guard:
         self,
         request: Request,
         address: Address,
-        credentials: AccessToken,
+        credentials: ICredentials | None,
         refused: CredentialsRefused,
     ) -> Denied:
+        is_dpop = getattr(credentials, "scheme", "") == "dpop"
         if refused.error != USE_NONCE:
-            self.blame(request, STALE_TOKEN if refused.is_stale else BAD_TOKEN)
+            if credentials is not None:
+                self.blame(request, STALE_TOKEN if refused.is_stale else BAD_TOKEN)
             self._tell(request, address, reason=refused.reason, error=refused.error)
         else:
             self._on.audit.count(NONCE_CHALLENGED)
-        scheme = "DPoP" if refused.error in (INVALID_PROOF, USE_NONCE) else "Bearer"
-        if credentials.scheme == "dpop":
-            scheme = "DPoP"
-        return self._unknown(address, refused.error, "", scheme)
+        if is_dpop or refused.error in (INVALID_PROOF, USE_NONCE):
+            return self._unknown(address, refused.error, "DPoP")
+        return self._unknown(address, refused.error)
 
-    def _unknown(
-        self, address: Address, error: str | None, reason: str, scheme: str = "Bearer"
-    ) -> Denied:
+    def _unknown(self, address: Address, error: str | None, scheme: str = "Bearer") -> Denied:
         scope = " ".join(BASELINE)
         headers = [(b"www-authenticate", _challenge(scheme, address, scope, error))]
         if self._on.nonces is not None and scheme == "DPoP":
             headers.append((b"dpop-nonce", self._on.nonces.current().encode()))
-        if error is None and reason == "none":
-            self._on.audit.count("auth.challenged")  # no event: so clients find out where to go
-        elif error is None:
-            self._on.audit.tell("auth.request.denied", reason=reason, path=address.path)
         return Unauthenticated(
             "who is calling must be proved: get a token from the authorization server that the "
             "resource metadata names",
@@ -244,6 +237,13 @@ class _Misdirected(Denied):
 
     code = refusals.FOREIGN_HOST.code
     status = 421
+
+
+def _is_lasting(principal: Principal) -> bool:
+    """Whether it holds for further requests like the first: a proof or a ticket is good once."""
+    if principal.token is None:
+        return principal.via in OF_CONNECTIONS
+    return principal.via == TOKEN and principal.token.jkt is None
 
 
 def _challenge(scheme: str, address: Address, scope: str, error: str | None) -> bytes:

@@ -20,7 +20,6 @@ import msgspec
 from twisted.cred.portal import Portal
 from twisted.logger import Logger
 
-from mcptwist.auth import addresses
 from mcptwist.auth.addresses import Address
 from mcptwist.auth.assertions import TYPE, Assertion, AssertionRefused, read_assertion
 from mcptwist.auth.audit import Audit
@@ -185,8 +184,7 @@ class AuthorizationServer:
         resource = self._on_resource(address, form)
         grant = self._authenticated(request, address, form)
         jkt = self._possession(request, address, grant)
-        places = grant.paths and {addresses.place_of(path) for path in grant.paths}
-        if places is not None and resource.place not in places:
+        if not grant.leads_to(resource.place):
             raise Refused("invalid_target", "the key is not for that resource")
         scopes = _scopes(form.get("scope"), grant)
         lifetime = self._lifetime(form, grant)

@@ -10,7 +10,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
+from mcptwist.auth.realm import OF_CONNECTIONS
 from mcptwist.errors import ClientGone
+from mcptwist.protocols.http1 import UPGRADED
 from mcptwist.protocols.websocket import WebSocketWire
 
 if TYPE_CHECKING:
@@ -37,15 +39,25 @@ class Presence:
         self._age = age
         self._callers: WeakSet[Caller] = WeakSet()
         self._requests: list[tuple[float, Request]] = []
+        self._connections: dict[str, WeakSet[Any]] = {}
         self._enough = 256
         self._now = monotonic()
         self.aged = 0
 
-    def opened(self, request: Request) -> None:
-        """*request* was let in."""
+    def opened(self, request: Request) -> bool:
+        """*request* was let in; whether its connection proved who it is, and is new here."""
         self._requests.append((self._now, request))
         if len(self._requests) > self._enough:
             self._forget()
+        principal = request.principal
+        return principal.via in OF_CONNECTIONS and self._held(principal.identity, request)
+
+    def _held(self, identity: str, request: Request) -> bool:
+        held = self._connections.setdefault(identity, WeakSet())
+        connection = request.stream.connection
+        is_new = connection not in held
+        held.add(connection)
+        return is_new
 
     def connected(self, caller: Caller) -> None:
         """*caller* has a connection of its own."""
@@ -68,6 +80,7 @@ class Presence:
             "sockets": self._dismiss_callers(identity),
             "sessions": self._dismiss_sessions(identity),
             "streams": self._dismiss_requests(identity),
+            "connections": self._dismiss_connections(identity),
         }
 
     def _dismiss_sessions(self, identity: str) -> int:
@@ -92,6 +105,15 @@ class Presence:
         for request in found:
             _cut(request)
         self._forget()
+        return len(found)
+
+    def _dismiss_connections(self, identity: str) -> int:
+        held = self._connections.pop(identity, ())
+        found = [each for each in held if each in each.factory.connections]
+        for connection in found:
+            # One that a WebSocket has taken over is closed by it, so that its client hears why.
+            if getattr(connection, "phase", None) != UPGRADED:
+                connection.abort()
         return len(found)
 
     def _forget(self) -> None:

@@ -16,7 +16,9 @@ from twisted.plugin import getPlugins
 from mcptwist.configuration.settings import Place, full_text, many, shown, text
 
 #: What an entry begins with that is encrypted, and what Twisted's endpoint begins with instead.
-_ENCRYPTED = (("https:", "tcp:"), ("https+", ""))
+_ENCRYPTED = (("https:", "tcp:"), ("https+", ""), ("mtls:", "tcp:"), ("mtls+", ""))
+#: The same, where clients are asked for certificates.
+_MUTUAL = ("mtls:", "mtls+")
 
 #: Where the daemon listens unless told otherwise.
 DEFAULT_ENDPOINT = "tcp:8808:interface=127.0.0.1"
@@ -25,12 +27,18 @@ DEFAULT_ENDPOINT = "tcp:8808:interface=127.0.0.1"
 def encrypted(entry: str) -> tuple[bool, str]:
     """Whether an entry of ``listen`` is encrypted, and the Twisted endpoint that it stands for.
 
-    ``https:`` stands for ``tcp:``; ``https+`` is put before any other endpoint.
+    ``https:`` stands for ``tcp:``; ``https+`` is put before any other endpoint. So do ``mtls:`` and
+    ``mtls+``, for endpoints that ask clients for certificates.
     """
     for ours, twisteds in _ENCRYPTED:
         if entry.startswith(ours):
             return True, twisteds + entry.removeprefix(ours)
     return False, entry
+
+
+def is_mutual(entry: str) -> bool:
+    """Whether clients must show certificates there."""
+    return entry.startswith(_MUTUAL)
 
 
 #: What an entry begins with on which messages are lines, without HTTP.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from mcptwist.configuration.listening import endpoints, is_local
+from mcptwist.configuration.listening import endpoints, is_local, is_mutual
 from mcptwist.configuration.serverconfig import PythonServer, StdioServer
 from mcptwist.configuration.servernames import check_name, name_of_command
 from mcptwist.configuration.settings import Ledger, Place
@@ -60,11 +60,15 @@ def _refuse_exposure(loaded: Loaded, where: str) -> Loaded:
         return loaded
     ledger = Ledger({})
     for path, entry in loaded.config.endpoints.items():
+        shown_path = path.replace("listen", where, 1) if path.startswith("listen") else path
         if not is_local(entry):
-            shown_path = path.replace("listen", where, 1) if path.startswith("listen") else path
             Place(ledger, shown_path).mistake(
                 "is open to the network, and there are no keys",
                 "an [auth] section, or interface=127.0.0.1",
+            )
+        elif is_mutual(entry):
+            Place(ledger, shown_path).mistake(
+                "asks clients for keys, and none are known", "an [auth] section"
             )
     if not ledger.mistakes:
         return loaded

@@ -29,7 +29,7 @@ AUTO, OFF = "auto", "off"
 LONGEST = 100
 """Bytes that the path of a UNIX socket may have; the system's own limit is not far beyond."""
 
-_PORT = re.compile(r"[a-z0-9:]*?\b(?:tcp6?|ssl|https?):(\d+)")
+_PORT = re.compile(r"[a-z0-9:]*?\b(?:tcp6?|ssl|https?|mtls):(\d+)")
 
 
 def directory(environ: Mapping[str, str]) -> Path | None:

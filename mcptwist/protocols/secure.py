@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.interfaces import IAddress, IDelayedCall, IHandshakeListener, IProtocol
+from twisted.internet.interfaces import (
+    IAddress,
+    IDelayedCall,
+    IHandshakeListener,
+    IOpenSSLServerConnectionCreator,
+    IProtocol,
+)
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
@@ -12,7 +18,7 @@ from zope.interface import implementer
 
 from mcptwist.protocols.http1factory import HTTP1Factory
 from mcptwist.protocols.http2 import HTTP2Connection, HTTP2Limits
-from mcptwist.protocols.tls import H2, Certificates
+from mcptwist.protocols.tls import H2
 
 __all__ = ["SecureFront", "secured"]
 
@@ -124,7 +130,7 @@ class _TLSFactory(TLSMemoryBIOFactory):
 
 def secured(
     http: HTTP1Factory,
-    certificates: Certificates,
+    certificates: IOpenSSLServerConnectionCreator,
     http2: HTTP2Limits | None = None,
     handshake_time: float = HANDSHAKE_TIME,
 ) -> TLSMemoryBIOFactory:

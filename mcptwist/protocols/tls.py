@@ -29,7 +29,7 @@ from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from twisted.logger import Logger
 from zope.interface import implementer
 
-__all__ = ["CertificateFiles", "CertificateProblem", "Certificates"]
+__all__ = ["CertificateFiles", "CertificateProblem", "Certificates", "ClientCertificates"]
 
 H2, HTTP1 = b"h2", b"http/1.1"
 
@@ -44,6 +44,8 @@ _SOON = 14 * 86400
 
 
 _DAY = 86400
+#: OpenSSL wants one where clients are asked for certificates, though no session is taken up.
+_NOT_TAKEN_UP = b"mcptwist"
 #: SSL_MODE_RELEASE_BUFFERS of OpenSSL, which pyOpenSSL has no name for.
 _RELEASE_BUFFERS = 0x10
 
@@ -188,6 +190,7 @@ class Certificates:
         context.set_cipher_list(_SUITES)
         context.set_options(SSL.OP_NO_TICKET | SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION)
         context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+        context.set_session_id(_NOT_TAKEN_UP)
         # What is idle keeps no buffers.
         context.set_mode(_RELEASE_BUFFERS)
         context.set_alpn_select_callback(choose_protocol)
@@ -224,6 +227,30 @@ class Certificates:
                 is_or_was="is" if left > 0 else "was",
                 end=end.isoformat(),
             )
+
+
+@implementer(IOpenSSLServerConnectionCreator)
+class ClientCertificates:
+    """What asks every client for a certificate, and shows ours.
+
+    The handshake proves that the client holds the certificate's key. Whose key that is, is looked
+    up with every request; who signed the certificate does not matter, so there must be one only.
+    Nobody can take up a session of before, for which nothing would be proved.
+    """
+
+    def __init__(self, certificates: Certificates) -> None:
+        self._certificates = certificates
+
+    def serverConnectionForTLS(self, protocol: Any) -> SSL.Connection:
+        """Called for each connection."""
+        connection = self._certificates.serverConnectionForTLS(protocol)
+        connection.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, _is_alone)
+        return connection
+
+
+def _is_alone(_: SSL.Connection, __: object, problem: int, depth: int, ok: int) -> bool:
+    """Called by OpenSSL with each certificate of a client's: only the first is looked at."""
+    return depth == 0
 
 
 def choose_protocol(connection: SSL.Connection, offered: list[bytes]) -> bytes:

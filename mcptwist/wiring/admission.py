@@ -10,7 +10,7 @@ from mcptwist.auth.denials import CannotStart
 from mcptwist.auth.gatehouse import Gatehouse, process_start
 from mcptwist.auth.keydesk import Desk
 from mcptwist.config import Config
-from mcptwist.configuration.listening import is_local
+from mcptwist.configuration.listening import is_local, is_mutual
 from mcptwist.daemon import Daemon
 from mcptwist.protocols.pages import Answering
 from mcptwist.wiring.premises import Premises
@@ -21,10 +21,15 @@ class Exposed(CannotStart):
 
 
 def refuse_exposure(config: Config) -> None:
-    """:raises Exposed: it would listen on more than this machine without keys."""
+    """:raises Exposed: it would listen on more than this machine without keys, or ask for keys."""
+    if config.auth is not None:
+        return
     exposed = [entry for entry in config.endpoints.values() if not is_local(entry)]
-    if exposed and config.auth is None:
+    if exposed:
         raise Exposed(f"{exposed[0]} is open to the network, and there is no [auth] section")
+    mutual = [entry for entry in config.endpoints.values() if is_mutual(entry)]
+    if mutual:
+        raise Exposed(f"{mutual[0]} asks clients for keys, and there is no [auth] section")
 
 
 def make_gatehouse(daemon: Daemon, premises: Premises) -> Gatehouse | None:

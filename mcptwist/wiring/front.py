@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Container, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from twisted.application.internet import TimerService
 
 from mcptwist import config as configuration
 from mcptwist.auth.gatehouse import Gatehouse
-from mcptwist.configuration.listening import LINES, encrypted
+from mcptwist.configuration.listening import LINES, encrypted, is_mutual
 from mcptwist.daemon import Daemon
 from mcptwist.protocols.bytestream import LineFactory, LineLimits
 from mcptwist.protocols.cors import CrossOrigin
@@ -23,7 +24,7 @@ from mcptwist.protocols.listener import Listener
 from mcptwist.protocols.pages import site_tree
 from mcptwist.protocols.secure import secured
 from mcptwist.protocols.site import HostGuard, Site
-from mcptwist.protocols.tls import CertificateFiles, Certificates
+from mcptwist.protocols.tls import CertificateFiles, Certificates, ClientCertificates
 from mcptwist.wiring.admission import public_pages
 from mcptwist.wiring.premises import Premises
 from mcptwist.wiring.wires import PATHS, make_caller, make_places, only, shared_paths
@@ -90,7 +91,7 @@ class Front:
         is_encrypted, endpoint = encrypted(entry)
         factory = HTTP1Factory(site, reactor, self._limits)
         factory.turns_away = self._daemon.bans.turns_away
-        around = self._secure if is_encrypted else None
+        around = partial(self._secure, mutual=is_mutual(entry)) if is_encrypted else None
         self._daemon.listen(Listener(endpoint, factory, reactor, around, only_wire.decode()))
 
     def _line_socket(self, endpoint: str) -> Listener:
@@ -111,11 +112,11 @@ def _guard(config: configuration.Config) -> HostGuard:
     return HostGuard((*config.allowed_hosts, *hosts), config.allowed_origins)
 
 
-def _secure(daemon: Daemon, premises: Premises) -> Callable[[HTTP1Factory], Any]:
+def _secure(daemon: Daemon, premises: Premises) -> Callable[..., Any]:
     """What puts TLS around the connections of an endpoint; all show the same certificates."""
     config, environ = premises.config, premises.environ
     if not any(encrypted(entry)[0] for entry in config.endpoints.values()):
-        return lambda http: http
+        return lambda http, mutual: http
     tls12 = config.tls.min_version == "1.2"
     certificates = Certificates(lambda: _certificate_files(config, environ), tls12, time.time)
     daemon.certificates = certificates
@@ -124,9 +125,10 @@ def _secure(daemon: Daemon, premises: Premises) -> Callable[[HTTP1Factory], Any]
     watch.setServiceParent(daemon)
     bounds = HTTP2Limits(streams=config.limits.streams_per_connection)
 
-    def secure(http: HTTP1Factory) -> Any:
+    def secure(http: HTTP1Factory, mutual: bool) -> Any:
         certificates.load()
-        return secured(http, certificates, bounds, config.http.handshake_timeout)
+        shown = ClientCertificates(certificates) if mutual else certificates
+        return secured(http, shown, bounds, config.http.handshake_timeout)
 
     return secure
 

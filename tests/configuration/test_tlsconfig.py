@@ -83,6 +83,8 @@ class EncryptedTests(SynchronousTestCase):
         for entry, expected in (
             ("https:8443:interface=127.0.0.1", (True, "tcp:8443:interface=127.0.0.1")),
             ("https+unix:/run/s", (True, "unix:/run/s")),
+            ("mtls:8444:interface=127.0.0.1", (True, "tcp:8444:interface=127.0.0.1")),
+            ("mtls+unix:/run/s", (True, "unix:/run/s")),
             ("https+systemd:domain=INET:index=0", (True, "systemd:domain=INET:index=0")),
             ("tcp:1", (False, "tcp:1")),
             ("ssl:1:privateKey=x", (False, "ssl:1:privateKey=x")),

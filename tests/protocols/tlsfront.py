@@ -12,6 +12,7 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 from twisted.internet.address import IPv4Address
@@ -25,10 +26,17 @@ NOW = time.time()
 
 
 def make_pair(
-    directory: Path, name: str, names: Sequence[str] = ("localhost",), days: float = 90
+    directory: Path,
+    name: str,
+    names: Sequence[str] = ("localhost",),
+    days: float = 90,
+    key: Any = None,
 ) -> CertificateFiles:
-    """A self-signed certificate for these names, and its key, in files of that name."""
-    key = ec.generate_private_key(ec.SECP256R1())
+    """A self-signed certificate for these names, and its key, in files of that name.
+
+    :param key: the private key, a new one of P-256 unless given.
+    """
+    key = key or ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.fromtimestamp(NOW, UTC)
     certificate = (
@@ -40,7 +48,7 @@ def make_pair(
         .not_valid_before(now - timedelta(days=200))
         .not_valid_after(now + timedelta(days=days))
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(n) for n in names]), False)
-        .sign(key, hashes.SHA256())
+        .sign(key, None if isinstance(key, Ed25519PrivateKey) else hashes.SHA256())
     )
     files = CertificateFiles(str(directory / f"{name}.pem"), str(directory / f"{name}.key"))
     private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
@@ -95,10 +103,13 @@ class TLSClient:
         offers: Sequence[str] = (),
         name: str | None = None,
         version: ssl.TLSVersion | None = None,
+        shows: CertificateFiles | None = None,
     ) -> None:
         self.context = context = ssl.create_default_context()
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
+        if shows is not None:
+            context.load_cert_chain(shows.certificate, shows.key)
         if offers:
             context.set_alpn_protocols(offers)
         if version is not None:

@@ -1,0 +1,85 @@
+"""What a request brings to prove who sent it.
+
+Of several sorts the first counts: an ``Authorization`` header, then what the connection itself has
+proved. Whether it is true is for the checkers to say.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from twisted.cred.credentials import ICredentials
+from twisted.internet.interfaces import ISSLTransport
+
+from mcptwist.auth.addresses import Address
+from mcptwist.auth.checkers import CredentialsRefused
+from mcptwist.auth.credentials import AccessToken, ClientCertificate
+from mcptwist.auth.keys import KeyProblem, PublicKey
+from mcptwist.protocols.request import Request
+
+_SMALLEST_RSA = 2048  # whether one that short is taken, its line says
+
+
+class Evidence:
+    """Looks for it."""
+
+    def __init__(self) -> None:
+        self._shown: WeakKeyDictionary[Any, PublicKey | None] = WeakKeyDictionary()
+
+    def of(self, request: Request, address: Address, source: str) -> ICredentials | None:
+        """What *request* brings, ``None`` if nothing.
+
+        :param address: where it went.
+        :param source: where it came from.
+        :raises CredentialsRefused: it brings what cannot be understood.
+        """
+        values = request.header_values(b"authorization")
+        if len(values) > 1:
+            raise CredentialsRefused("several credentials", None)
+        if values:
+            return _token(request, values[0], address, source)
+        return self._certificate(request, address, source)
+
+    def _certificate(
+        self, request: Request, address: Address, source: str
+    ) -> ClientCertificate | None:
+        if not request.stream.is_secure:
+            return None
+        connection = request.stream.connection
+        if connection not in self._shown:
+            self._shown[connection] = shown_key(connection.transport)
+        key = self._shown[connection]
+        return None if key is None else ClientCertificate(key, address.place, source)
+
+
+def _token(request: Request, value: bytes, address: Address, source: str) -> AccessToken:
+    scheme, _, text = value.partition(b" ")
+    return AccessToken(
+        scheme.decode("latin-1").lower(),
+        text.strip(b" "),
+        tuple(each.decode("latin-1") for each in request.header_values(b"dpop")),
+        request.method.decode("latin-1"),
+        address.url,
+        address.resource,
+        source,
+    )
+
+
+def shown_key(transport: Any) -> PublicKey | None:
+    """The key of the certificate that the far end has shown, ``None`` where it has shown none.
+
+    :raises CredentialsRefused: the key is of a kind that is not taken.
+    """
+    secure: Any = transport if ISSLTransport.providedBy(transport) else None
+    shown = None if secure is None else secure.getPeerCertificate()
+    if shown is None:
+        return None
+    try:
+        public = shown.to_cryptography().public_key()
+        spki = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        return PublicKey.from_spki(spki, _SMALLEST_RSA)
+    except (KeyProblem, UnsupportedAlgorithm, ValueError):
+        raise CredentialsRefused("the certificate's key is none that is taken", None) from None
