@@ -139,8 +139,7 @@ class AskingOptions(ReachOptions, Command):
         return f"{name}={value}" if takes_value else name + value
 
     def opt_header(self, header: str) -> None:
-        """A header to send along, as "Authorization: Bearer …"; ${VAR} in it stands for an
-        environment variable. May be given several times."""
+        """A header, as "Authorization: Bearer ${VAR}", VAR of the environment. Repeatable."""
         self["headers"].append(_header(header))
 
     def postOptions(self) -> None:
@@ -239,8 +238,7 @@ class ConnectOptions(ReachOptions, Command):
         self["headers"] = []
 
     def opt_header(self, header: str) -> None:
-        """A header to send along, as "Authorization: Bearer …"; ${VAR} in it stands for an
-        environment variable. May be given several times."""
+        """A header, as "Authorization: Bearer ${VAR}", VAR of the environment. Repeatable."""
         self["headers"].append(_header(header))
 
     def parseArgs(self, url: str = "") -> None:

@@ -281,11 +281,14 @@ class InteropCase(TestCase):
                 self.fail("left behind after the test:\n" + "\n".join(lines))
             await deferLater(clock, 0.05)
 
-    async def daemon(self, servers: Mapping[str, Json]) -> Daemon:
-        """Start ``twistd -n mcpd`` with *servers*, and stop it when the test ends."""
+    async def daemon(self, servers: Mapping[str, Json], *endpoints: str) -> Daemon:
+        """Start ``twistd -n mcpd`` with *servers*, and stop it when the test ends.
+
+        :param endpoints: where it answers besides TCP and TLS.
+        """
         if os.environ.get(ELSEWHERE):
             raise SkipTest(f"needs a daemon, but {ELSEWHERE} names a server to use instead")
-        return await Daemon.start(self, servers)
+        return await Daemon.start(self, servers, *endpoints)
 
     async def fixture(self, eras: str = "dual", **settings: Any) -> str:
         """Serve a fixture that speaks those *eras*, and return the base of its URLs."""
@@ -320,8 +323,8 @@ class Daemon:
         self.certificate = certificate
 
     @classmethod
-    async def start(cls, case: InteropCase, servers: Mapping[str, Json]) -> Daemon:
-        """Start a daemon for *case* with these ``mcpServers``, on a port the system picks."""
+    async def start(cls, case: InteropCase, servers: Mapping[str, Json], *endpoints: str) -> Daemon:
+        """Start a daemon for *case* with these ``mcpServers``, on ports the system picks."""
         for server in servers.values():
             if "command" in server:
                 server["env"] = {**server.get("env", {}), MARK: case.mark}
@@ -329,8 +332,9 @@ class Daemon:
         config.write_text(json.dumps({"mcpServers": dict(servers)}, indent=2))
         twistd = str(Path(sys.executable).with_name("twistd"))
         argv = [twistd, "-n", "--pidfile=", "mcpd", "--config", str(config)]
-        for kind in ("tcp", "https"):
-            argv += ["--listen", f"{kind}:0:interface=127.0.0.1"]
+        here = (f"{kind}:0:interface=127.0.0.1" for kind in ("tcp", "https"))
+        for endpoint in (*here, *endpoints):
+            argv += ["--listen", endpoint]
         program = case.start(argv)
         heard = await program.when_said(BOTH_LISTENING, SECONDS_TO_START)
         case.addCleanup(cls.stop, case, program)

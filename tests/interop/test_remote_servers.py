@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -147,20 +146,6 @@ class WebSocketTests(RemoteCase):
         url = f"{daemon.base}/servers/socket/mcp"
         report = await self.visit(TYPESCRIPT, url, [("echo", {"text": "hello"})])
         self.assertEqual((report["tools"], report["said"]), (["echo"], ["hello"]))
-
-
-class ConnectTests(RemoteCase):
-    async def test_clients_that_start_programs(self) -> None:
-        """``mcptwist connect`` is a server to the SDKs' stdio clients, of whichever era."""
-        daemon = await self.daemon({"box": {"python": "mcptwist.serving.toolbox:toolbox"}})
-        command = [str(Path(sys.executable).with_name("mcptwist")), "connect", f"{daemon.base}/mcp"]
-        for client, revision in (
-            ("python2_stdio.py", MODERN),
-            ("typescript1_stdio.mjs", LEGACY),
-        ):
-            report = await self.report_of([*script(client), *command])
-            self.assertEqual(report["revision"], revision)
-            self.assertIn("calculate", report["tools"])
 
 
 class DaemonTests(RemoteCase):
