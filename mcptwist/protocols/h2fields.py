@@ -133,15 +133,30 @@ class KnownHeads:
     from it holds (`StreamHead.facts`).
     """
 
-    _MOST = 8
+    #: Heads that are kept, and the bytes of the longest of them.
+    _MOST = 64
+    _MOST_BYTES = 2048
 
     def __init__(self, secure: bool, limits: Limits) -> None:
         self._secure = secure
         self._limits = limits
         self._heads: dict[tuple[tuple[bytes, bytes], ...], StreamHead] = {}
+        self._same: dict[tuple[int, bool], tuple[Fields, StreamHead]] = {}
 
     def read(self, fields: Fields, ended: bool) -> StreamHead:
         """As :func:`read_fields`, which it spares itself where it can."""
+        same = self._same.get((id(fields), ended))
+        if same is not None:
+            return same[1]
+        head = self._read(fields, ended)
+        if head.may_be_kept and head.size <= self._MOST_BYTES:
+            if len(self._same) >= self._MOST:
+                del self._same[next(iter(self._same))]
+            # It keeps the fields too: no others can have their identity meanwhile.
+            self._same[id(fields), ended] = fields, head
+        return head
+
+    def _read(self, fields: Fields, ended: bool) -> StreamHead:
         lengths = [value for name, value in fields if name == b"content-length"]
         if len(lengths) > 1 or ended:
             return read_fields(fields, ended, self._secure, self._limits)
@@ -150,7 +165,7 @@ class KnownHeads:
         if known is not None:
             return known.again(lengths[0] if lengths else None)
         head = read_fields(fields, ended, self._secure, self._limits)
-        if head.may_be_kept:
+        if head.may_be_kept and head.size <= self._MOST_BYTES:
             if len(self._heads) >= self._MOST:
                 del self._heads[next(iter(self._heads))]
             head.facts = {}

@@ -30,26 +30,44 @@ TABLE_BYTES = 4096
 class FieldReader:
     """The decoder of one connection.
 
+    A block that comes again while the table is the same means the same, and is not looked into.
+
     :param most: bytes of a list of fields; a longer one ends the connection.
     """
 
+    _MOST_KNOWN = 64
+    _KNOWN_BYTES = 1024
+
     def __init__(self, most: int) -> None:
         self._most = most
+        self._known: dict[bytes, Fields] = {}  # blocks that leave the table as it is
         self._table: deque[tuple[bytes, bytes]] = deque()  # the newest last
         self._table_size = 0
         self._table_most = TABLE_BYTES
+        self._changed = False  # the table, by the block that is being decoded
 
     def decode(self, data: bytes) -> Fields:
-        """The fields of a header block.
+        """The fields of a header block; the same object where it is the same block again.
 
         :raises ConnectionFailed: it is no HPACK, or unfolds to more than we take.
         """
+        known = self._known.get(data)
+        if known is not None:
+            return known
         try:
-            return self._decode(data)
+            fields = tuple(self._decode(data))
         except (HPACKDecodingError, IndexError):
             raise ConnectionFailed(
                 frames.COMPRESSION_ERROR, "a header block is not HPACK"
             ) from None
+        if self._changed:
+            self._changed = False
+            self._known.clear()
+        elif len(data) <= self._KNOWN_BYTES:
+            if len(self._known) >= self._MOST_KNOWN:
+                del self._known[next(iter(self._known))]
+            self._known[data] = fields
+        return fields
 
     def _decode(self, data: bytes) -> Fields:
         fields: list[tuple[bytes, bytes]] = []
@@ -99,6 +117,7 @@ class FieldReader:
         return (name, value), at
 
     def _remember(self, field: tuple[bytes, bytes]) -> None:
+        self._changed = True
         self._table.append(field)
         self._table_size += len(field[0]) + len(field[1]) + _OVERHEAD
         if self._table_size > self._table_most:
@@ -115,6 +134,7 @@ class FieldReader:
             size, after = _number(data, after, 0x1F)
         if size > TABLE_BYTES:
             raise HPACKDecodingError
+        self._changed = True
         self._table_most = size
         self._forget()
         return after

@@ -42,8 +42,27 @@ class FieldReaderTests(SynchronousTestCase):
         for _ in range(3):
             block = encoder.encode(REQUEST)
             sizes.append(len(block))
-            self.assertEqual(reader.decode(block), REQUEST)
+            self.assertEqual(list(reader.decode(block)), REQUEST)
         self.assertEqual(sizes[1:], [6, 6])
+
+    def test_the_same_again(self) -> None:
+        """The same block is the same fields, until a field that it points to is another."""
+        reader = self.read(b"\x40\x01a\x01b")
+        first = reader.decode(b"\x82\xbe")
+        self.assertEqual(first, ((b":method", b"GET"), (b"a", b"b")))
+        self.assertIs(reader.decode(b"\x82\xbe"), first)
+        reader.decode(b"\x40\x01c\x01d")
+        self.assertEqual(reader.decode(b"\x82\xbe"), ((b":method", b"GET"), (b"c", b"d")))
+        reader.decode(b"\x20")
+        self.assertRaises(ConnectionFailed, reader.decode, b"\x82\xbe")
+
+    def test_only_so_many_are_known(self) -> None:
+        """Blocks are kept to be known again, but not all, and no long ones."""
+        reader = FieldReader(1 << 20)
+        for at in range(300):
+            reader.decode(b"\x00\x03%03d\x01b" % at)
+        reader.decode(b"\x00\x01a\x7f\xa1\x1e" + b"y" * 4000)
+        self.assertLessEqual(sum(map(len, reader._known)), 1000)
 
     @settings(deadline=None, max_examples=150)
     @given(some.lists(some.tuples(FIELDS, some.booleans(), some.booleans()), max_size=8))
