@@ -35,6 +35,7 @@ from mcptwist.protocols.http1factory import HTTP1Factory
 from mcptwist.protocols.meter import HTTP2, Meter
 from mcptwist.protocols.refusals import Refusal
 from mcptwist.protocols.request import Request
+from mcptwist.protocols.sockets import at_turns_end
 
 __all__ = ["HTTP2Connection", "HTTP2Limits"]
 
@@ -101,7 +102,6 @@ class HTTP2Connection(Protocol):
         self.paused = False  # the transport has enough
         self._ready: dict[HTTP2Stream, None] = {}  # have something to send, and may
         self._receiving = False
-        self._flush_call: Any = None
         self._closing = False
         self._idle_since = NEVER
         self._head_since = NEVER
@@ -130,7 +130,6 @@ class HTTP2Connection(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._closing = True
         self.deadline = self.stalled = NEVER
-        self._cancel_flush()
         self.factory.closed(self)  # type: ignore[arg-type]
         self._lose_streams(reason)
 
@@ -202,7 +201,6 @@ class HTTP2Connection(Protocol):
             self.codec.farewell(frames.NO_ERROR)
         transport: Any = self.transport
         transport.write(self.codec.output())
-        self._cancel_flush()
         wait = ABORT_TIME if failed or not self.paused else self.limits.write_time
         self.deadline = self.clock.seconds() + wait
         self.stalled = NEVER
@@ -414,19 +412,15 @@ class HTTP2Connection(Protocol):
 
     def wake(self) -> None:
         """Something is to be written: at the end of this turn, together with all else."""
-        if self._flush_call is None and not self._receiving and not self._closing:
-            self._flush_call = self.clock.callLater(0, self._flush_later)
+        if not self._receiving and not self._closing:
+            at_turns_end(self.clock, self._flush_later)
 
     def _flush_later(self) -> None:
-        self._flush_call = None
+        if self._closing:
+            return
         self._flush()
         if self._is_ending and not self.streams:
             self._close()
-
-    def _cancel_flush(self) -> None:
-        call, self._flush_call = self._flush_call, None
-        if call is not None:
-            call.cancel()
 
     def _flush(self) -> None:
         """Give the transport what there is, until it has enough."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from OpenSSL.SSL import WantReadError
 from twisted.internet.interfaces import (
     IAddress,
     IDelayedCall,
@@ -16,6 +17,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from mcptwist.protocols import sockets
 from mcptwist.protocols.http1factory import HTTP1Factory
 from mcptwist.protocols.http2 import HTTP2Connection, HTTP2Limits
 from mcptwist.protocols.tls import H2
@@ -26,6 +28,8 @@ __all__ = ["SecureFront", "secured"]
 HANDSHAKE_TIME = 10.0
 #: Handshakes under way at one time; beyond it, the oldest is given up.
 MOST_HANDSHAKES = 1000
+#: Bytes of encrypted records that are taken from OpenSSL at one time, which makes one at a time.
+_RECORDS = 1 << 15
 
 
 class SecureFront(Factory):
@@ -117,10 +121,21 @@ class Handshake(Protocol):
         return self._front.handshakes.pop(self, self) is None
 
 
+class _Encrypted(TLSMemoryBIOProtocol):
+    """TLS whose records leave when the reactor's turn ends, as plain text does."""
+
+    def _flushSendBIO(self) -> None:
+        try:
+            records = self._tlsConnection.bio_read(_RECORDS)
+        except WantReadError:
+            return  # there are none
+        sockets.write(self.transport, records)
+
+
 class _TLSFactory(TLSMemoryBIOFactory):
     """TLS without another buffer: what is spoken inside joins its writes itself."""
 
-    protocol = TLSMemoryBIOProtocol
+    protocol = _Encrypted
 
     def buildProtocol(self, addr: IAddress) -> TLSMemoryBIOProtocol | None:  # type: ignore[override]
         """Called with each connection; Twisted's own cannot be told no by who is inside."""

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from twisted.internet.tcp import Connection
+from twisted.logger import Logger
 
-__all__ = ["write"]
+__all__ = ["at_turns_end", "write"]
+
+_log = Logger()
+
+
+def at_turns_end(reactor: Any, called: Callable[[], object]) -> None:
+    """Have something called once when the reactor's turn ends, before what was written is sent.
+
+    So whoever gathers what it has to say in a turn needs no delayed call of its own.
+
+    :param reactor: or another clock.
+    """
+    _turn(reactor).call(called)
 
 
 def write(transport: Any, data: bytes) -> None:
@@ -21,9 +35,7 @@ def write(transport: Any, data: bytes) -> None:
     :param transport: any; one without a socket, or with TLS, is simply written to.
     """
     if isinstance(transport, Connection):
-        turn = _turns.get(transport.reactor)
-        if turn is None:
-            turn = _turns[transport.reactor] = _Turn(transport.reactor)
+        turn = _turn(transport.reactor)
         if turn.takes(transport):
             turn.add(transport, data)
             return
@@ -31,33 +43,59 @@ def write(transport: Any, data: bytes) -> None:
 
 
 class _Turn:
-    """What was written in this turn of a reactor, and is sent when it ends."""
+    """What is done when this turn of a reactor ends."""
 
     def __init__(self, reactor: Any) -> None:
         self._call_later = reactor.callLater
-        self._written: dict[Any, None] = {}  # a set that remembers the order
+        self._due = False
+        self._calls: dict[Callable[[], object], None] = {}  # sets that remember the order
+        self._written: dict[Any, None] = {}
+
+    def call(self, called: Callable[[], object]) -> None:
+        self._calls[called] = None
+        self._come()
+
+    def _come(self) -> None:
+        if not self._due:
+            self._due = True
+            self._call_later(0, self._end)
 
     def takes(self, transport: Any) -> bool:
         """Whether nothing that the reactor was told to send stands before."""
         return transport in self._written or _idle(transport)
 
     def add(self, transport: Any, data: bytes) -> None:
-        if not self._written:
-            self._call_later(0, self._end)
         self._written[transport] = None
+        self._come()
         # As the transport's own `write` does, but for telling the reactor.
         transport._tempDataBuffer.append(data)
         transport._tempDataLen += len(data)
         transport._maybePauseProducer()
 
     def _end(self) -> None:
+        calls, self._calls = self._calls, {}
+        for called in calls:
+            try:
+                called()
+            except Exception:
+                _log.failure("what was to be done at the end of a turn went wrong")
         written, self._written = self._written, {}
+        self._due = False
+        if self._calls:
+            self._come()
         for transport in written:
             if transport.connected and not _send(transport):
                 transport.startWriting()
 
 
 _turns: WeakKeyDictionary[Any, _Turn] = WeakKeyDictionary()
+
+
+def _turn(reactor: Any) -> _Turn:
+    turn = _turns.get(reactor)
+    if turn is None:
+        turn = _turns[reactor] = _Turn(reactor)
+    return turn
 
 
 def _idle(transport: Any) -> bool:

@@ -67,7 +67,7 @@ class KnownHeadsTests(SynchronousTestCase):
                 head = heads.read(fields, ended)
             else:
                 head = read_fields(fields, ended, True, Limits())
-        except Malformed as malformed:
-            return str(malformed)
+        except Malformed:
+            return "malformed"
         told = {name: getattr(head, name) for name in StreamHead.__slots__ if name != "facts"}
         return {**told, "size": None}

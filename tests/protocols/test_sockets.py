@@ -179,3 +179,48 @@ class WriteTests(SynchronousTestCase):
         transport = StringTransport()
         sockets.write(transport, b"x")
         self.assertEqual(transport.value(), b"x")
+
+
+class TurnTests(SynchronousTestCase):
+    """What is done when a turn ends."""
+
+    def setUp(self) -> None:
+        self.reactor = Clock()
+        self.done: list[str] = []
+
+    def first(self) -> None:
+        self.done.append("first")
+        sockets.at_turns_end(self.reactor, self.second)
+
+    def second(self) -> None:
+        self.done.append("second")
+
+    def broken(self) -> None:
+        raise ZeroDivisionError
+
+    def test_once(self) -> None:
+        """However often it was asked for, with one delayed call for all."""
+        for _ in range(3):
+            sockets.at_turns_end(self.reactor, self.second)
+            sockets.at_turns_end(self.reactor, self.done.clear)
+        self.assertEqual((self.done, len(self.reactor.getDelayedCalls())), ([], 1))
+        self.reactor.advance(0)
+        self.assertEqual(self.done, [])
+        sockets.at_turns_end(self.reactor, self.second)
+        self.reactor.advance(0)
+        self.assertEqual(self.done, ["second"])
+
+    def test_meanwhile(self) -> None:
+        """What is asked for while a turn ends is done when another one does."""
+        sockets.at_turns_end(self.reactor, self.first)
+        self.reactor.advance(0)
+        self.assertEqual(self.done, ["first", "second"])
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_one_that_fails(self) -> None:
+        """It is logged, and the others have their turn."""
+        sockets.at_turns_end(self.reactor, self.broken)
+        sockets.at_turns_end(self.reactor, self.second)
+        self.reactor.advance(0)
+        self.assertEqual(self.done, ["second"])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
