@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from urllib.parse import urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
 import msgspec
 
@@ -24,7 +24,7 @@ TOKEN, REVOKE, TICKET = "/oauth/token", "/oauth/revoke", "/oauth/ws-ticket"
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _DEFAULTS = {"http": 80, "https": 443}
 _PLACE = re.compile(
-    r"(/(?:servers|groups)/[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,127}|/admin)?"
+    r"(/(?:servers|groups)/(?!\.{1,2}/)[A-Za-z0-9._~-]{1,128}|/admin)?"
     r"/(mcp|ws|sse|messages)/?\Z",
     re.ASCII,
 )
@@ -38,11 +38,13 @@ class Address(msgspec.Struct, frozen=True):
     :ivar path: without query.
     :ivar place: what can be had there, whichever wire leads to it; ``None`` where no MCP is
         spoken. ``/mcp``, ``/ws``, ``/sse`` and ``/messages`` of one server are one place.
+    :ivar wire: which of these it is; empty where no MCP is spoken.
     """
 
     base: str
     path: str
     place: str | None
+    wire: str = ""
 
     @property
     def url(self) -> str:
@@ -90,8 +92,11 @@ class Addresses:
         base = self._base(host.decode("latin-1").lower(), port, secure)
         if base is None:
             return None
-        text = path.decode("latin-1")
-        return Address(base, text, place_of(text))
+        text, plain = path.decode("latin-1"), _plain(path)
+        match = _PLACE.match(plain)
+        if match is None:
+            return Address(base, text, None)
+        return Address(base, text, match[1] or "/", match[2])
 
     def _base(self, host: str, port: int | None, secure: bool) -> str | None:
         scheme = "https" if secure else "http"
@@ -118,6 +123,12 @@ def place_of(path: str) -> str | None:
     """What can be had at that path, ``None`` where no MCP is spoken."""
     match = _PLACE.match(path)
     return None if match is None else (match[1] or "/")
+
+
+def _plain(path: bytes) -> str:
+    """A path as the tree of resources is walked by it: each of its segments unquoted."""
+    segments = [unquote_to_bytes(segment).decode("latin-1") for segment in path.split(b"/")]
+    return "" if any("/" in segment for segment in segments) else "/".join(segments)
 
 
 def _netloc(parts: object) -> tuple[str, int]:

@@ -122,7 +122,7 @@ class Guard:
 
     def _let_in(self, request: Request, address: Address, credentials: ICredentials) -> Principal:
         principal: Principal = now(self._on.portal.login(credentials, request, IPrincipal))
-        if not principal.grant.websocket and request.path.endswith(b"/ws"):
+        if not principal.grant.websocket and address.wire == "ws":
             self._tell(request, address, reason="no-ws", principal=principal.name)
             raise NotAllowed("this key may not be used on a WebSocket")
         return principal

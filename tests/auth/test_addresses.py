@@ -52,6 +52,23 @@ class AddressTests(SynchronousTestCase):
         ours |= {f"http://{name}:8808" for name in ("localhost", "127.0.0.1", "[::1]")}
         self.assertIn(self.base(host), ours)
 
+    def test_however_it_is_written(self) -> None:
+        """A place is where the tree of resources leads to, whatever is escaped on the way there."""
+        for path, place, wire in (
+            (b"/servers/far/mcp", "/servers/far", "mcp"),
+            (b"/%73ervers/f%61r/%6dcp", "/servers/far", "mcp"),
+            (b"/servers/.far/ws/", "/servers/.far", "ws"),
+            (b"/%77s", "/", "ws"),
+            (b"/servers%2ffar/mcp", None, ""),
+            (b"/servers/..%2fmcp", None, ""),
+            (b"/servers/%2e%2e/mcp", None, ""),
+            (b"/%2573ervers/far/mcp", None, ""),
+            (b"/metrics", None, ""),
+        ):
+            found = self.addresses.of(b"127.0.0.1:8808", 8808, False, path)
+            assert found is not None
+            self.assertEqual((found.place, found.wire), (place, wire), path)
+
     def test_places(self) -> None:
         for path, place in (
             ("/mcp", "/"),

@@ -156,9 +156,9 @@ class LegacyStreamTests(BelongingCase):
 class WebSocketTests(BelongingCase):
     """A connection of its own, for which the key was proved when it was opened."""
 
-    def open(self, who: dict[str, Any]) -> Socket:
+    def open(self, who: dict[str, Any], path: str = "/ws") -> Socket:
         headers = {"Authorization": who["authorization"]} if who else {}
-        return Socket(self.house.request("GET", "/ws", {**UPGRADE, **headers}).wire)
+        return Socket(self.house.request("GET", path, {**UPGRADE, **headers}).wire)
 
     def test_nobody(self) -> None:
         socket = self.open({})
@@ -189,8 +189,9 @@ class WebSocketTests(BelongingCase):
     def test_not_for_sockets(self) -> None:
         self.house.write(self.line("alice", 'scope="mcp:read",no-ws'))
         self.house.look()
-        socket = self.open({"authorization": f"Bearer {self.house.token(self.alice)}"})
-        self.assertEqual(socket.status, 403)
+        for path in ("/ws", "/ws/", "/%77s", "/w%73/"):
+            mine = {"authorization": f"Bearer {self.house.token(self.alice)}"}
+            self.assertEqual(self.open(mine, path).status, 403, path)
 
 
 class CrossingTests(BelongingCase):

@@ -229,8 +229,14 @@ class TokenAttackTests(ClosedCase):
     def test_other_resource(self) -> None:
         """C10: a token for one place is of no use at another, nor under another name of ours."""
         token = self.house.token(self.alice)
-        response = self.come(token, path="/servers/far/mcp")
-        self.assert_turned_away(response, error="invalid_token")
+        for path in (
+            "/servers/far/mcp",
+            "/servers/far/%6dcp",
+            "/%73ervers/far/mcp",
+            "/%61dmin/mcp",
+        ):
+            response = self.come(token, path=path)
+            self.assert_turned_away(response, error="invalid_token")
         response = self.come(token, host="127.0.0.1:8080")
         self.assertEqual(response.status, 401)
         self.assertIn("http://127.0.0.1:8080/.well-known", response.headers["www-authenticate"])
