@@ -14,11 +14,17 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mcptwist.company import LEVELS, Company, Crowd, Member, remind, text_member
-from mcptwist.eras.revisions import revised
-from mcptwist.errors import EraMismatch, InvalidParams, McpTwistError
+from mcptwist.eras.revisions import revise, revised, said
+from mcptwist.errors import (
+    EraMismatch,
+    InvalidMessage,
+    InvalidParams,
+    McpTwistError,
+    ServerMisbehaved,
+)
 from mcptwist.exchange import Behind, Exchange
 from mcptwist.interfaces import IReply
-from mcptwist.messages import Answer, Notification, Result, encode_json, open_fields
+from mcptwist.messages import Answer, Notification, Result, encode_json, error_answer, open_fields
 from mcptwist.negotiation import agree, read_hello
 from mcptwist.opening import Handshake
 
@@ -189,6 +195,8 @@ class Membership(Attachment, Member):
         revision = agree(read_hello(self.session.hello).protocolVersion, link.revision)
         self.session.revision = revision
         fields["protocolVersion"] = Raw(encode_json(revision))
+        if revision < link.revision:
+            revise("initialize", fields, revision)
         return fields
 
     def set_level(self, exchange: Exchange, level: str) -> None:
@@ -203,7 +211,9 @@ class Membership(Attachment, Member):
 
     def tell(self, notification: Notification) -> None:
         """The process said something that is for this session too."""
-        self.session.tell(self.backend.name, notification)
+        heard = said(notification, self.session.revision)
+        if heard is not None:
+            self.session.tell(self.backend.name, heard)
 
     def leave(self) -> None:
         """The session is over."""
@@ -230,8 +240,10 @@ class Revised:
         supervisor.begin(behind)
 
     def notified(self, exchange: Exchange, notification: Notification) -> None:
-        """Pass it on."""
-        self._front.notify(notification)
+        """Pass it on, in the older revision's words."""
+        heard = said(notification, self._revision)
+        if heard is not None:
+            self._front.notify(heard)
 
     def asked(self, exchange: Exchange, question: Exchange) -> None:
         """Pass it on."""
@@ -239,9 +251,12 @@ class Revised:
 
     def answered(self, exchange: Exchange, answer: Answer) -> None:
         """Put it into the older revision's words."""
-        if isinstance(answer, Result):
-            result = revised(exchange.request.method, answer.result, self._revision)
-            answer = Result(answer.id, result)
+        try:
+            if isinstance(answer, Result):
+                result = revised(exchange.request.method, answer.result, self._revision)
+                answer = Result(answer.id, result)
+        except InvalidMessage as problem:
+            answer = error_answer(0, ServerMisbehaved(f"its result: {problem.message}"))
         self._front.answer(answer)
 
     def cancelled(self, exchange: Exchange, reason: str) -> None:

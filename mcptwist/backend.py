@@ -12,6 +12,7 @@ process is locked to the era of its first request.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -84,6 +85,7 @@ class Backend:
     :ivar tally: what was counted of it, over all of its processes.
     :ivar stopped: why nobody may ask it until it is woken, if so.
     :ivar watchers: told when a process is ``up``, and when a list has ``changed``.
+    :ivar elicitations: numbers for those by URL, which have to differ.
     :ivar unattributed: log messages dropped because nobody could tell whose
         call on a shared process they belong to.
     """
@@ -105,6 +107,7 @@ class Backend:
         self.tally = Tally(name, clock, traffic)
         self.settings = settings or BackendSettings()
         self.unattributed = 0
+        self.elicitations = count(1)
         self.watchers: list[Any] = []
         self._connector = connector
         self._clock = clock

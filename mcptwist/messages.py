@@ -99,6 +99,7 @@ class _Envelope(msgspec.Struct, gc=False):
 _envelope = msgspec.json.Decoder(_Envelope)
 _members = msgspec.json.Decoder(list[Raw])
 _fields = msgspec.json.Decoder(dict[str, Raw])
+_list = msgspec.json.Decoder(list[Raw])
 _id = msgspec.json.Decoder(MessageId)
 _error_body = msgspec.json.Decoder(ErrorBody)
 encode_json = msgspec.json.Encoder().encode
@@ -228,6 +229,17 @@ def open_fields(json: Json) -> dict[str, Raw]:
         return _fields.decode(json)
     except (msgspec.DecodeError, RecursionError) as problem:
         raise InvalidMessage(f"not an object: {problem}") from None
+
+
+def open_list(json: Json) -> list[Raw]:
+    """The members of a JSON array, each unopened.
+
+    :raises InvalidMessage: it is not an array.
+    """
+    try:
+        return _list.decode(json)
+    except (msgspec.DecodeError, RecursionError) as problem:
+        raise InvalidMessage(f"not a list: {problem}") from None
 
 
 def one_line(json: bytes) -> bytes:

@@ -155,6 +155,14 @@ class SharedTests(BackendCase):
             self.assertEqual(heard.answer, {**WELCOME, "protocolVersion": agreed})
             self.assertEqual(session.revision, agreed)
 
+    def test_welcome_to_an_old_client(self) -> None:
+        """A client is not told what its revision does not know of a server's name."""
+        session = Session("key", self.view, self.clock)
+        heard = self.ask(session, "initialize", {**HELLO, "protocolVersion": "2025-03-26"})
+        info = {"name": "far", "version": "1", "title": "Far", "icons": [], "websiteUrl": "u"}
+        self.agree(protocolVersion="2025-11-25", serverInfo=info)
+        self.assertEqual(heard.answer["serverInfo"], {"name": "far", "version": "1"})
+
     def test_start_fails(self) -> None:
         """The handshake fails with the reason; the next one tries again."""
         self.make([ServerStartFailed("no such file", exitStatus=127)])

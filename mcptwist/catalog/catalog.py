@@ -41,6 +41,7 @@ from mcptwist.catalog.links import linked, relinked
 from mcptwist.catalog.listings import Bounds, Listing, Trouble, merged, trouble
 from mcptwist.catalog.subscription import Patiences, Subscription, Wanted, read_wanted
 from mcptwist.company import LEVELS
+from mcptwist.eras.revisions import revised
 from mcptwist.errors import (
     ClientGone,
     InvalidMessage,
@@ -250,7 +251,9 @@ class Catalog:
         exchange.succeed(
             {
                 "protocolVersion": stay.revision,
-                "capabilities": CAPABILITIES,
+                "capabilities": Raw(
+                    revised("ServerCapabilities", encode_json(CAPABILITIES), stay.revision)
+                ),
                 "serverInfo": self._identity,
                 "instructions": self._instructions(),
             }

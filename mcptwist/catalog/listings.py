@@ -17,6 +17,7 @@ from twisted.internet.defer import Deferred
 
 from mcptwist.catalog.directory import PROMPTS, TOOLS, Shelf
 from mcptwist.catalog.toolnames import public_name
+from mcptwist.eras.revisions import KINDS
 from mcptwist.eras.words import legacy_entry
 from mcptwist.errors import (
     METHOD_NOT_FOUND,
@@ -94,7 +95,7 @@ class Listing(msgspec.Struct):
 
     def _formed(self, shelf: Shelf, key: str, entry: Raw, revision: str) -> tuple[str, Raw]:
         if revision:
-            entry = legacy_entry(entry, revision)
+            entry = legacy_entry(KINDS[shelf.method].parts[shelf.member], entry, revision)
         if shelf not in (TOOLS, PROMPTS):
             return key, entry
         name = public_name(self.server, key)

@@ -8,10 +8,19 @@ from zope.interface import implementer
 
 from mcptwist.eras.inputs import ASKED_BY, BY_URL, lacking, lacks, url_elicitations
 from mcptwist.eras.words import legacy_params, modern_error, modern_result
-from mcptwist.errors import MethodNotFound
+from mcptwist.errors import InvalidMessage, MethodNotFound, ServerMisbehaved
 from mcptwist.exchange import Behind, Exchange
 from mcptwist.interfaces import IReply
-from mcptwist.messages import Answer, Error, Json, Notification, Request, Result, open_fields
+from mcptwist.messages import (
+    Answer,
+    Error,
+    Json,
+    Notification,
+    Request,
+    Result,
+    error_answer,
+    open_fields,
+)
 
 if TYPE_CHECKING:
     from mcptwist.supervisor import Supervisor
@@ -68,9 +77,12 @@ def info_of(supervisor: Supervisor | None) -> Json:
 
 
 def in_modern_words(method: str, answer: Answer, server: Json) -> Answer:
-    if isinstance(answer, Result):
+    if not isinstance(answer, Result):
+        return modern_error(method, answer)
+    try:
         return Result(answer.id, modern_result(method, answer.result, server))
-    return modern_error(method, answer)
+    except InvalidMessage as problem:
+        return error_answer(answer.id, ServerMisbehaved(f"its result: {problem.message}"))
 
 
 def server_info(welcome: Json) -> Json:

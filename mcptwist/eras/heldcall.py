@@ -15,8 +15,15 @@ from zope.interface import implementer
 
 from mcptwist.company import text_member, wants_log
 from mcptwist.eras.crossing import behind, in_modern_words, info_of
-from mcptwist.eras.inputs import ASKED_BY, BY_URL, lacking, lacks, required, url_elicitations
-from mcptwist.eras.words import legacy_params
+from mcptwist.eras.inputs import (
+    ASKED_BY,
+    BY_URL,
+    lacking,
+    lacks,
+    modern_question,
+    required,
+    url_elicitations,
+)
 from mcptwist.errors import ClientGone, InvalidParams, MethodNotFound, Overloaded
 from mcptwist.exchange import PROGRESS, Behind, Exchange
 from mcptwist.interfaces import IReply
@@ -207,7 +214,10 @@ class HeldCall:
         front = self._front
         if front is None or not self._questions:
             return
-        requests = {key: _input_request(q.request) for key, q in self._questions.items()}
+        requests = {
+            key: modern_question(question.request.method, question.request.params)
+            for key, question in self._questions.items()
+        }
         try:
             state = self._side.held.hold(self, self._request, self.principal)
         except Overloaded as problem:
@@ -266,13 +276,6 @@ class Anew:
 
     def expired(self) -> None:
         """It did not; nothing was kept."""
-
-
-def _input_request(request: Request) -> dict[str, Any]:
-    found: dict[str, Any] = {"method": request.method}
-    if request.params:
-        found["params"] = Raw(bytes(legacy_params(request.params)))
-    return found
 
 
 def _under_token_of(request: Request, notification: Notification) -> Notification | None:

@@ -13,10 +13,12 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
+from mcptwist.eras.revisions import revised
 from mcptwist.errors import MISSING_CLIENT_CAPABILITY, InvalidMessage
 from mcptwist.exchange import Exchange
 from mcptwist.messages import Error, Json, encode_json, open_error, open_fields
 from mcptwist.negotiation import SERVER_KEY
+from mcptwist.versions import LATEST_LEGACY
 
 INPUT_METHODS = frozenset({"tools/call", "prompts/get", "resources/read"})
 """Methods that may be answered ``input_required`` (MCP 2026-07-28, *MRTR, Supported Requests*)."""
@@ -66,7 +68,7 @@ def url_elicitations(error: Error) -> dict[str, Any] | None:
     listed = body.data.get("elicitations")
     wanted = [each for each in listed or () if isinstance(each, dict)]
     return {
-        f"url-{number}": {"method": "elicitation/create", "params": {"mode": "url", **each}}
+        f"url-{number}": modern_question("elicitation/create", encode_json({"mode": "url", **each}))
         for number, each in enumerate(wanted)
     } or None
 
@@ -127,12 +129,34 @@ def inputs_required(result: Json) -> Inputs | None:
     return Inputs(required.inputRequests, None if state is None else Raw(encode_json(state)))
 
 
-def question_params(params: Json, revision: str) -> bytes:
-    """A modern server's question as a client of that legacy revision reads it."""
+def question_params(method: str, params: Json, revision: str, id: str) -> bytes:
+    """A modern server's question as a client of that legacy revision reads it.
+
+    :param id: what an elicitation by URL is to be known by, which no other was; legacy
+        revisions require one.
+    """
+    if revision < LATEST_LEGACY:
+        return revised(method, params, revision)
     fields = open_fields(params)
-    if revision < "2025-11-25" and fields.get("mode") == Raw(b'"form"'):
-        del fields["mode"]
+    if fields.get("mode") == Raw(b'"url"'):
+        fields.setdefault("elicitationId", Raw(encode_json(id)))
     return encode_json(fields)
+
+
+def modern_question(method: str, params: Json) -> dict[str, Any]:
+    """A legacy server's question as modern clients read it.
+
+    No progress of the answer can be told, nor can it be a task, nor does a URL need a
+    name to be told of when it was dealt with.
+    """
+    fields = open_fields(params)
+    for name in ("task", "elicitationId"):
+        fields.pop(name, None)
+    meta = open_fields(fields.pop("_meta", b""))
+    meta.pop("progressToken", None)
+    if meta:
+        fields["_meta"] = Raw(encode_json(meta))
+    return {"method": method, "params": fields} if fields else {"method": method}
 
 
 BY_URL: dict[str, Any] = {"elicitation": {"url": {}}}

@@ -29,6 +29,7 @@ from mcptwist.eras.inputs import (
     question_params,
     retried,
 )
+from mcptwist.eras.revisions import said
 from mcptwist.eras.words import legacy_error, legacy_result, modern_params, unsolicited, welcome
 from mcptwist.errors import ClientError, McpTwistError, MethodNotFound, ServerMisbehaved
 from mcptwist.exchange import LISTEN, SUBSCRIPTION_ID, Awaited, Behind, Exchange, Refused
@@ -112,6 +113,11 @@ class Interpreted(Attachment):
         """A request's params with what the client said when it shook hands."""
         level = (self.level or DEFAULT_LEVEL) if self._logs else None
         return modern_params(params, self.session.capabilities, self.session.client, level)
+
+    def question(self, request: InputRequest) -> bytes:
+        """What the server asks, in words that the session's client knows."""
+        id = f"{self.backend.name}-{next(self.backend.elicitations)}"
+        return question_params(request.method, request.params, self.session.revision, id)
 
     def leave(self) -> None:
         """The session is over."""
@@ -197,7 +203,9 @@ class Interview:
 
     def notified(self, exchange: Exchange, notification: Notification) -> None:
         """Pass it on."""
-        self._front.notify(notification)
+        heard = said(notification, self._session.session.revision)
+        if heard is not None:
+            self._front.notify(heard)
 
     def asked(self, exchange: Exchange, question: Exchange) -> None:
         """A modern server may not ask this way."""
@@ -247,8 +255,7 @@ class Interview:
             self._go_on()
             return
         for key, request in requests.items():
-            params = question_params(request.params, self._session.session.revision)
-            question = Request(0, request.method, params)
+            question = Request(0, request.method, self._session.question(request))
             self._open[key] = Exchange(question, _Collecting(partial(self._collected, key)))
         for question_exchange in list(self._open.values()):
             self._front.ask(question_exchange)

@@ -16,7 +16,7 @@ from typing import Any
 from msgspec import Raw
 
 from mcptwist.eras.inputs import RETRY, URL_ELICITATION_REQUIRED
-from mcptwist.eras.revisions import each, without_news
+from mcptwist.eras.revisions import revise, revised
 from mcptwist.errors import (
     INVALID_PARAMS,
     INVALID_REQUEST,
@@ -24,7 +24,7 @@ from mcptwist.errors import (
     MISSING_CLIENT_CAPABILITY,
     InvalidMessage,
 )
-from mcptwist.messages import Error, Json, encode_json, open_error, open_fields
+from mcptwist.messages import Error, Json, encode_json, open_error, open_fields, open_list
 from mcptwist.negotiation import (
     CAPABILITIES_KEY,
     CLIENT_KEY,
@@ -97,6 +97,8 @@ def modern_result(method: str, result: Json, server: Json) -> Json:
     :param server: the server's ``serverInfo``.
     """
     fields = open_fields(result)
+    if method == "tools/list" and "tools" in fields and b'"execution"' in bytes(result):
+        _without_tasks(fields)
     fields.setdefault("resultType", Raw(b'"complete"'))
     if method in CACHEABLE:
         for name, value in _NOT_CACHED.items():
@@ -106,6 +108,14 @@ def modern_result(method: str, result: Json, server: Json) -> Json:
         meta.setdefault(SERVER_KEY, Raw(bytes(server)))
         fields["_meta"] = Raw(encode_json(meta))
     return encode_json(fields)
+
+
+def _without_tasks(fields: Fields) -> None:
+    """How a tool goes about tasks, which are another thing in the modern era."""
+    tools = [open_fields(raw) for raw in open_list(fields["tools"])]
+    for tool in tools:
+        tool.pop("execution", None)
+    fields["tools"] = Raw(encode_json(tools))
 
 
 def modern_error(method: str, error: Error) -> Error:
@@ -172,11 +182,18 @@ def legacy_result(method: str, result: Json) -> Json:
         fields.pop("_meta")
         if meta:
             fields["_meta"] = Raw(encode_json(meta))
-    if method == "tools/list":
-        each(fields, "tools", _object_output_only)
+    if method == "tools/list" and "tools" in fields:
+        _without_other_outputs(fields)
     elif method == "tools/call":
         _wrap_structured(fields)
     return encode_json(fields)
+
+
+def _without_other_outputs(fields: Fields) -> None:
+    tools = [open_fields(raw) for raw in open_list(fields["tools"])]
+    for tool in tools:
+        _object_output_only(tool)
+    fields["tools"] = Raw(encode_json(tools))
 
 
 def _object_output_only(tool: Fields) -> None:
@@ -186,15 +203,18 @@ def _object_output_only(tool: Fields) -> None:
         del tool["outputSchema"]
 
 
-def legacy_entry(entry: Json, revision: str) -> Raw:
-    """An entry of a list as a client of that legacy revision reads it."""
+def legacy_entry(kind: str, entry: Json, revision: str) -> Raw:
+    """An entry of a list as a client of that legacy revision reads it.
+
+    :param kind: what is listed, as in :data:`~mcptwist.eras.revisions.KINDS`.
+    """
     fields = open_fields(entry)
     try:
         _object_output_only(fields)
     except InvalidMessage:
         del fields["outputSchema"]
     if revision < LATEST_LEGACY:
-        without_news(fields, revision)
+        revise(kind, fields, revision)
     return Raw(encode_json(fields))
 
 
@@ -224,10 +244,13 @@ def welcome(discovered: Json, requested: str) -> dict[str, Any]:
     """
     fields = open_fields(discovered)
     info = open_fields(fields.get("_meta", b"")).get(SERVER_KEY)
+    revision = agree(requested, LATEST_LEGACY)
+    capabilities = _legacy_capabilities(fields.get("capabilities", b"{}"))
+    named = info if info is not None else encode_json({"name": "unknown", "version": "0"})
     found: dict[str, Any] = {
-        "protocolVersion": agree(requested, LATEST_LEGACY),
-        "capabilities": _legacy_capabilities(fields.get("capabilities", b"{}")),
-        "serverInfo": info if info is not None else {"name": "unknown", "version": "0"},
+        "protocolVersion": revision,
+        "capabilities": Raw(revised("ServerCapabilities", encode_json(capabilities), revision)),
+        "serverInfo": Raw(revised("Implementation", named, revision)),
     }
     if "instructions" in fields:
         found["instructions"] = fields["instructions"]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from mcptwist.errors import ServerExited
-from mcptwist.messages import Error, Notification, Request, encode_json
+from mcptwist.messages import Error, Notification, Request, Result, encode_json
 from tests.conversations.era_stage import (
     ACKNOWLEDGED,
     CAN_ALL,
@@ -282,6 +282,18 @@ class ModernAtLegacy(Stage):
         wire.answer(request, complete("done"))
         self.turn(61)
         self.assertTrue(wire.gone)
+
+    def test_malformed_result(self) -> None:
+        """A server whose result is none is told of, and nobody waits for ever."""
+        for capabilities in ({}, None):
+            wire, request, _, heard = self.begun(capabilities=capabilities)
+            wire.receive(Result(request.id, b"[1]"))
+            self.assertEqual(heard.error["data"]["code"], "server-misbehaved")
+        _, heard = self.visit("tools/list")
+        wire, request = self.far.calls("tools/list")[-1]
+        wire.answer(request, {"tools": {"execution": 1}})
+        self.assertEqual(heard.error["data"]["code"], "server-misbehaved")
+        self.assert_quiet()
 
     # --- clients that do not come back ---------------------------------------------------
 
@@ -693,6 +705,18 @@ class LegacyAtModern(Stage):
         self.assertEqual(self.ask(session, "ping").answer, {})
         self.assertEqual(self.far.calls("ping"), [])
 
+    def test_by_url(self) -> None:
+        """Legacy revisions require that an elicitation by URL has a name, and no other has it."""
+        ids = []
+        for _ in range(2):
+            _, heard, wire, request = self.begun(capabilities={"elicitation": {"url": {}}})
+            asked = {"mode": "url", "url": "https://x.example", "message": "go"}
+            self.require(
+                wire, request, a=("elicitation/create", asked), b=("elicitation/create", asked)
+            )
+            ids += [opened(q.request.params)["elicitationId"] for q in heard.questions]
+        self.assertEqual(len(set(ids)), 4)
+
     def test_input(self) -> None:
         """What the server requires is asked on the call's stream, and the call is made again."""
         _, heard, wire, request = self.begun()
@@ -919,6 +943,11 @@ class LegacyAtModern(Stage):
             request, {"tools": [{"name": "t", "inputSchema": {}, "title": "T", "icons": []}]}
         )
         self.assertEqual(heard.answer["tools"], [{"name": "t", "inputSchema": {}}])
+        heard = self.ask(session, "tools/call", {"name": "t", "_meta": {"progressToken": "p"}})
+        wire, request = self.far.calls("tools/call")[-1]
+        token = opened(request.params)["_meta"]["progressToken"]
+        wire.say("notifications/progress", progressToken=token, progress=1, message="half")
+        self.assertEqual(heard.said[0][1], {"progressToken": "p", "progress": 1})
 
 
 class LegacyAtModernAlone(LegacyAtModern):

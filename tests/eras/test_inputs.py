@@ -57,15 +57,38 @@ class InputTests(SynchronousTestCase):
         """The mode of an elicitation goes to clients that know modes."""
         asked = encode_json({"mode": "form", "message": "m"})
         for revision, modes in (("2025-06-18", []), ("2025-11-25", ["form"])):
-            found = opened(inputs.question_params(asked, revision))
+            found = opened(inputs.question_params("elicitation/create", asked, revision, "1"))
             self.assertEqual([found[k] for k in found if k == "mode"], modes)
+
+    def test_name_of_a_url(self) -> None:
+        """A URL has a name in the legacy era, which a modern server does not give it."""
+        for asked, id in (({"mode": "url"}, "f-1"), ({"mode": "url", "elicitationId": "x"}, "x")):
+            params = encode_json(asked)
+            found = opened(
+                inputs.question_params("elicitation/create", params, "2025-11-25", "f-1")
+            )
+            self.assertEqual(found["elicitationId"], id)
+
+    def test_modern_question(self) -> None:
+        """What has no meaning for a modern client is not asked of it."""
+        meta = {"progressToken": 1, "kept": 2}
+        said = {"mode": "url", "url": "u", "elicitationId": "1", "task": {}, "_meta": meta}
+        found = inputs.modern_question("elicitation/create", encode_json(said))
+        params = {"mode": "url", "url": "u", "_meta": {"kept": 2}}
+        self.assertEqual(
+            opened(encode_json(found)), {"method": "elicitation/create", "params": params}
+        )
+        self.assertEqual(inputs.modern_question("roots/list", b""), {"method": "roots/list"})
 
     def test_url_elicitations(self) -> None:
         """A ``-32042`` is a number of inputs."""
         wanted = {"url": "https://x.example", "message": "go", "elicitationId": "1"}
         found = inputs.url_elicitations(error(-32042, {"elicitations": [wanted]}))
-        params = {"mode": "url", **wanted}
-        self.assertEqual(found, {"url-0": {"method": "elicitation/create", "params": params}})
+        params = {"mode": "url", "url": "https://x.example", "message": "go"}
+        self.assertEqual(
+            opened(encode_json(found)),
+            {"url-0": {"method": "elicitation/create", "params": params}},
+        )
 
     def test_no_url_elicitations(self) -> None:
         """Another error, or one without the list it must have, is not."""
