@@ -18,7 +18,17 @@ from tests.contracts.answering import AnsweringContract, Client, Hall
 from tests.conversations.posting import BOTH, EVENTS, JSON, Response
 from tests.protocols import h2front
 from tests.protocols.front import PORT, Wire
-from tests.protocols.wsfront import CLOSE, FIN, PING, PONG, UPGRADE, Socket, frame
+from tests.protocols.wsfront import (
+    CLOSE,
+    FIN,
+    PING,
+    PONG,
+    UPGRADE,
+    Socket,
+    frame,
+    frames,
+    whole_frame,
+)
 
 
 class StreamableClient(Client):
@@ -110,32 +120,52 @@ def _messages(response: Any) -> list[Any]:
     return [msgspec.json.decode(response.body)] if response.ended and response.body else []
 
 
-class H2Client(StreamableClient):
-    """Streamable HTTP over HTTP/2: all requests on one connection."""
+class OneConnection:
+    """Mixed into a client that asks over HTTP/2: all on one connection, each on a stream."""
 
-    def connect(self) -> None:
+    hall: Hall
+    h2: h2front.Client
+
+    def connect_h2(self) -> None:
         self.h2 = h2front.Client(_H2Front(self.hall), secure=True)  # type: ignore[arg-type]
 
-    def request(self, method: str, headers: dict[str, Any], body: bytes = b"") -> Any:
-        fields = [(b":method", method.encode()), (b":path", b"/mcp"), (b":scheme", b"https")]
+    def begin(
+        self, method: str, path: str, headers: dict[str, Any], body: bytes | None, end: bool = True
+    ) -> int:
+        """Ask on a new stream; its number."""
+        fields = [(b":method", method.encode()), (b":path", path.encode()), (b":scheme", b"https")]
         for name, value in headers.items():
             if value is not None:
                 fields.append((name.lower().encode(), str(value).encode()))
-        number = self.h2.begin(*fields, body=body or None)
-        return H2Response(self.h2, number)
+        return self.h2.begin(*fields, body=body or None, end=end)
+
+    def take(self, number: int) -> None:
+        """Read a stream that was not read, to where it has nothing more."""
+        self.h2.greedy = True
+        told = self.h2.told[number]
+        for _ in range(100):
+            before = len(told.body)
+            self.h2.h2.increment_flow_control_window(1 << 20)
+            self.h2.h2.increment_flow_control_window(1 << 20, number)
+            self.h2.flush()
+            if told.ended or len(told.body) == before:
+                break
+
+
+class H2Client(OneConnection, StreamableClient):
+    """Streamable HTTP over HTTP/2."""
+
+    def connect(self) -> None:
+        self.connect_h2()
+
+    def request(self, method: str, headers: dict[str, Any], body: bytes = b"") -> Any:
+        return H2Response(self.h2, self.begin(method, "/mcp", headers, body))
 
     def stop_reading(self) -> None:
         self.h2.greedy = False
 
     def read_on(self) -> None:
-        self.h2.greedy = True
-        number = self.responses[-1][1].number
-        for _ in range(100):
-            self.h2.h2.increment_flow_control_window(1 << 20)
-            self.h2.h2.increment_flow_control_window(1 << 20, number)
-            self.h2.flush()
-            if self.h2.told[number].ended:
-                break
+        self.take(self.responses[-1][1].number)
 
 
 class _H2Front:
@@ -192,10 +222,14 @@ class SocketClient(Client):
 
     path = "/ws"
 
+    socket: Any
+
     def connect(self) -> None:
-        wire = self.hall.request("GET", self.path, dict(UPGRADE)).wire
-        self.socket = Socket(wire)
-        self._heard: list[Any] = []
+        self.socket = Socket(self.hall.request("GET", self.path, dict(UPGRADE)).wire)
+        self._begin()
+
+    def _begin(self) -> None:
+        self._heard: list[Any] = []  # messages
         self._parts = b""
         self._arrived = 0
         self._closed = False
@@ -208,8 +242,8 @@ class SocketClient(Client):
         self.socket.send(frame(text))
 
     def _listen(self) -> None:
-        self._arrived += len(self.socket.wire.value())
         for first, payload in self.socket.frames():
+            self._arrived += 1 + len(payload)
             if first & 15 < CLOSE:
                 self._parts += payload
                 if first & FIN:
@@ -248,22 +282,80 @@ class SocketClient(Client):
         return self._closed or self.socket.wire.is_closed
 
 
+class H2Socket:
+    """A WebSocket on a stream of an HTTP/2 connection (RFC 8441), at the client's end."""
+
+    def __init__(self, client: h2front.Client, number: int) -> None:
+        self.client = client
+        self.number = number
+        self._taken = 0
+
+    @property
+    def is_over(self) -> bool:
+        told = self.client.told[self.number]
+        return told.ended or told.reset is not None
+
+    def send(self, data: bytes) -> None:
+        """Send frames, unless there is no stream any more to send them on."""
+        if not self.is_over:
+            self.client.put(self.number, data, end=False)
+
+    def frames(self) -> list[tuple[int, bytes]]:
+        """The frames that came since, whole ones only."""
+        self.client.hear()
+        data, found = self.client.told[self.number].body[self._taken :], []
+        while (size := whole_frame(data)) is not None:
+            found += frames(data[:size])
+            self._taken, data = self._taken + size, data[size:]
+        return found
+
+
+class H2SocketClient(OneConnection, SocketClient):
+    """WebSocket on a stream of an HTTP/2 connection."""
+
+    def connect(self) -> None:
+        self.connect_h2()
+        asked = {":protocol": "websocket", "Sec-WebSocket-Version": 13,
+                 "Sec-WebSocket-Protocol": "mcp"}  # fmt: skip
+        self.number = self.begin("CONNECT", self.path, asked, None, end=False)
+        self.socket = H2Socket(self.h2, self.number)
+        self._begin()
+
+    def leave(self) -> None:
+        self.h2.h2.reset_stream(self.number, 8)
+        self.h2.flush()
+
+    def stop_reading(self) -> None:
+        self.h2.greedy = False
+
+    def read_on(self) -> None:
+        self.take(self.number)
+
+    @property
+    def gone(self) -> bool:
+        self._listen()
+        return self._closed or self.socket.is_over
+
+
 class SseClient(Client):
     """HTTP+SSE."""
 
     revision = "2024-11-05"
 
     def connect(self) -> None:
-        self.stream = self.hall.request("GET", "/sse", {"Accept": EVENTS})
+        self.stream = self.request("GET", "/sse", {"Accept": EVENTS})
         self.url = self.stream.blocks[0]["data"]
         self.refused: list[Any] = []
         self._skip = 0
+
+    def request(self, method: str, path: str, headers: dict[str, Any], body: bytes = b"") -> Any:
+        return self.hall.request(method, path, headers, body)
 
     def put(self, message: Any) -> None:
         self.put_raw(encode_json(message))
 
     def put_raw(self, text: bytes) -> None:
-        answer = self.hall.request("POST", self.url, {"Content-Type": JSON}, text)
+        answer = self.request("POST", self.url, {"Content-Type": JSON}, text)
         if answer.status != 202:
             self.refused.append(answer.json)
 
@@ -289,6 +381,23 @@ class SseClient(Client):
     @property
     def gone(self) -> bool:
         return self.stream.ended
+
+
+class H2SseClient(OneConnection, SseClient):
+    """HTTP+SSE over HTTP/2."""
+
+    def connect(self) -> None:
+        self.connect_h2()
+        super().connect()
+
+    def request(self, method: str, path: str, headers: dict[str, Any], body: bytes = b"") -> Any:
+        return H2Response(self.h2, self.begin(method, path, headers, body))
+
+    def stop_reading(self) -> None:
+        self.h2.greedy = False
+
+    def read_on(self) -> None:
+        self.take(self.stream.number)
 
 
 class LineClient(Client):
@@ -360,12 +469,28 @@ class SocketModernTests(SocketLegacyTests):
     era = MODERN
 
 
+class H2SocketLegacyTests(SocketLegacyTests):
+    client_class = H2SocketClient
+
+
+class H2SocketModernTests(SocketModernTests):
+    client_class = H2SocketClient
+
+
 class SseLegacyTests(AnsweringContract, SynchronousTestCase):
     client_class = SseClient
 
 
 class SseModernTests(SseLegacyTests):
     era = MODERN
+
+
+class H2SseLegacyTests(SseLegacyTests):
+    client_class = H2SseClient
+
+
+class H2SseModernTests(SseModernTests):
+    client_class = H2SseClient
 
 
 class LinesLegacyTests(AnsweringContract, SynchronousTestCase):

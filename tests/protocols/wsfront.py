@@ -79,6 +79,17 @@ def frames(data: bytes) -> list[tuple[int, bytes]]:
     return found
 
 
+def whole_frame(data: bytes) -> int | None:
+    """How long a server's frame at the beginning of this is; None while it is not whole."""
+    if len(data) < 2:
+        return None
+    size, at = data[1], 2
+    if size >= 126:
+        at = 4 if size == 126 else 10
+        size = int.from_bytes(data[2:at], "big")
+    return at + size if len(data) >= at + size else None
+
+
 class Socket:
     """One client's end.
 
