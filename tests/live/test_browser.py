@@ -18,7 +18,7 @@ from mcptwist.config import load
 from mcptwist.protocols.http1 import HTTP1Connection
 from mcptwist.protocols.http1factory import HTTP1Factory
 from mcptwist.protocols.http2 import HTTP2Connection
-from mcptwist.server import Server
+from mcptwist.server import Context, Server
 from mcptwist.services import make_daemon
 from mcptwist.serving.schema import Header
 from tests.live import browser
@@ -35,6 +35,14 @@ server = Server("sky", version="1")
 def weather(region: Annotated[str, Header("Region")]) -> str:
     """What it is like there."""
     return f"fine at the {region}"
+
+
+@server.tool(read_only=True)
+def forecast(context: Context) -> str:
+    """What it will be like, told day by day."""
+    for day in (1, 2, 3):
+        context.progress(day, 3)
+    return "fine for three days"
 
 
 class Report(Resource):
@@ -188,6 +196,21 @@ class AllowedTests(BrowserTestCase):
         self.assertEqual(self.refused, {})
 
     @in_reactor
+    async def test_event_stream(self) -> None:
+        """An answer that comes as events is read by ``fetch`` as it comes, progress first."""
+        found = await self.visit("stream")
+        self.assertEqual(found["type"], "text/event-stream", found)
+        self.assertEqual(found["progress"], [1, 2, 3])
+        self.assertEqual(found["answer"], "fine for three days")
+
+    @in_reactor
+    async def test_subscription(self) -> None:
+        """A subscription stays open, and ends when the page has heard enough."""
+        found = await self.visit("listening")
+        self.assertEqual(found["first"], "notifications/subscriptions/acknowledged", found)
+        self.assertEqual(found["given up"], "AbortError")
+
+    @in_reactor
     async def test_legacy(self) -> None:
         """A session: its id can be read, it can be used, listened on, and ended."""
         found = await self.visit("legacy")
@@ -247,7 +270,7 @@ class AllowedTests(BrowserTestCase):
     async def test_example(self) -> None:
         """The page of the documentation does what it says."""
         found = await self.visit("example")
-        self.assertEqual(found["tools"], ["weather"], found)
+        self.assertEqual(found["tools"], ["weather", "forecast"], found)
         self.assertIn("fine at the coast", found["answer"])
 
 
