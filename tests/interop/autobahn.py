@@ -3,10 +3,11 @@
     python -m tests.interop.autobahn            # all that run: sections 1 to 7, 9 and 10
     python -m tests.interop.autobahn 5_ 6_4     # those whose names begin so
 
-The suite is written for Python 2 and wants an echo. So its cases are installed from PyPI into
-``.interop/autobahn``, rewritten for Python 3 there (nothing of it is kept here; it wants the
-``lib2to3`` of Python 3.11 or 3.12), and put to a wire that says everything again. What is tested is
-that wire's way with frames, which is that of :class:`~mcptwist.protocols.websocket.WebSocketWire`.
+The suite wants an echo. So its cases, which ``python -m tests.interop.install`` puts into
+``.interop/autobahn`` (see :mod:`tests.interop.autobahncases`), are put to a wire that says all
+again. What is tested is that wire's way with frames, which is that of
+:class:`~mcptwist.protocols.websocket.WebSocketWire`. Section 9 measures time: it wants a machine
+that has nothing else to do.
 
 Sections 12 and 13 are about compression, which we do not speak. The command ends with 1 when a case
 fails.
@@ -16,15 +17,11 @@ from __future__ import annotations
 
 import binascii
 import builtins
-import re
-import subprocess
 import sys
 import types
-import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientProtocol
@@ -39,66 +36,15 @@ from mcptwist.protocols.h2purses import Rate
 from mcptwist.protocols.http1factory import HTTP1Factory
 from mcptwist.protocols.site import HostGuard, Site
 from mcptwist.protocols.websocket import WebSocketLimits, WebSocketPlace, WebSocketWire
+from tests.interop.install import ENVIRONMENTS, obstacle
 
-PACKAGE = "autobahntestsuite==25.10.1"
-FOLDER = Path(__file__).resolve().parents[2] / ".interop" / "autobahn"
 GOOD = frozenset({"OK", "INFORMATIONAL", "NON-STRICT"})
 AT_ONCE = 12
 LONGEST = 100.0
 _UNBOUNDED = 1e12
 
 
-# --- the cases, for Python 3 --------------------------------------------------------------
-
-
-def install() -> None:
-    """Fetch the suite and rewrite its cases, unless that was done."""
-    done = FOLDER / "done"
-    if done.exists() and done.read_text() == PACKAGE:
-        return
-    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--upgrade"]
-    subprocess.run([*pip, "--target", str(FOLDER / "original"), PACKAGE], check=True)
-    rewritten = FOLDER / "python3" / "case"
-    rewritten.mkdir(parents=True, exist_ok=True)
-    rewrite = _rewriter()
-    for path in (FOLDER / "original" / "autobahntestsuite" / "case").glob("*.py"):
-        # The bytes of Python 2's strings become the characters of the same numbers.
-        text = rewrite(path.name, path.read_bytes().decode("latin-1"))
-        (rewritten / path.name).write_text(text, encoding="utf-8")
-    done.write_text(PACKAGE)
-
-
-def _rewriter() -> Any:
-    warnings.simplefilter("ignore", DeprecationWarning)
-    from lib2to3.refactor import RefactoringTool, get_fixers_from_package
-
-    left = (".fix_import", ".fix_unicode")
-    fixers = [f for f in get_fixers_from_package("lib2to3.fixes") if not f.endswith(left)]
-    tool = RefactoringTool(fixers)
-
-    def rewrite(name: str, text: str) -> str:
-        text = re.sub(r"^#.*coding[:=].*$", "", text, count=1, flags=re.MULTILINE)
-        text = str(tool.refactor_string(text.expandtabs() + "\n", name))
-        for pattern, new in _REWRITTEN:
-            text = re.sub(pattern, new, text, flags=re.MULTILINE)
-        return text
-
-    return rewrite
-
-
-_REWRITTEN = (
-    (r"^from (case\w*) import", r"from case.\1 import"),
-    (r"\(object, *Case[^)]*\)", "(Case, )"),
-    (
-        r'(?:uni)?chr\((\w)\)\.encode\("utf-8"\)',
-        r'chr(\1).encode("utf-8", "surrogatepass").decode("latin-1")',
-    ),
-    (r"\.tostring\(\)", '.tobytes().decode("latin-1")'),
-    (r"pickle\.dumps\((\w+)\)", r"\1"),
-    (r"len\(self\.payload\) / ", "len(self.payload) // "),
-    # Compression, and one case that is switched off.
-    (r"^.*[Cc]ase(?:12|13|9_9).*$", ""),
-)
+# --- the cases --------------------------------------------------------------------------
 
 
 @contextmanager
@@ -115,7 +61,7 @@ def _as_in_python_2() -> Iterator[None]:
     stand_in.b2a_hex = stand_in.hexlify = lambda text: binascii.hexlify(_bytes(text)).decode()
     sys.modules["binascii"], module.Utf8Validator = stand_in, Validator
     builtins.unichr = chr  # type: ignore[attr-defined]
-    sys.path.insert(0, str(FOLDER / "python3"))
+    sys.path.insert(0, str(ENVIRONMENTS["autobahn"].home / "python3"))
     try:
         yield
     finally:
@@ -279,5 +225,6 @@ async def run(reactor: Any, wanted: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    install()
+    if reason := obstacle("autobahn"):
+        raise SystemExit(reason)
     react(lambda reactor: ensureDeferred(run(reactor, sys.argv[1:])))

@@ -1,11 +1,12 @@
 """``python -m tests.interop.install``: what the interop tests need, under ``.interop/``.
 
-Four environments, each from files in ``pins/`` that name every version exactly:
+Five environments, each from files in ``pins/`` that name every version exactly:
 
 - ``node``: Node 22, the official conformance suite, both TypeScript SDKs and the npm servers;
 - ``programs``: Node 26, whose ``fetch`` speaks HTTP/2, and clients that people start, not import;
 - ``python2``: the Python SDK 2.x and the servers written on it;
-- ``python1``: the last Python SDK 1.x.
+- ``python1``: the last Python SDK 1.x;
+- ``autobahn``: the cases of Autobahn's test-suite for WebSockets.
 
 And what Debian has, where we may install it: see :mod:`tests.interop.debian`.
 
@@ -28,6 +29,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.interop import autobahncases
 from tests.interop.debian import CURL, H2LOAD, in_ci
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -106,6 +108,14 @@ def make_python(environment: Environment) -> None:
     run(python, "-m", "pip", "install", "-q", "--disable-pip-version-check", "-r", pins)
 
 
+def make_autobahn(environment: Environment) -> None:
+    original, pins = environment.home / "original", PINS / environment.pins[0]
+    pip = (sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check")
+    # What it depends on is for Python 2 as well, and its cases need none of it.
+    run(*pip, "--no-deps", "--target", original, "-r", pins)
+    autobahncases.rewrite(original, environment.home / "python3")
+
+
 ENVIRONMENTS = {
     environment.name: environment
     for environment in (
@@ -118,6 +128,7 @@ ENVIRONMENTS = {
         ),
         Environment("python2", ("python2.txt",), make_python),
         Environment("python1", ("python1.txt",), make_python),
+        Environment("autobahn", ("autobahn.txt",), make_autobahn),
     )
 }
 
