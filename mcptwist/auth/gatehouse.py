@@ -24,7 +24,6 @@ from mcptwist.auth.checkers import (
     ClientCertificateChecker,
     KeySignatureChecker,
 )
-from mcptwist.auth.denials import InsufficientScope
 from mcptwist.auth.dpop import Nonces, ProofReader
 from mcptwist.auth.gate import Gate
 from mcptwist.auth.guard import Guard, Guarding, source_of
@@ -32,7 +31,15 @@ from mcptwist.auth.keyfiles import KeyFiles
 from mcptwist.auth.keyring import Keyring
 from mcptwist.auth.oauth import AuthorizationServer, Issuing
 from mcptwist.auth.penalties import Penalties
-from mcptwist.auth.policy import Handles, Policed, Policies, Scoped, is_unrestricted, name_in
+from mcptwist.auth.policy import (
+    Handles,
+    Policed,
+    Policies,
+    Scoped,
+    is_unrestricted,
+    name_in,
+    scope_of,
+)
 from mcptwist.auth.presence import Presence
 from mcptwist.auth.realm import Principal, make_portal
 from mcptwist.auth.replay import ReplayCache
@@ -41,6 +48,7 @@ from mcptwist.configuration.gateconfig import Auth
 from mcptwist.exchange import Exchange
 from mcptwist.interfaces import IView
 from mcptwist.messages import Message
+from mcptwist.messages import Request as Asked
 from mcptwist.protocols import refusals
 from mcptwist.protocols.pages import Tree
 from mcptwist.protocols.refusals import Refusal
@@ -192,20 +200,26 @@ class Gatehouse(MultiService):
     def admit_watcher(self, request: Request) -> None:
         """Whether who sent *request* may see what all servers are called and how they do.
 
-        :raises InsufficientScope: it may not read, or not everything.
+        :raises InsufficientScope: it may not read.
+        :raises NotAllowed: it may not read everything.
         """
         principal: Principal = request.principal
-        if READ not in principal.scopes or not is_unrestricted(principal.grant):
-            raise InsufficientScope(READ)
+        self.guard.require(request, frozenset({READ}), "metrics")
+        if not is_unrestricted(principal.grant):
+            raise self.guard.restricted(request)
 
     def admit_admin(self, request: Request, message: Message) -> None:
         """The same for what only those who administer the daemon may do.
 
+        Whoever has not got the scope yet is told to ask for it.
+
         :raises InsufficientScope: what it came with is not enough.
         """
-        self.admit(request, message)
-        if ADMIN not in request.principal.scopes:
-            raise InsufficientScope(ADMIN)
+        if isinstance(message, Asked):
+            needed = frozenset({ADMIN, scope_of(message.method)})
+            self.guard.require(request, needed, message.method)
+        else:
+            self.guard.require(request, frozenset({ADMIN}), "")
 
     def watch(self, sessions: SessionTable) -> None:
         """Have the sessions of keys that are withdrawn end, and hear who asks for another's."""

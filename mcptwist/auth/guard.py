@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 
 from mcptwist.auth.addresses import Address, Addresses
 from mcptwist.auth.audit import Audit
-from mcptwist.auth.authorizedkeys import CALL, READ
+from mcptwist.auth.authorizedkeys import ADMIN, CALL, READ
 from mcptwist.auth.checkers import INVALID_PROOF, USE_NONCE, CredentialsRefused
 from mcptwist.auth.denials import (
     Denied,
@@ -41,9 +41,7 @@ from mcptwist.messages import Request as Asked
 from mcptwist.protocols import refusals
 from mcptwist.protocols.request import Request
 
-#: The scopes a client is told to ask for when it comes without a token: enough to be of use, and
-#: never all there are (some clients ask for no others from then on).
-BASELINE = (READ, CALL)
+_ADMINISTRATION = "/admin"
 
 #: A client was sent back for a nonce, as all are who have none yet.
 NONCE_CHALLENGED = "auth.nonce.challenged"
@@ -168,27 +166,39 @@ class Guard:
 
         :raises InsufficientScope: it is not; with the challenge that tells what would be.
         """
+        if isinstance(message, Asked):
+            needed = scope_of(message.method)
+            if needed not in request.principal.scopes:
+                self.require(request, frozenset({needed}), message.method)
+
+    def require(self, request: Request, needed: frozenset[str], method: str) -> None:
+        """Whether what *request* came with has all those scopes.
+
+        :param method: that it needs them for.
+        :raises InsufficientScope: it has not; with the challenge that tells what would be enough.
+        """
         principal = request.principal
-        if not isinstance(message, Asked):
+        missing = needed - principal.scopes
+        if not missing:
             return
-        needed = scope_of(message.method)
-        if needed in principal.scopes:
-            return
-        address = self.address(request)
         self._on.audit.tell(
             "auth.stepup",
             principal=principal.name,
             key=principal.key,
             peer=source_of(request),
-            method=message.method,
-            needed=needed,
+            method=method,
+            needed=missing,
         )
-        all_needed = " ".join(sorted(principal.scopes | {needed}))
+        all_needed = " ".join(sorted(principal.scopes | needed))
         is_bound = principal.token is not None and principal.token.jkt is not None
-        challenge = _challenge(
-            "DPoP" if is_bound else "Bearer", address, all_needed, "insufficient_scope"
-        )
-        raise InsufficientScope(needed, [(b"www-authenticate", challenge)])
+        scheme = "DPoP" if is_bound else "Bearer"
+        challenge = _challenge(scheme, self.address(request), all_needed, "insufficient_scope")
+        raise InsufficientScope(" ".join(sorted(missing)), [(b"www-authenticate", challenge)])
+
+    def restricted(self, request: Request) -> NotAllowed:
+        """*request* is for what only keys of unrestricted reach may see."""
+        self._tell(request, self.address(request), reason="restricted reach")
+        return NotAllowed("this is not for keys of restricted reach")
 
     # --- denials --------------------------------------------------------------------------
 
@@ -211,7 +221,7 @@ class Guard:
         return self._unknown(address, refused.error)
 
     def _unknown(self, address: Address, error: str | None, scheme: str = "Bearer") -> Denied:
-        scope = " ".join(BASELINE)
+        scope = " ".join(baseline(address.place))
         headers = [(b"www-authenticate", _challenge(scheme, address, scope, error))]
         if self._on.nonces is not None and scheme == "DPoP":
             headers.append((b"dpop-nonce", self._on.nonces.current().encode()))
@@ -244,6 +254,17 @@ def _is_lasting(principal: Principal) -> bool:
     if principal.token is None:
         return principal.via in OF_CONNECTIONS
     return principal.via == TOKEN and principal.token.jkt is None
+
+
+def baseline(place: str | None) -> tuple[str, ...]:
+    """The scopes that a client is told to ask for when it comes without a token.
+
+    Enough to be of use, and no more: some clients ask for no others from then on, and some cannot
+    be told that they need more before they have begun. So it is all that a place asks for at once.
+
+    :param place: see :class:`~mcptwist.auth.addresses.Address`.
+    """
+    return (READ, CALL, ADMIN) if place == _ADMINISTRATION else (READ, CALL)
 
 
 def _challenge(scheme: str, address: Address, scope: str, error: str | None) -> bytes:

@@ -17,7 +17,7 @@ from mcptwist.auth.addresses import Address
 from mcptwist.auth.authorizedkeys import ADMIN, SCOPES
 from mcptwist.auth.denials import Denied
 from mcptwist.auth.gate import deny
-from mcptwist.auth.guard import BASELINE, Guard
+from mcptwist.auth.guard import Guard, baseline
 from mcptwist.auth.keys import ALL_ALGORITHMS
 from mcptwist.protocols.request import IAsksEarly, Request
 
@@ -56,7 +56,8 @@ class Page:
 def describe_resource(request: Request, address: Address) -> None:
     """RFC 9728. Whether a server of that name exists is told to those who may know."""
     path = address.path.removeprefix(addresses.PROTECTED) or "/mcp"
-    if addresses.place_of(path) is None:
+    place = addresses.place_of(path)
+    if place is None:
         respond(request, 404, {"error": "not_found"}, NO_STORE)
         return
     base = address.base
@@ -66,7 +67,7 @@ def describe_resource(request: Request, address: Address) -> None:
             "resource": base + path,
             "resource_name": "mcptwist",
             "authorization_servers": [base],
-            "scopes_supported": list(BASELINE),
+            "scopes_supported": list(baseline(place)),
             "bearer_methods_supported": ["header"],
             "dpop_signing_alg_values_supported": list(dpop.ALGORITHMS),
             "dpop_bound_access_tokens_required": False,

@@ -28,7 +28,7 @@ from mcptwist.auth.checkers import USE_NONCE, CredentialsRefused
 from mcptwist.auth.credentials import KeySignature
 from mcptwist.auth.denials import TooManyFailures
 from mcptwist.auth.dpop import ProofReader, ProofRefused
-from mcptwist.auth.guard import BASELINE, NONCE_CHALLENGED, Guard, now, source_of
+from mcptwist.auth.guard import NONCE_CHALLENGED, Guard, baseline, now, source_of
 from mcptwist.auth.metadata import NO_STORE, Page, describe_resource, describe_server, respond
 from mcptwist.auth.penalties import BAD_LOGIN, Penalties
 from mcptwist.auth.realm import IPrincipal
@@ -186,7 +186,7 @@ class AuthorizationServer:
         jkt = self._possession(request, address, grant)
         if not grant.leads_to(resource.place):
             raise Refused("invalid_target", "the key is not for that resource")
-        scopes = _scopes(form.get("scope"), grant)
+        scopes = _scopes(form.get("scope"), grant, resource)
         lifetime = self._lifetime(form, grant)
         fingerprint = grant.key.fingerprint
         text, token = self._on.tokens.issue(
@@ -339,10 +339,10 @@ def read_form(body: bytes) -> Form:
     return form
 
 
-def _scopes(asked: str | None, grant: Grant) -> frozenset[str]:
+def _scopes(asked: str | None, grant: Grant, resource: Address) -> frozenset[str]:
     """What was asked for, as far as it is granted; what is usual, where nothing was."""
     if not asked:
-        found = grant.scopes & frozenset(BASELINE)
+        found = grant.scopes & frozenset(baseline(resource.place))
     else:
         if not _PRINTABLE.match(asked):
             raise Refused("invalid_scope", "scope is malformed")

@@ -106,6 +106,8 @@ MADE: Mapping[str, tuple[str, ...]] = {
     "C12 tokens that end while they are used": (
         f"{_OWN}.WithdrawalTests.test_streams_grow_old",
         f"{_GATE}.TokenAttackTests.test_same_head_again",
+        f"{_CLIENTS}.Python2Tests.test_token_ends",
+        f"{_CLIENTS}.TypeScript2Tests.test_token_ends",
     ),
     "C13 keys that are withdrawn": (
         f"{_OWN}.WithdrawalTests",

@@ -39,8 +39,16 @@ class AdminGateTests(ClosedCase):
             for method in ("tools/list", "tools/call", "resources/read", "server/discover"):
                 response = self.ask(token, method)
                 self.assertEqual(response.status, 403, (scope, method))
-                self.assertIn("mcp:", response.error["data"]["scope"])
+                self.assert_told_to_ask(response)
         self.assert_unseen()
+
+    def assert_told_to_ask(self, response: Response) -> None:
+        """For all that would be enough, at once: some clients come back once only."""
+        self.assertIn("mcp:admin", response.error["data"]["scope"])
+        challenge = response.headers["www-authenticate"]
+        self.assertIn('error="insufficient_scope"', challenge)
+        self.assertRegex(challenge, 'scope="[^"]*mcp:admin')
+        self.assert_audited("auth.stepup")
 
     def test_session(self) -> None:
         token = self.house.token(self.alice, resource=RESOURCE)
@@ -50,8 +58,11 @@ class AdminGateTests(ClosedCase):
 
     def test_without_the_scope(self) -> None:
         """Who may administer does so only with a token that was asked for it."""
-        token = self.house.token(key("ann"), "ann", resource=RESOURCE)
-        self.assertEqual(self.ask(token).status, 403)
+        scope = "mcp:read mcp:call"
+        token = self.house.token(key("ann"), "ann", resource=RESOURCE, scope=scope)
+        response = self.ask(token)
+        self.assertEqual(response.status, 403)
+        self.assert_told_to_ask(response)
         self.assert_unseen()
 
     def test_token_for_another_place(self) -> None:
@@ -59,7 +70,26 @@ class AdminGateTests(ClosedCase):
         self.assert_turned_away(self.ask(token), error="invalid_token")
 
     def test_nobody(self) -> None:
-        self.assert_turned_away(self.come(None, path=PLACE))
+        """Told at once what is needed there; and nowhere else that there is such a scope."""
+        response = self.come(None, path=PLACE)
+        self.assert_turned_away(response)
+        self.assertIn('scope="mcp:read mcp:call mcp:admin"', response.headers["www-authenticate"])
+        self.assertNotIn("mcp:admin", self.come(None).headers["www-authenticate"])
+
+    def test_what_is_told(self) -> None:
+        path = "/.well-known/oauth-protected-resource"
+        for place, told in ((PLACE, True), ("/mcp", False)):
+            page = self.house.request("GET", path + place, {}).json
+            self.assertEqual("mcp:admin" in page["scopes_supported"], told)
+
+    def test_asking_for_nothing(self) -> None:
+        """Is asking for what is needed there, as far as it is granted."""
+        for name, scope in (
+            ("ann", "mcp:read mcp:call mcp:admin"),
+            ("alice", "mcp:read mcp:call"),
+        ):
+            response = self.house.ask_token(key(name), name, resource=RESOURCE)
+            self.assertEqual(response.json["scope"], scope)
 
 
 class ToolTests(SynchronousTestCase):

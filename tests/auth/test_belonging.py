@@ -241,7 +241,7 @@ class ScopeTests(BelongingCase):
         self.assertIn('scope="mcp:call mcp:read"', challenge)
         self.assertIn(f'resource_metadata="{BASE}/', challenge)
         self.assertEqual(self.house.wire.take(), [])
-        self.assertEqual(self.house.events("auth.stepup")[0]["needed"], "mcp:call")
+        self.assertEqual(self.house.events("auth.stepup")[0]["needed"], ["mcp:call"])
         self.call(self.hers)
         self.assertEqual(self.house.asked().method, "tools/call")
 

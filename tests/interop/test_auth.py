@@ -13,9 +13,20 @@ from pathlib import Path
 from typing import Any
 
 from mcptwist.auth.keys import ED25519, P256, RSA, PrivateKey
-from tests.interop.rig import LISTENING, SECONDS_TO_START, Daemon, InteropCase, Json, script
+from tests.interop.install import ENVIRONMENTS
+from tests.interop.rig import (
+    LISTENING,
+    SECONDS_TO_START,
+    Daemon,
+    InteropCase,
+    Json,
+    node,
+    script,
+)
+from tests.interop.test_conformance import PACKAGE
 
 MODERN, LEGACY = "2026-07-28", "2025-11-25"
+METADATA = "authorization-server-metadata-endpoint"
 CALLS = json.dumps([["add", {"numbers": [1, 2]}]])
 
 
@@ -55,14 +66,21 @@ class KeyCase(InteropCase):
         new.rename(self.authorized)
 
     async def visit(
-        self, client: str, mode: str, algorithm: str, *more: str, jwk: bool = False
+        self,
+        client: str,
+        mode: str,
+        algorithm: str,
+        *more: str,
+        jwk: bool = False,
+        calls: str = CALLS,
+        path: str = "/mcp",
     ) -> Json:
         """Let *client* come in, list tools and call some."""
         file = self.place / "key"
         text = json.dumps(self.key.jwk()) if jwk else self.key.pem().decode()
         file.write_text(text)
         file.chmod(0o600)
-        argv = [f"{self.base}/mcp", mode, self.base, "alice", str(file), algorithm, CALLS, *more]
+        argv = [f"{self.base}{path}", mode, self.base, "alice", str(file), algorithm, calls, *more]
         return await self.report_of([*script(client), *argv])
 
     def audited(self, event: str) -> list[Json]:
@@ -95,6 +113,41 @@ class KeyCase(InteropCase):
         self.assertEqual(self.audited("auth.request.denied"), [])
         self.assert_nothing_secret()
 
+    async def assert_comes_again(self, client: str, mode: str, algorithm: str) -> None:
+        """C12: its token ends while it works; it gets another by itself, and is answered."""
+        await self.start_closed(P256, f'{self.options},max-token-ttl="2s"')
+        call = ["add", {"numbers": [1, 2]}]
+        report = await self.visit(
+            client, mode, algorithm, calls=json.dumps([call, ["wait", 2.5], call])
+        )
+        self.assertEqual(report["said"], ["3.0", "3.0"])
+        self.assertGreaterEqual(len(report["tokens"]), 2)
+        reasons = {each["reason"] for each in self.audited("auth.request.denied")}
+        self.assertLessEqual(reasons, {"the token has ended"})
+        self.assert_nothing_secret()
+
+    async def assert_steps_up(self, client: str, mode: str, algorithm: str) -> None:
+        """It is told that it needs more, asks for that, and is let in."""
+        await self.start_closed(P256, 'scope="mcp:read mcp:call mcp:subscribe"')
+        calls = json.dumps([["add", {"numbers": [1, 2]}], ["subscribe", "sums://none"]])
+        report = await self.visit(client, mode, algorithm, calls=calls)
+        self.assertEqual(report["said"][0], "3.0")
+        self.assertEqual(
+            report["tokens"],
+            [["Bearer", "mcp:read mcp:call"], ["Bearer", "mcp:read mcp:call mcp:subscribe"]],
+        )
+        needed = [each["needed"] for each in self.audited("auth.stepup")]
+        self.assertEqual(needed, [["mcp:subscribe"]])
+        self.assert_nothing_secret()
+
+    async def assert_administers(self, client: str, mode: str, algorithm: str) -> None:
+        """It is told at once what is needed there, and is let in."""
+        await self.start_closed(P256, 'scope="mcp:read mcp:call mcp:admin"')
+        report = await self.visit(client, mode, algorithm, calls="[]", path="/admin/mcp")
+        self.assertIn("revoke_key", report["tools"])
+        self.assertEqual(report["tokens"], [["Bearer", "mcp:read mcp:call mcp:admin"]])
+        self.assert_nothing_secret()
+
     def assert_nothing_secret(self) -> None:
         """No token, no assertion and no key in anything the daemon wrote."""
         said = "".join(self.daemon_program._texts()) + self.audit.read_text()
@@ -119,6 +172,30 @@ class Python2Tests(KeyCase):
 
     async def test_rsa_pss(self) -> None:
         await self.assert_comes_in("python2_keys.py", "legacy", LEGACY, RSA, "PS256")
+
+    async def test_rsa_pss_modern(self) -> None:
+        await self.assert_comes_in("python2_keys.py", "auto", MODERN, RSA, "PS256")
+
+    async def test_p256_legacy(self) -> None:
+        await self.assert_comes_in("python2_keys.py", "legacy", LEGACY, P256, "ES256")
+
+    async def test_rsa_legacy(self) -> None:
+        await self.assert_comes_in("python2_keys.py", "legacy", LEGACY, RSA, "RS256")
+
+    async def test_token_ends(self) -> None:
+        await self.assert_comes_again("python2_keys.py", "auto", "ES256")
+
+    async def test_token_ends_legacy(self) -> None:
+        await self.assert_comes_again("python2_keys.py", "legacy", "ES256")
+
+    async def test_step_up(self) -> None:
+        await self.assert_steps_up("python2_keys.py", "auto", "ES256")
+
+    async def test_step_up_legacy(self) -> None:
+        await self.assert_steps_up("python2_keys.py", "legacy", "ES256")
+
+    async def test_administers(self) -> None:
+        await self.assert_administers("python2_keys.py", "auto", "ES256")
 
     async def test_may_only_read(self) -> None:
         """It asks for more when it is told to, and is told no."""
@@ -160,6 +237,18 @@ class Python1Tests(KeyCase):
     async def test_p256(self) -> None:
         await self.assert_comes_in("python1_keys.py", "legacy", LEGACY, P256, "ES256")
 
+    async def test_rsa(self) -> None:
+        await self.assert_comes_in("python1_keys.py", "legacy", LEGACY, RSA, "RS256")
+
+    async def test_rsa_pss(self) -> None:
+        await self.assert_comes_in("python1_keys.py", "legacy", LEGACY, RSA, "PS256")
+
+    async def test_token_ends(self) -> None:
+        await self.assert_comes_again("python1_keys.py", "legacy", "ES256")
+
+    async def test_step_up(self) -> None:
+        await self.assert_steps_up("python1_keys.py", "legacy", "ES256")
+
 
 class TypeScript2Tests(KeyCase):
     environments = ("node",)
@@ -171,6 +260,21 @@ class TypeScript2Tests(KeyCase):
         await self.assert_comes_in(
             "typescript2_keys.mjs", "legacy", LEGACY, ED25519, "EdDSA", jwk=True
         )
+
+    async def test_p256_legacy(self) -> None:
+        await self.assert_comes_in("typescript2_keys.mjs", "legacy", LEGACY, P256, "ES256")
+
+    async def test_token_ends(self) -> None:
+        await self.assert_comes_again("typescript2_keys.mjs", "auto", "ES256")
+
+    async def test_step_up(self) -> None:
+        await self.assert_steps_up("typescript2_keys.mjs", "auto", "ES256")
+
+    async def test_step_up_legacy(self) -> None:
+        await self.assert_steps_up("typescript2_keys.mjs", "legacy", "ES256")
+
+    async def test_administers(self) -> None:
+        await self.assert_administers("typescript2_keys.mjs", "legacy", "ES256")
 
     async def test_dpop(self) -> None:
         await self.assert_comes_in(
@@ -210,3 +314,83 @@ class TypeScript1Tests(KeyCase):
 
     async def test_rsa(self) -> None:
         await self.assert_comes_in("typescript1_keys.mjs", "legacy", LEGACY, RSA, "RS256")
+
+    async def test_ed25519_jwk(self) -> None:
+        await self.assert_comes_in(
+            "typescript1_keys.mjs", "legacy", LEGACY, ED25519, "EdDSA", jwk=True
+        )
+
+    async def test_token_ends(self) -> None:
+        await self.assert_comes_again("typescript1_keys.mjs", "legacy", "ES256")
+
+
+class McpRemoteTests(KeyCase):
+    """A client that knows no keys: ``mcp-remote``, with a header from ``mcptwist token``."""
+
+    environments = ("node",)
+
+    async def start_with_token(self) -> list[str]:
+        """The daemon; how to start the client with a token for it."""
+        await self.start_closed(ED25519)
+        file = self.place / "id"
+        file.write_bytes(self.key.openssh())
+        file.chmod(0o600)
+        argv = [sys.executable, "-m", "mcptwist", "token", "-i", str(file), "--principal", "alice"]
+        ending = await self.run_program([*argv, f"{self.base}/mcp"])
+        self.assertEqual(ending.code, 0, ending.said())
+        headers = self.place / "headers"
+        lines = (f"{name}: {value}" for name, value in json.loads(ending.out).items())
+        headers.write_text("\n".join(lines))
+        headers.chmod(0o600)
+        remote = str(ENVIRONMENTS["node"].home / "node_modules/mcp-remote/dist/proxy.js")
+        return [node(), remote, f"{self.base}/mcp", "--header-file", str(headers), "--allow-http"]
+
+    async def talk(self, argv: list[str], *messages: Json) -> Json:
+        """Have it pass messages on; the answer to the last."""
+        home = {"HOME": str(self.place), "MCP_REMOTE_CONFIG_DIR": str(self.place / "remote")}
+        program = self.start(argv, home)
+        assert program.transport is not None
+        for message in messages:
+            program.transport.write(json.dumps(message).encode() + b"\n")
+            if "id" in message:
+                heard = await program.when_said(rf'(?m)^{{.*"id":{message["id"]}\b.*}}$', 60.0)
+        program.transport.closeStdin()
+        answer: Json = json.loads(heard.group(0))
+        return answer
+
+    async def test_header(self) -> None:
+        hello = {
+            "protocolVersion": LEGACY,
+            "capabilities": {},
+            "clientInfo": {"name": "x", "version": "1"},
+        }
+        answer = await self.talk(
+            await self.start_with_token(),
+            {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello},
+            {"jsonrpc": "2.0", "method": "notifications/initialized"},
+            {"jsonrpc": "2.0", "id": 2, "method": "tools/call",
+             "params": {"name": "add", "arguments": {"numbers": [1, 2]}}},
+        )  # fmt: skip
+        self.assertEqual(answer["result"]["content"][0]["text"], "3.0")
+        self.assertEqual(len(self.audited("mcp.allowed")), 1)
+        self.assert_nothing_secret()
+
+
+class ConformanceTests(KeyCase):
+    """The official suite looks at our metadata."""
+
+    environments = ("node",)
+
+    async def test_metadata(self) -> None:
+        """All is well but that no client registers with a document of its own: keys are let in."""
+        await self.start_closed(P256)
+        results = self.place / "results"
+        argv = [node(), str(PACKAGE / "dist" / "index.js"), "authorization", "--url", self.base]
+        argv += ["--scenario", METADATA, "-o", str(results)]
+        ending = await self.run_program(argv)
+        self.assertEqual(ending.code, 0, ending.said())
+        (file,) = results.glob("**/checks.json")
+        checks = json.loads(file.read_text())
+        wrong = [check for check in checks if check["status"] not in ("SUCCESS", "INFO", "SKIPPED")]
+        self.assertEqual([check["id"] for check in wrong], ["authorization-server-metadata-cimd"])
+        self.assertIn("SUCCESS", [check["status"] for check in checks])

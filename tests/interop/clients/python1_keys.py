@@ -63,7 +63,14 @@ async def visit(
         welcome = await session.initialize()
         tools = sorted(tool.name for tool in (await session.list_tools()).tools)
         for name, arguments in json.loads(calls):
+            if name == "wait":
+                await anyio.sleep(arguments)
+                continue
             try:
+                if name == "subscribe":
+                    await session.subscribe_resource(arguments)
+                    said.append("subscribed")
+                    continue
                 result = await session.call_tool(name, arguments)
                 said.append("".join(getattr(part, "text", "") for part in result.content))
             except McpError as problem:

@@ -1,7 +1,7 @@
 """``python2_keys.py URL MODE ISSUER CLIENT KEY ALGORITHM CALLS``: come in with a key, and call.
 
-*KEY* is a PEM file. The rest is as in python2_visit.py; a call that fails says its code. With
-``--scope`` at the end, only that scope is asked for at first.
+*KEY* is a PEM file. The rest is as in python2_visit.py; a call that fails says its code, and
+``["wait", SECONDS]`` is none, nor is ``["subscribe", URI]``.
 """
 
 from __future__ import annotations
@@ -44,6 +44,14 @@ class Storage:
         pass
 
 
+async def subscribe(visitor: Any, mode: str, uri: str) -> None:
+    if mode == "legacy":
+        await visitor.subscribe_resource(uri)
+    else:
+        async with visitor.listen(resource_subscriptions=[uri]):
+            pass
+
+
 async def visit(
     url: str, mode: str, issuer: str, client: str, key: str, algorithm: str, calls: str
 ) -> Any:
@@ -67,7 +75,14 @@ async def visit(
         async with Client(transport, mode=mode, cache=None) as visitor:
             tools = sorted(tool.name for tool in (await visitor.list_tools()).tools)
             for name, arguments in json.loads(calls):
+                if name == "wait":
+                    await anyio.sleep(arguments)
+                    continue
                 try:
+                    if name == "subscribe":
+                        await subscribe(visitor, mode, arguments)
+                        said.append("subscribed")
+                        continue
                     result = await visitor.call_tool(name, arguments)
                     said.append("".join(getattr(part, "text", "") for part in result.content))
                 except MCPError as problem:

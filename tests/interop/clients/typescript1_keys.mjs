@@ -21,7 +21,16 @@ await client.connect(transport);
 const tools = (await client.listTools()).tools.map((tool) => tool.name).sort();
 const said = [];
 for (const [name, args] of JSON.parse(calls)) {
+  if (name === 'wait') {
+    await new Promise((resolve) => setTimeout(resolve, args * 1000));
+    continue;
+  }
   try {
+    if (name === 'subscribe') {
+      await client.subscribeResource({ uri: args });
+      said.push('subscribed');
+      continue;
+    }
     const result = await client.callTool({ name, arguments: args });
     said.push(result.content.map((part) => part.text ?? '').join(''));
   } catch (problem) {

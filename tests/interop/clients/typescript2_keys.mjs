@@ -29,7 +29,17 @@ await client.connect(new StreamableHTTPClientTransport(new URL(url), { authProvi
 const tools = (await client.listTools()).tools.map((tool) => tool.name).sort();
 const said = [];
 for (const [name, args] of JSON.parse(calls)) {
+  if (name === 'wait') {
+    await new Promise((resolve) => setTimeout(resolve, args * 1000));
+    continue;
+  }
   try {
+    if (name === 'subscribe') {
+      if (mode === 'auto') await (await client.listen({ resourceSubscriptions: [args] })).close();
+      else await client.subscribeResource({ uri: args });
+      said.push('subscribed');
+      continue;
+    }
     const result = await client.callTool({ name, arguments: args });
     said.push(result.content.map((part) => part.text ?? '').join(''));
   } catch (problem) {
