@@ -11,7 +11,12 @@ from twisted.cred.error import UnauthorizedLogin
 from zope.interface import implementer
 
 from mcptwist.auth.authorizedkeys import Grant
-from mcptwist.auth.credentials import IAccessToken, IClientCertificate, IKeySignature
+from mcptwist.auth.credentials import (
+    IAccessToken,
+    IClientCertificate,
+    IKeySignature,
+    ITicket,
+)
 from mcptwist.auth.dpop import ProofReader, ProofRefused
 from mcptwist.auth.keyring import Keyring
 from mcptwist.auth.keys import (
@@ -24,7 +29,8 @@ from mcptwist.auth.keys import (
     PublicKey,
     to_base64url,
 )
-from mcptwist.auth.realm import CERTIFICATE, SIGNATURE, TOKEN, Proved
+from mcptwist.auth.realm import CERTIFICATE, SIGNATURE, TICKET, TOKEN, Proved
+from mcptwist.auth.tickets import TicketTable
 from mcptwist.auth.tokens import LONGEST, Token, TokenTable, is_ours
 
 INVALID_TOKEN, INVALID_PROOF, USE_NONCE = (
@@ -190,6 +196,33 @@ class ClientCertificateChecker:
             raise CredentialsRefused("the key is not good for certificates", None)
         _check_use(grant, credentials.place, credentials.source)
         return Proved(grant, CERTIFICATE)
+
+
+@implementer(ICredentialsChecker)
+class TicketChecker:
+    """Takes tickets; each is used up, whatever comes of it."""
+
+    credentialInterfaces = (ITicket,)
+
+    def __init__(self, tickets: TicketTable, keyring: Keyring) -> None:
+        self._tickets = tickets
+        self._keyring = keyring
+
+    def requestAvatarId(self, credentials: ITicket) -> Proved:  # type: ignore[override]
+        """Called by the portal."""
+        ticket = self._tickets.use(credentials.text)
+        if ticket is None:
+            raise CredentialsRefused("the ticket was used, has ended, or is none", None, True)
+        grant = self._keyring.grant(ticket.key)
+        if grant is None or not (ticket.token is None or ticket.token.is_live):
+            raise CredentialsRefused("the ticket's key or token is not good any more", None)
+        if ticket.resource != credentials.resource:
+            raise CredentialsRefused("the ticket is for another resource", None)
+        if ticket.origin != credentials.origin:
+            raise CredentialsRefused("the ticket is for pages of another origin", None)
+        if not grant.takes(credentials.source):
+            raise CredentialsRefused("not from there", None)
+        return Proved(grant, TICKET, ticket.token)
 
 
 def _check_use(grant: Grant, place: str | None, source: str) -> None:

@@ -44,6 +44,15 @@ class IClientCertificate(ICredentials):
     source = Attribute("Where it came from: an address, or ``unix``.")
 
 
+class ITicket(ICredentials):
+    """A ticket that we gave out, as it came with a request."""
+
+    text = Attribute("Its text, as bytes.")
+    resource = Attribute("What it must have been given for.")
+    origin = Attribute("Of which page the request is, None where it says none.")
+    source = Attribute("Where it came from: an address, or ``unix``.")
+
+
 @implementer(IKeySignature)
 class KeySignature(msgspec.Struct, frozen=True):
     """See :class:`IKeySignature`."""
@@ -62,6 +71,16 @@ class ClientCertificate(msgspec.Struct, frozen=True):
 
     key: PublicKey
     place: str | None
+    source: str
+
+
+@implementer(ITicket)
+class PresentedTicket(msgspec.Struct, frozen=True):
+    """See :class:`ITicket`."""
+
+    text: bytes
+    resource: str
+    origin: bytes | None
     source: str
 
 

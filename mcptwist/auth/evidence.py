@@ -1,7 +1,7 @@
 """What a request brings to prove who sent it.
 
-Of several sorts the first counts: an ``Authorization`` header, then what the connection itself has
-proved. Whether it is true is for the checkers to say.
+Of several sorts the first counts: an ``Authorization`` header, a ticket, then what the connection
+itself has proved. Whether it is true is for the checkers to say.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ from twisted.internet.interfaces import ISSLTransport
 
 from mcptwist.auth.addresses import Address
 from mcptwist.auth.checkers import CredentialsRefused
-from mcptwist.auth.credentials import AccessToken, ClientCertificate
+from mcptwist.auth.credentials import AccessToken, ClientCertificate, PresentedTicket
 from mcptwist.auth.keys import KeyProblem, PublicKey
+from mcptwist.auth.tickets import PREFIX
 from mcptwist.protocols.request import Request
 
+_TICKET = PREFIX.encode()
 _SMALLEST_RSA = 2048  # whether one that short is taken, its line says
 
 
@@ -41,7 +43,7 @@ class Evidence:
             raise CredentialsRefused("several credentials", None)
         if values:
             return _token(request, values[0], address, source)
-        return self._certificate(request, address, source)
+        return _ticket(request, address, source) or self._certificate(request, address, source)
 
     def _certificate(
         self, request: Request, address: Address, source: str
@@ -53,6 +55,22 @@ class Evidence:
             self._shown[connection] = shown_key(connection.transport)
         key = self._shown[connection]
         return None if key is None else ClientCertificate(key, address.place, source)
+
+
+def _ticket(request: Request, address: Address, source: str) -> PresentedTicket | None:
+    """A ticket among the sub-protocols that a WebSocket is to be opened with."""
+    offered = request.header_values(b"sec-websocket-protocol")
+    if address.wire != "ws" or not offered:
+        return None
+    words = [word.strip(b" \t") for value in offered for word in value.split(b",")]
+    found = [word for word in words if word.startswith(_TICKET)]
+    if len(found) > 1:
+        raise CredentialsRefused("several tickets", None)
+    if not found:
+        return None
+    origin = request.header(b"origin")
+    text = found[0].removeprefix(_TICKET)
+    return PresentedTicket(text, address.resource, origin, source)
 
 
 def _token(request: Request, value: bytes, address: Address, source: str) -> AccessToken:

@@ -23,6 +23,7 @@ from mcptwist.auth.checkers import (
     AccessTokenChecker,
     ClientCertificateChecker,
     KeySignatureChecker,
+    TicketChecker,
 )
 from mcptwist.auth.dpop import Nonces, ProofReader
 from mcptwist.auth.gate import Gate
@@ -41,8 +42,10 @@ from mcptwist.auth.policy import (
     scope_of,
 )
 from mcptwist.auth.presence import Presence
-from mcptwist.auth.realm import Principal, make_portal
+from mcptwist.auth.realm import TICKET, Principal, make_portal
 from mcptwist.auth.replay import ReplayCache
+from mcptwist.auth.ticketdesk import TicketDesk
+from mcptwist.auth.tickets import TicketTable
 from mcptwist.auth.tokens import TokenTable
 from mcptwist.configuration.gateconfig import Auth
 from mcptwist.exchange import Exchange
@@ -94,6 +97,7 @@ class Gatehouse(MultiService):
         self.audit = Audit(wall, file.write if file else None)
         self.keyring = Keyring(wall)
         self.tokens = TokenTable(monotonic, make_bytes)
+        self.tickets = TicketTable(monotonic, make_bytes, auth.ticket_ttl)
         self.replays = ReplayCache(wall, monotonic)
         self.penalties = Penalties(monotonic, exempt=auth.exempt)
         self.policies = Policies(self.keyring)
@@ -105,6 +109,7 @@ class Gatehouse(MultiService):
                 KeySignatureChecker(self.keyring),
                 AccessTokenChecker(self.tokens, self.keyring, proofs),
                 ClientCertificateChecker(self.keyring),
+                TicketChecker(self.tickets, self.keyring),
                 *checkers,
             ]
         )
@@ -134,6 +139,7 @@ class Gatehouse(MultiService):
                 int(auth.token_ttl),
             )
         )
+        self._desk = TicketDesk(self.guard, self.tickets, self.penalties, self.audit)
         self.presence = Presence(monotonic, auth.stream_age)
         self.files = KeyFiles(*auth.paths(environ), self.keyring, self.audit)
         self.keyring.when_withdrawn(self._withdrawn)
@@ -170,9 +176,11 @@ class Gatehouse(MultiService):
         :param inside: the root of what one must be let in to.
         :param public: what else is not, such as ``/health``.
         """
+        public_pages = self.server.pages()
+        public_pages[b"oauth"][b"ws-ticket"] = self._desk.page()
         pages = {
             name: Tree(children, "see the authorization server's metadata")
-            for name, children in self.server.pages().items()
+            for name, children in public_pages.items()
         }
         return Gate(self.guard, inside, {**pages, **public}, self._opened)
 
@@ -230,8 +238,8 @@ class Gatehouse(MultiService):
 
     def _opened(self, request: Request) -> None:
         """*request* was let in."""
-        if self.presence.opened(request):
-            principal: Principal = request.principal
+        principal: Principal = request.principal
+        if self.presence.opened(request) or principal.via == TICKET:
             self.audit.tell(
                 f"auth.{principal.via}.ok",
                 principal=principal.name,
@@ -265,6 +273,7 @@ class Gatehouse(MultiService):
     def _withdrawn(self, grant: Grant, why: str) -> None:
         """That key is not good any more: nothing that came with it may go on."""
         tokens = self.tokens.withdraw(grant.key.fingerprint)
+        self.tickets.withdraw(grant.key.fingerprint)
         told = self.presence.dismiss(grant.identity)
         self.log.warn(
             "the key {key} of {principal} is {why}: {tokens} tokens and {told} ended",

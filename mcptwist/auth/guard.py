@@ -90,7 +90,7 @@ class Guard:
             if self._is_still(known):
                 return known
             del facts[_WHO]
-        principal = self._proved(request)
+        principal = self.admit_at(request, self.address(request))
         if facts is not None and _is_lasting(principal):
             facts[_WHO] = principal
         return principal
@@ -102,8 +102,13 @@ class Guard:
             return self._on.keyring.grant(known.key) is known.grant
         return token.is_live and token.deadline > self._on.monotonic()
 
-    def _proved(self, request: Request) -> Principal:
-        address, source = self.address(request), source_of(request)
+    def admit_at(self, request: Request, address: Address) -> Principal:
+        """Who sent *request*, found out anew.
+
+        :param address: what it is for.
+        :raises Denied: that is not known; with the headers to send.
+        """
+        source = source_of(request)
         self.check_patience(source)
         credentials = None
         try:

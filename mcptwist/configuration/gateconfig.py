@@ -28,6 +28,7 @@ from mcptwist.configuration.settings import (
 __all__ = ["Auth", "config_directory"]
 
 _SHORTEST, _LONGEST = 60, 3600
+_LONGEST_TICKET = 300
 
 
 def _path(place: Place, value: Any) -> str | None:
@@ -67,6 +68,14 @@ def _token_ttl(place: Place, value: Any) -> float | None:
     return found
 
 
+def _ticket_ttl(place: Place, value: Any) -> float | None:
+    found = seconds(place, value)
+    if found is not None and not 1 <= found <= _LONGEST_TICKET:
+        place.mistake("is out of range", "a length of time from one second to five minutes")
+        return None
+    return found
+
+
 class Auth(msgspec.Struct, frozen=True, kw_only=True):
     """The ``[auth]`` section: who may call, and how they prove who they are."""
 
@@ -83,6 +92,9 @@ class Auth(msgspec.Struct, frozen=True, kw_only=True):
     token_ttl: Annotated[
         float, Key(_token_ttl, "a token is good for so long, where its key says nothing", "seconds")
     ] = 600.0
+    ticket_ttl: Annotated[
+        float, Key(_ticket_ttl, "a ticket for a WebSocket is good for so long", "seconds")
+    ] = 30.0
     stream_age: Annotated[
         float, Key(seconds, "a request may be open for so long on one proof of who asks", "seconds")
     ] = 3600.0

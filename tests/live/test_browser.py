@@ -112,15 +112,7 @@ class BrowserTestCase(TestCase):
         self.friend, self.stranger = Stage(), Stage()
         self.addCleanup(self.friend.close)
         self.addCleanup(self.stranger.close)
-        settings = {
-            "listen": self.endpoint,
-            "tls": {"directory": self.mktemp()},
-            "allowed_origins": [self.friend.origin(), self.friend.origin("localhost")],
-            "cors": {"headers": ["X-Trace"], "exposed_headers": ["Vary"]},
-            "limits": {"body_bytes": 100_000},
-            "mcpServers": {"sky": {"python": f"{__name__}:server"}},
-        }
-        config = load(json.dumps(settings), "mcp.json", {}).config
+        config = load(json.dumps(self.settings()), "mcp.json", {}).config
         assert config is not None
         self.daemon = make_daemon(config, reactor)
         self.spoken: set[type] = set()
@@ -128,6 +120,17 @@ class BrowserTestCase(TestCase):
         self.daemon.startService()
         self.addCleanup(self.daemon.stopService)
         return self.daemon.when_bound()
+
+    def settings(self) -> dict[str, Any]:
+        """The daemon's configuration."""
+        return {
+            "listen": self.endpoint,
+            "tls": {"directory": self.mktemp()},
+            "allowed_origins": [self.friend.origin(), self.friend.origin("localhost")],
+            "cors": {"headers": ["X-Trace"], "exposed_headers": ["Vary"]},
+            "limits": {"body_bytes": 100_000},
+            "mcpServers": {"sky": {"python": f"{__name__}:server"}},
+        }
 
     def _note_what_is_spoken(self, factory: HTTP1Factory) -> None:
         opened = factory.opened
