@@ -26,6 +26,7 @@ from mcptwist.errors import (
     McpTwistError,
     ServerError,
     ServerMisbehaved,
+    ServerStartFailed,
 )
 from mcptwist.exchange import Refused, ask
 from mcptwist.link import Link
@@ -154,9 +155,16 @@ def _collect(json: Json, found: dict[str, Any]) -> str | None:
 
 def _refused(link: Link, refusal: Refused) -> McpTwistError:
     """Why a handshake failed: a server that fails inside may know the era all the same."""
-    if refusal.body.code == INTERNAL_ERROR:
-        return ServerError(f"it refused the handshake: {refusal.body.message}")
-    return _not_of_era(link, LEGACY, refusal)
+    if refusal.body.code != INTERNAL_ERROR:
+        return _not_of_era(link, LEGACY, refusal)
+    if _tells_why(refusal.body.data):
+        return ServerStartFailed(refusal.body.message)
+    return ServerError(f"it refused the handshake: {refusal.body.message}")
+
+
+def _tells_why(data: Any) -> bool:
+    """Whether an error is a daemon's like this one, about a server behind it."""
+    return isinstance(data, dict) and str(data.get("code", "")).startswith("server-")
 
 
 def _not_of_era(link: Link, era: str, why: object) -> McpTwistError:

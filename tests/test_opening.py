@@ -12,7 +12,14 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from mcptwist.errors import EraMismatch, McpTwistError, ServerExited, ServerMisbehaved
+from mcptwist.errors import (
+    EraMismatch,
+    McpTwistError,
+    ServerError,
+    ServerExited,
+    ServerMisbehaved,
+    ServerStartFailed,
+)
 from mcptwist.messages import Error, Notification, Request, Result, encode_json
 from mcptwist.negotiation import CLIENT_KEY, hello_params
 from mcptwist.opening import Discovering, Handshake, IOpening, agreed
@@ -64,6 +71,17 @@ class HandshakeTests(OpeningCase):
         self.assertIn("what is that?", problem.message)
         self.assertEqual(problem.data["era"], LEGACY)
         self.assertEqual(self.wire.take(), [])
+
+    def test_failing_inside(self) -> None:
+        """A server that fails inside may know the era; a daemon says why in its own words."""
+        done = self.open(Handshake(hello_params({}, ME)))
+        self.refuse(b'{"code":-32603,"message":"no room"}')
+        problem = self.failureResultOf(done, ServerError).value
+        self.assertEqual(problem.message, "it refused the handshake: no room")
+        done = self.open(Handshake(hello_params({}, ME)))
+        self.refuse(b'{"code":-32603,"message":"a fell","data":{"code":"server-exited"}}')
+        problem = self.failureResultOf(done, ServerStartFailed).value
+        self.assertEqual(problem.message, "a fell")
 
     def test_malformed(self) -> None:
         """A welcome that is none is the server's mistake."""
