@@ -112,11 +112,14 @@ async def call(question: Question, reactor: Any, say: Say, aside: Say) -> int:
 
 
 async def list_servers(question: Question, reactor: Any, say: Say, aside: Say) -> int:
-    """Say what servers there are, or what one has."""
+    """Say what servers and groups there are, or what one server has."""
     if question.server:
         return await _list_one(question, reactor, say)
-    found = await _servers(question, reactor)
-    say(json.dumps(found, ensure_ascii=False) if question.as_json else printout.servers(found))
+    servers, groups = await _found(question, reactor)
+    if question.as_json:
+        say(json.dumps({"servers": servers, "groups": groups}, ensure_ascii=False))
+    else:
+        say(printout.servers(servers, groups))
     return OK
 
 
@@ -178,13 +181,14 @@ def _no_such_server(name: str, config: configuration.Config) -> str:
     return f"there is no server {name}; there is: {known}"
 
 
-async def _servers(question: Question, reactor: Any) -> dict[str, Any]:
-    """Name → state and reason, of every server."""
+async def _found(question: Question, reactor: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Name → state and reason, of every server; name → its servers, of every group."""
     if question.config is not None:
         config = _config(question)
         found = {s.name: {"state": s.KIND, "reason": s.target} for s in config.servers}
         found |= {b.name: {"state": "broken", "reason": str(b.mistakes[0])} for b in config.broken}
-        return found | {name: {"state": "disabled", "reason": ""} for name in config.disabled}
+        found |= {name: {"state": "disabled", "reason": ""} for name in config.disabled}
+        return found, {group.name: list(group.servers) for group in config.groups}
     report = await _ready(question, reactor)
     servers = report.get("servers")
     if not isinstance(servers, dict):
@@ -194,7 +198,8 @@ async def _servers(question: Question, reactor: Any) -> dict[str, Any]:
                 "say who you are with --header"
             )
         raise ServerMisbehaved(f"what answers at {question.url} is no mcptwist daemon")
-    return servers
+    groups = report.get("groups")
+    return servers, groups if isinstance(groups, dict) else {}
 
 
 async def _ready(question: Question, reactor: Any) -> dict[str, Any]:

@@ -139,7 +139,7 @@ class Daemon(MultiService):
         return 200, {"status": "ok"}
 
     def ready(self) -> tuple[int, Any]:
-        """Whether it can do its work: HTTP status and a line for each server.
+        """Whether it can do its work: HTTP status, and each server and group.
 
         Not while it drains, nor while a server that starts with the daemon is
         not up, nor when every server is in trouble.
@@ -154,7 +154,9 @@ class Daemon(MultiService):
         eager = all(_is_up(backend) for backend in self.gateway if not backend.settings.lazy)
         good = not draining and eager and (usable or not servers)
         status = "draining" if draining else "ready" if good else "not ready"
-        return (200 if good else 503), {"status": status, "servers": servers}
+        groups = {name: list(group.servers) for name, group in self.gateway.groups.items()}
+        report = {"status": status, "servers": servers, "groups": groups}
+        return (200 if good else 503), report
 
     # --- its end ----------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred, DeferredList
 from zope.interface import implementer
 
 from mcptwist.errors import McpTwistError, UnknownServer
-from mcptwist.interfaces import IView
+from mcptwist.interfaces import IGroup, IView
 
 if TYPE_CHECKING:
     from mcptwist.backend import Backend
@@ -86,7 +86,7 @@ class Gateway:
         backends: Mapping[str, Backend],
         whole: IView,
         broken: Mapping[str, str] | None = None,
-        groups: Mapping[str, IView] | None = None,
+        groups: Mapping[str, IGroup] | None = None,
         selected: Mapping[str, SelectedServer] | None = None,
     ) -> None:
         self.backends = dict(backends)

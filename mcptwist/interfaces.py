@@ -168,6 +168,12 @@ class IView(IAnswerer):
         """That client's session is over; give back what was kept for it."""
 
 
+class IGroup(IView):
+    """A view of several servers as one."""
+
+    servers = Attribute("Their names (a tuple of str).")
+
+
 class ICompany(Interface):
     """Those whom a server's own words are meant for, on one link."""
 

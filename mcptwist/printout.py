@@ -92,16 +92,23 @@ def server(client: Client, lists: Mapping[str, Sequence[Mapping[str, Any]]]) -> 
     return printable("\n".join(lines))
 
 
-def servers(found: Mapping[str, Mapping[str, Any]]) -> str:
-    """The servers of a daemon or a file, one a line.
+def servers(
+    found: Mapping[str, Mapping[str, Any]], groups: Mapping[str, Sequence[str]] | None = None
+) -> str:
+    """The servers and groups of a daemon or a file, one a line.
 
     :param found: name → ``state`` and perhaps ``reason``.
+    :param groups: name → names of servers.
     """
     rows = [
         (name, " ".join(filter(None, (str(each.get("state", "")), str(each.get("reason", ""))))))
         for name, each in found.items()
     ]
-    return printable("\n".join(_rows(rows, indent="")))
+    lines = _rows(rows, indent="")
+    if groups:
+        told = ((name, ", ".join(map(str, names))) for name, names in groups.items())
+        lines += ["", "groups:", *_rows(told)]
+    return printable("\n".join(lines))
 
 
 def _rows(pairs: Iterable[tuple[str, str]], indent: str = "  ") -> list[str]:

@@ -17,7 +17,8 @@ CONFIG = {
         "box": {"python": "mcptwist.serving.toolbox:toolbox"},
         "off": {"command": "x", "disabled": True},
         "bad": {"command": ["x"]},
-    }
+    },
+    "groups": {"some": {"servers": ["box", "bad"]}},
 }
 
 
@@ -74,7 +75,12 @@ class AskingTests(SynchronousTestCase):
     def test_what_servers_there_are(self) -> None:
         self.assertEqual(self.ask(list_servers), OK)
         self.assertEqual([line.split()[:2] for line in self.said[0].splitlines()],
-                         [["box", "python"], ["bad", "broken"], ["off", "disabled"]])  # fmt: skip
+                         [["box", "python"], ["bad", "broken"], ["off", "disabled"], [],
+                          ["groups:"], ["some", "box,"]])  # fmt: skip
+        self.assertEqual(self.ask(list_servers, as_json=True), OK)
+        found = json.loads(self.said[1])
+        self.assertEqual(list(found["servers"]), ["box", "bad", "off"])
+        self.assertEqual(found["groups"], {"some": ["box", "bad"]})
 
     def test_a_server_that_is_not_there(self) -> None:
         for name, why in (("x", "there is: box"), ("off", "disabled"), ("bad", "not configured")):

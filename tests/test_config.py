@@ -422,6 +422,14 @@ class ReportTests(SynchronousTestCase):
         self.assertEqual(report(found), textwrap.dedent(expected))
         self.assertEqual(exit_code(found), 0)
 
+    def test_groups(self) -> None:
+        """Each group with its servers."""
+        groups = {"all": {"servers": ["time", "other"]}, "one": {"servers": ["time"]}}
+        found = loaded({"mcpServers": {"time": TIME, "other": TIME}, "groups": groups})
+        lines = report(found).splitlines()
+        at = lines.index("groups:")
+        self.assertEqual(lines[at + 1 : at + 3], ["  all  time, other", "  one  time"])
+
     def test_fatal(self) -> None:
         """All mistakes; nothing about servers, as none will run."""
         found = loaded({"log": {"level": "loud"}, "mcpServers": {"a": {"command": 5}}})

@@ -53,7 +53,7 @@ from mcptwist.errors import (
     unknown_resource,
 )
 from mcptwist.exchange import LISTEN, Awaited, Exchange, ask
-from mcptwist.interfaces import IAnswerer, IView
+from mcptwist.interfaces import IAnswerer, IGroup
 from mcptwist.messages import (
     Json,
     Notification,
@@ -176,7 +176,7 @@ class Guest:
         return self._known_as.get(owned)
 
 
-@implementer(IView)
+@implementer(IGroup)
 class Catalog:
     """The view of all servers as one.
 
@@ -216,6 +216,11 @@ class Catalog:
         }
         for name in self._servers:
             self._inventories[name].followers.append(self)
+
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """Their names, those that could not be configured last."""
+        return (*self._servers, *(listing.server for listing in self._broken))
 
     def begin(self, exchange: Exchange) -> None:
         """Answer *exchange*, or have it answered."""
@@ -312,6 +317,8 @@ class Catalog:
         for listing in found:
             if listing.trouble is None or listing.entries:
                 directory.learn(listing.server, shelf, listing.entries)
+                if shelf is TOOLS:
+                    directory.claim(listing.server, listing.views_of_tools().values())
         return found
 
     def _listing(

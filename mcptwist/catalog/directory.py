@@ -79,6 +79,7 @@ class Directory:
         self._names: dict[tuple[str, Shelf], dict[str, str]] = {}
         self._plain: dict[str, Owned] = {}
         self._uris: dict[str, Collection[str]] = {}
+        self._claimed: dict[str, Collection[str]] = {}
         self._owners: dict[str, str] | None = None
         self._templates: dict[str, list[UriTemplate]] = {}
         self._offering: dict[str, str] | None = None
@@ -103,6 +104,12 @@ class Directory:
             self._offering = None
         else:
             self._names[server, shelf] = {public_name(server, key): key for key in keys}
+
+    def claim(self, server: str, uris: Collection[str]) -> None:
+        """*server* has tools that are shown by these resources; it need not list them."""
+        if self._claimed.get(server, frozenset()) != (claimed := frozenset(uris)):
+            self._claimed[server] = claimed
+            self._owners = None
 
     def mention(self, server: str, uris: Iterable[str]) -> None:
         """*server* has pointed to these resources, which need not be listed."""
@@ -171,15 +178,16 @@ class Directory:
     # --- resources --------------------------------------------------------------------
 
     def owner(self, uri: str) -> str | None:
-        """The server whose resource *uri* is: listed, pointed to, or what a template makes.
+        """The server whose resource *uri* is: listed, the view of a tool, pointed to, or what a
+        template makes.
 
-        Of several that list it, it is the first.
+        Of several that list it or have such a tool, it is the first.
         """
         if self._owners is None:
             self._owners = {
                 listed: server
                 for server in reversed(self._servers)
-                for listed in self._uris.get(server, ())
+                for listed in (*self._uris.get(server, ()), *self._claimed.get(server, ()))
             }
         listed_by = self._owners.get(uri)
         return listed_by or self._mentioned.get(uri) or self._owner_by_template(uri)

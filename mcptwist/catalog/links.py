@@ -1,7 +1,8 @@
-"""Resources that a result points to, or holds.
+"""Resources that a result points to, or holds, and those that are the views of tools.
 
 MCP 2025-11-25 and 2026-07-28, *Tools, Resource Links* and *Embedded Resources*; *Prompts*;
-*Resources, Reading*. Pure.
+*Resources, Reading*. MCP Apps (``io.modelcontextprotocol/ui``): ``_meta.ui.resourceUri`` of a
+tool, once ``_meta["ui/resourceUri"]``. Pure.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from msgspec import Raw
 from mcptwist.messages import Json, encode_json, open_fields
 
 _MARK = b'"resource'
+_VIEW = b'resourceUri"'
+_FLAT = "ui/resourceUri"
 _LARGE = 16 << 20
 _Fields: TypeAlias = dict[str, Raw]
 _Moved: TypeAlias = Mapping[str, str]
@@ -46,6 +49,20 @@ class _Read(msgspec.Struct, gc=False):
     contents: list[_Resource] = []
 
 
+class _Ui(msgspec.Struct, frozen=True, gc=False):
+    resourceUri: str = ""
+
+
+class _Meta(msgspec.Struct, gc=False):
+    ui: _Ui = _Ui()
+    flat: str = msgspec.field(name=_FLAT, default="")
+
+
+class _Tool(msgspec.Struct, gc=False):
+    meta: _Meta = msgspec.field(name="_meta", default_factory=_Meta)
+
+
+_tool = msgspec.json.Decoder(_Tool)
 _called = msgspec.json.Decoder(_Called)
 _prompt = msgspec.json.Decoder(_Prompt)
 _read = msgspec.json.Decoder(_Read)
@@ -100,6 +117,34 @@ def relinked(method: str, result: Json, moved: _Moved) -> Json:
     else:
         _each(fields, "messages", lambda message: _move_message(message, moved))
     return encode_json(fields)
+
+
+def view_of(tool: Json) -> str:
+    """The URI of the resource that a tool is shown by; empty if there is none."""
+    if _VIEW not in bytes(tool):
+        return ""
+    try:
+        meta = _tool.decode(tool).meta
+    except (msgspec.DecodeError, RecursionError):
+        return ""
+    return meta.ui.resourceUri or meta.flat
+
+
+def with_view(tool: Json, uri: str) -> Raw:
+    """The same tool, shown by another resource.
+
+    :param tool: one of which :func:`view_of` found something.
+    """
+    fields = open_fields(tool)
+    meta = open_fields(fields["_meta"])
+    if _FLAT in meta:
+        meta[_FLAT] = Raw(encode_json(uri))
+    ui = open_fields(meta.get("ui", b""))
+    if "resourceUri" in ui:
+        ui["resourceUri"] = Raw(encode_json(uri))
+        meta["ui"] = Raw(encode_json(ui))
+    fields["_meta"] = Raw(encode_json(meta))
+    return Raw(encode_json(fields))
 
 
 def _each(fields: _Fields, name: str, edit: Callable[[_Fields], None]) -> None:

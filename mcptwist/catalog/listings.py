@@ -16,6 +16,7 @@ from msgspec import Raw
 from twisted.internet.defer import Deferred
 
 from mcptwist.catalog.directory import PROMPTS, TOOLS, Shelf
+from mcptwist.catalog.links import view_of, with_view
 from mcptwist.catalog.toolnames import public_name
 from mcptwist.eras.revisions import KINDS
 from mcptwist.eras.words import legacy_entry
@@ -71,6 +72,7 @@ class Listing(msgspec.Struct):
     :ivar private: whether it is meant for the asker alone.
     :ivar trouble: why there is nothing, or not all there is.
     :ivar era: of the words that the entries are in.
+    :ivar views: the resources that its tools are shown by, once they were looked for.
     :ivar forms: the entries as clients of several revisions get them, once they were made.
     """
 
@@ -80,6 +82,7 @@ class Listing(msgspec.Struct):
     private: bool = False
     trouble: Trouble | None = None
     era: str = LEGACY
+    views: dict[str, str] | None = None
     forms: dict[str, Form] = {}
 
     def form(self, shelf: Shelf, revision: str) -> Form:
@@ -92,6 +95,13 @@ class Listing(msgspec.Struct):
                 self._formed(shelf, key, entry, wanted) for key, entry in self.entries.items()
             ]
         return found
+
+    def views_of_tools(self) -> dict[str, str]:
+        """By name of the tool, the URI of the resource it is shown by."""
+        if self.views is None:
+            found = ((name, view_of(tool)) for name, tool in self.entries.items())
+            self.views = {name: uri for name, uri in found if uri}
+        return self.views
 
     def _formed(self, shelf: Shelf, key: str, entry: Raw, revision: str) -> tuple[str, Raw]:
         if revision:
@@ -205,13 +215,24 @@ def _entries(shelf: Shelf, listings: Iterable[Listing], revision: str, locate: L
     """All entries, known by their public names and URIs."""
     found: dict[str, Raw] = {}
     for listing in listings:
+        moved = _moved_views(listing, locate) if shelf is TOOLS else {}
         for key, entry in listing.form(shelf, revision):
             if shelf in (TOOLS, PROMPTS):
-                found.setdefault(key, entry)
+                found.setdefault(key, with_view(entry, moved[key]) if key in moved else entry)
                 continue
             uri = locate(listing.server, key)
             found.setdefault(uri, entry if uri == key else renamed(entry, shelf, uri))
     return list(found.values())
+
+
+def _moved_views(listing: Listing, locate: Locate) -> dict[str, str]:
+    """By public name, the views of tools that are called otherwise here than at their server."""
+    moved = {}
+    for name, uri in listing.views_of_tools().items():
+        there = locate(listing.server, uri)
+        if there != uri:
+            moved[public_name(listing.server, name)] = there
+    return moved
 
 
 def renamed(entry: Json, shelf: Shelf, name: str) -> Raw:

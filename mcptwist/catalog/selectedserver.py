@@ -55,7 +55,7 @@ def seen(selections: Selections, shelf: Shelf, listing: Listing) -> Listing:
         name = selection.listed(own)
         if name is not None:
             entries[name] = entry if name == own else renamed(entry, shelf, name)
-    return msgspec.structs.replace(listing, entries=entries, forms={})
+    return msgspec.structs.replace(listing, entries=entries, views=None, forms={})
 
 
 @implementer(IAnswerer)

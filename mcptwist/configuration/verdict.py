@@ -21,6 +21,7 @@ def report(loaded: Loaded) -> str:
     if loaded.config is not None:
         lines += _section("notes", map(str, loaded.config.notes))
         lines += _section("servers", _server_lines(loaded.config))
+        lines += _section("groups", _group_lines(loaded.config))
         lines += _section("listens on", loaded.config.endpoints.values())
     return "\n".join(lines) + "\n"
 
@@ -43,6 +44,11 @@ def _server_lines(config: Config) -> list[str]:
     named = [(_printable(name), kind, what) for name, kind, what in rows]
     wide = max((len(name) for name, _, _ in named), default=0)
     return [f"{name:{wide}}  {kind:8}  {what}".rstrip() for name, kind, what in named]
+
+
+def _group_lines(config: Config) -> list[str]:
+    wide = max((len(group.name) for group in config.groups), default=0)
+    return [f"{g.name:{wide}}  {', '.join(g.servers)}" for g in config.groups]
 
 
 def _manner(server: ServerConfig) -> str:

@@ -378,6 +378,31 @@ class ListTests(SynchronousTestCase):
             ],
         )
 
+    def test_views_of_tools(self) -> None:
+        """A tool is shown by its own server's resource, also where another's has the same URI."""
+        shown = {"name": "t", "inputSchema": {}, "_meta": {"ui": {"resourceUri": "ui://page"}}}
+        read: dict[str, Any] = {"contents": [{"uri": "ui://page", "text": "<p>"}]}
+        plain = {"name": "u", "inputSchema": {}}
+        script = {"tools/list": {"tools": [shown, plain]}, "resources/read": read}
+        desk = two(a=script, b=script)
+        for ask in (desk.legacy, desk.modern):
+            listed = ask("tools/list").answer["tools"]
+            views = [tool["_meta"]["ui"]["resourceUri"] for tool in listed if "_meta" in tool]
+            self.assertEqual(views, ["ui://page", "mcptwist:b/ui://page"])
+        for uri, server in zip(views, desk.servers.values(), strict=True):
+            answer = desk.legacy("resources/read", {"uri": uri}).answer
+            self.assertEqual(answer["contents"][0]["uri"], uri)
+            self.assertEqual(server.asked_for("resources/read"), [{"uri": "ui://page"}])
+
+    def test_view_of_one_tool(self) -> None:
+        """Where no other has the URI the entry passes as it came."""
+        raw = {"name": "t", "inputSchema": {}, "_meta": {"ui/resourceUri": "ui://page"}}
+        desk = two(a={"tools/list": {"tools": [raw]}}, b={"tools/list": {"tools": []}})
+        (tool,) = desk.legacy("tools/list").answer["tools"]
+        self.assertEqual(tool["_meta"], raw["_meta"])
+        desk.legacy("resources/read", {"uri": "ui://page"})
+        self.assertEqual(desk.servers["a"].asked_for("resources/read"), [{"uri": "ui://page"}])
+
     def test_templates(self) -> None:
         """Templates keep their names too; they are known by what they make."""
         template = {"uriTemplate": "x:{a}", "name": "X"}

@@ -5,7 +5,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from mcptwist.catalog.links import linked, relinked
+from mcptwist.catalog.links import linked, relinked, view_of, with_view
 
 CALL, PROMPT, READ = "tools/call", "prompts/get", "resources/read"
 BLOCKS = [
@@ -86,3 +86,32 @@ class RelinkedTests(SynchronousTestCase):
         assert isinstance(embedded["resource"], dict)
         resource = {**embedded["resource"], "uri": "m:2"}
         return [BLOCKS[0], {**link, "uri": "m:1"}, {**embedded, "resource": resource}, BLOCKS[3]]
+
+
+class ViewTests(SynchronousTestCase):
+    """MCP Apps: the resource that a tool is shown by."""
+
+    NEW: dict[str, Any] = {"ui": {"resourceUri": "ui://a", "visibility": ["model"]}, "other": 1}
+    OLD: dict[str, Any] = {"ui/resourceUri": "ui://a"}
+
+    def test_found(self) -> None:
+        """It stands in one of two places, or in both."""
+        for meta in (self.NEW, self.OLD, self.NEW | self.OLD):
+            tool = {"name": "t", "inputSchema": {}, "_meta": meta}
+            self.assertEqual(view_of(encoded(tool)), "ui://a")
+            moved = json.loads(bytes(with_view(encoded(tool), "b:c")))
+            there = json.loads(json.dumps(meta).replace("ui://a", "b:c"))
+            self.assertEqual(moved, tool | {"_meta": there})
+
+    def test_none(self) -> None:
+        """Not elsewhere, nor where it is no string."""
+        tools: list[Any] = [
+            {},
+            {"resourceUri": "x:y"},
+            {"_meta": {"resourceUri": "x:y"}},
+            {"_meta": {"ui": {"resourceUri": 1}}},
+            {"_meta": {"ui": 1, "ui/resourceUri": "x"}},
+            {"_meta": [], "description": 'resourceUri"'},
+        ]
+        for tool in tools:
+            self.assertEqual(view_of(encoded(tool)), "", tool)
