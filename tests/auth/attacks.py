@@ -62,6 +62,8 @@ MADE: Mapping[str, tuple[str, ...]] = {
         f"{_PAGES}.ReadableTests.test_allowed",
         f"{_BROWSER}.AllowedTests.test_errors",
     ),
+    "B8 pages with keys": ("tests.live.test_browser_keys",),
+    "B9 pages of the wide internet": (f"{_BROWSER}.PublicTests",),
     "B10 answers kept for another page": (
         f"{_PAGES}.ReadableTests",
         "tests.protocols.test_cors.AnswerTests.test_each_its_own",

@@ -72,6 +72,8 @@ class Stage:
             root.putChild(page.name.encode(), File(str(page)))
         root.putChild(b"examples", File(str(EXAMPLES)))
         root.putChild(b"report", Report(self._told))
+        root.putChild(b"authorize", Report(lambda line: self.authorize(line)))
+        self.authorize: Callable[[str], object] = lambda line: None
         site: Any = Site(root)
         self._listening: Any = reactor.listenTCP(0, site, interface="127.0.0.1")
         address: Any = self._listening.getHost()
@@ -319,6 +321,25 @@ class RefusedTests(BrowserTestCase):
         )
         self.assertEqual(found["error"], "TypeError")
         self.assertEqual(set(self.refused), {"foreign-host"})
+
+
+class PublicTests(BrowserTestCase):
+    """B9: pages of the wide internet do not reach this machine at all, allowed or not."""
+
+    def tearDown(self) -> None:
+        """Nothing was spoken."""
+
+    @in_reactor
+    async def test_nothing_arrives(self) -> None:
+        """Local Network Access: the browser may connect, and sends not one request."""
+        stage = f"127.0.0.1:{self.friend.port}"
+        flags = (f"--ip-address-space-overrides={stage}=public",)
+        found = await self.visit("modern", "socket", "blind", flags=flags)
+        self.assertEqual(found["modern"]["error"], "TypeError")
+        self.assertEqual(found["socket"]["error"], "error")
+        self.assertEqual({each["error"] for each in found["blind"].values()}, {"TypeError"})
+        counters = self.daemon.listeners[0].factory.counters
+        self.assertEqual((counters.requests, self.refused), (0, {}))
 
 
 class EncryptedAllowedTests(AllowedTests):
