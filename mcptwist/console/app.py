@@ -8,19 +8,21 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mcptwist.console import keymap
+from mcptwist.console.bans import BansScreen
 from mcptwist.console.connections import ConnectionsScreen, SessionsScreen
 from mcptwist.console.feed import Connect, Feed
 from mcptwist.console.help import help_lines
 from mcptwist.console.keymap import BadCommand, Command
 from mcptwist.console.keys import KeysScreen
-from mcptwist.console.log import LogScreen
+from mcptwist.console.log import AuditScreen, LogScreen
 from mcptwist.console.metrics import MetricsScreen
-from mcptwist.console.model import World, clean
+from mcptwist.console.model import CONNECTING, LOST, World, clean
 from mcptwist.console.palette import UNICODE, Signs
 from mcptwist.console.prompt import Prompt
 from mcptwist.console.screen import CannotDo, Screen, TableScreen, TextScreen
@@ -37,10 +39,12 @@ MAIN: Mapping[str, Callable[[Console], Screen]] = {
     keymap.SERVERS: ServersScreen,
     keymap.CONNECTIONS: ConnectionsScreen,
     keymap.SESSIONS: SessionsScreen,
+    keymap.BANS: BansScreen,
     keymap.TRAFFIC: TrafficScreen,
     keymap.TOOLS: ToolsScreen,
     keymap.KEYS: KeysScreen,
     keymap.LOG: LogScreen,
+    keymap.AUDIT: AuditScreen,
     keymap.METRICS: MetricsScreen,
 }
 """The views at the bottom of the stack, each kept as it was left."""
@@ -49,6 +53,7 @@ TOLD_FOR = 6.0
 """Seconds that a message stays in its line."""
 
 _REDRAW = 0.05
+_SAID_AT_ONCE = 3
 
 
 class Console:
@@ -92,8 +97,13 @@ class Console:
         self._filters: list[str] = []
         self._mains: dict[str, Screen] = {}
         self._times = 0
+        self._state = CONNECTING
         self.stack: list[Screen] = [self._main(keymap.SERVERS)]
         self.top = Window(self)
+
+    def seconds(self) -> float:
+        """The time by the clock that all goes by."""
+        return self._clock.seconds()
 
     def start(self) -> None:
         """Connect."""
@@ -122,7 +132,7 @@ class Console:
     def pop(self) -> None:
         """Go back to the view before."""
         if len(self.stack) > 1:
-            self.stack.pop()
+            self.stack.pop().left()
             self._look()
 
     def show(self, name: str) -> None:
@@ -147,6 +157,9 @@ class Console:
         if self.world.link.times > self._times:
             self._times = self.world.link.times
             self._connected_again()
+        if self.world.link.state == LOST != self._state:
+            self.message = None  # what was said before matters less than why it is lost
+        self._state = self.world.link.state
         if self._draw_call is None:
             self._draw_call = self._clock.callLater(_REDRAW, self._draw)
 
@@ -232,11 +245,18 @@ class Console:
             takes = f"{command.name} {command.takes}".strip()
             raise CannotDo(f"that cannot be understood: {line.strip()}; it is {takes}")
         elif command.asks:
-            self._confirm(command, words, lambda: method(*words))
+            self._confirm(command, words, lambda: self._perform(screen, command, method, words))
         else:
-            used = method(*words)
-            if command.name == "back" and not used:
-                self.pop()
+            self._perform(screen, command, method, words)
+
+    def _perform(
+        self, screen: Screen, command: Command, method: Callable[..., Any], words: Sequence[str]
+    ) -> None:
+        used = method(*words)
+        if command.name == "back" and not used:
+            self.pop()
+        if command.changes and isinstance(screen, TableScreen):
+            screen.table.marks.clear()
 
     def _confirm(self, command: Command, words: Sequence[str], act: Callable[[], None]) -> None:
         screen = self.screen
@@ -269,8 +289,10 @@ class Console:
 
     def _do_help(self) -> None:
         if self.screen.place != keymap.HELP:
-            place = self.screen.place
-            self.push(TextScreen(self, "help", lambda width: help_lines(place), keymap.HELP))
+            screen = self.screen
+            letters = screen.table.letters if isinstance(screen, TableScreen) else {}
+            lines = help_lines(screen.place, letters)
+            self.push(TextScreen(self, "help", lambda width: lines, keymap.HELP))
 
     def _do_command(self) -> None:
         self.prompt = Prompt(":", self._execute, "", self._commands, self._completions)
@@ -283,7 +305,8 @@ class Console:
         filtering = getattr(self.screen, "do_filter", None)
         if filtering is None:
             raise CannotDo("there is nothing to filter here")
-        self.prompt = Prompt("/", filtering, sieve.text if sieve else "", self._filters)
+        text = sieve.text if sieve else ""
+        self.prompt = Prompt("/", filtering, text, self._filters, self.screen.completions)
 
     def _do_interval(self, text: str) -> None:
         now = self.feed.interval
@@ -308,24 +331,53 @@ class Console:
         self.tell(f"{len(lines)} lines are in {target}")
 
     def _do_level(self, level: str) -> None:
-        self.act("set_log_level", level=level)
+        self.act("set_log_level", {"level": level})
 
     def _do_reload(self) -> None:
-        self.act("reload_configuration")
+        self.act("reload_configuration", {})
 
-    def _do_lift(self, host: str) -> None:
-        self.act("lift_ban", host=host)
+    def _do_lift(self, *hosts: str) -> None:
+        if not hosts:
+            raise CannotDo("lift HOST; :bans shows them")
+        self.act("lift_ban", *({"host": host} for host in hosts))
 
     # --- what is asked of the daemon --------------------------------------------------
 
-    def act(self, tool: str, **arguments: Any) -> None:
-        """Have something done, and say how that went."""
-        self.call(
-            tool,
-            arguments,
-            lambda done: self.tell(str(done.get("done", "done"))),
-            lambda why: self.tell(why, "bad"),
-        )
+    def act(self, tool: str, *each: Mapping[str, Any]) -> None:
+        """Have something done, to one thing or several, and say how all of that went.
+
+        :param each: the arguments of each call.
+        """
+        done: list[str] = []
+        failed: list[str] = []
+
+        def told() -> None:
+            if len(done) + len(failed) == len(each):
+                self._outcome(done, failed)
+
+        def came(answer: Any) -> None:
+            done.append(str(answer.get("done", "done")))
+            told()
+
+        def refused(why: str) -> None:
+            failed.append(why)
+            told()
+
+        for arguments in each:
+            self.call(tool, arguments, came, refused)
+
+    def _outcome(self, done: Sequence[str], failed: Sequence[str]) -> None:
+        """How actions went: in one line, or in a view where there is more to say."""
+        colour = "bad" if failed else "good"
+        texts = [*failed, *done]
+        if len(texts) > _SAID_AT_ONCE:
+            text = f"{len(done)} of {len(texts)} were done" + "".join(f"; {w}" for w in failed[:1])
+            self.tell(text, colour)
+        elif any("\n" in text for text in texts):
+            lines = [(colour, clean(line)) for text in texts for line in text.splitlines()]
+            self.push(TextScreen(self, "outcome", lambda width: lines))
+        else:
+            self.tell("; ".join(texts), colour)
 
     def call(
         self,
@@ -334,19 +386,20 @@ class Console:
         came: Callable[[Any], None],
         failed: Callable[[str], None],
         heard: Callable[[str], None] = lambda text: None,
-    ) -> None:
+    ) -> Deferred[Any]:
         """Call a tool of the daemon's.
 
         :param came: gets its structured answer.
         :param failed: gets the words that tell why there is none.
         :param heard: gets the words of its progress.
+        :return: what the call can be cancelled with.
         """
 
         def refused(failure: Failure) -> None:
             failed(str(getattr(failure.value, "message", "") or failure.getErrorMessage()))
 
         calling = self.feed.call(tool, arguments, heard)
-        calling.addCallbacks(came, refused).addErrback(self._broke)
+        return calling.addCallbacks(came, refused).addErrback(self._broke)
 
     def ask(self, title: str, tool: str, arguments: Mapping[str, Any]) -> None:
         """Call a tool and show its answer in a view of its own."""

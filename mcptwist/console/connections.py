@@ -36,13 +36,51 @@ class _Clients(TableScreen):
         ids = self.ids(words)
         if not ids:
             raise CannotDo("there is nobody here")
-        for id in ids:
-            self.console.act(tool, id=id)
+        self.console.act(tool, *({"id": id} for id in ids))
 
     def do_open(self) -> None:
-        row = self.table.row
-        if row is not None:
-            self.console.push(TextScreen(self.console, row.id, lambda width: _detail(row)))
+        if self.table.row is not None:
+            self.console.push(ClientScreen(self, self.table.row.id))
+
+
+class ClientScreen(TextScreen):
+    """One connection or session, as it is now; what can be done to it is the list's business."""
+
+    def __init__(self, among: _Clients, id: str) -> None:
+        place = among.place.removesuffix("s")
+        super().__init__(among.console, id, place=place)
+        self.id = id
+        self._among = among
+        self._known: list[Markup] = []
+
+    def wants(self) -> set[str]:
+        """What the list wants."""
+        return self._among.wants()
+
+    def what(self, command: str, words: Sequence[str]) -> str:
+        """This one."""
+        return self._among.what(command, words or [self.id])
+
+    def words(self) -> Iterable[str]:
+        """The ids of all of them."""
+        return self._among.words()
+
+    def lines(self, width: int) -> Sequence[Markup]:
+        """All that is known of it; when it is gone, what was known last."""
+        row = next((row for row in self._among.rows() if row.id == self.id), None)
+        if row is None:
+            return [*self._known, "", ("bad", f"{self.id} is gone")]
+        self._known = _detail(row)
+        return self._known
+
+    def do_close(self, *words: str) -> None:
+        self._among.method("close")(*(words or [self.id]))  # type: ignore[misc]
+
+    def do_drain(self, *words: str) -> None:
+        self._among.method("drain")(*(words or [self.id]))  # type: ignore[misc]
+
+    def do_ban(self, *words: str) -> None:
+        self._among.method("ban")(*(words or [self.id]))  # type: ignore[misc]
 
 
 class ConnectionsScreen(_Clients):
@@ -105,6 +143,10 @@ class ConnectionsScreen(_Clients):
         """All of those that are shown, for what is done to all."""
         if command == "kick-all":
             return f"{len(self._shown())} connections"
+        if command == "ban":
+            ids = set(self.ids(words))
+            hosts = {c.peer.rpartition(":")[0] or c.peer for c in self.rows() if c.id in ids}
+            return ", ".join(sorted(map(clean, hosts)))
         return super().what(command, words)
 
     def _shown(self) -> list[ConnectionStatus]:
@@ -124,8 +166,8 @@ class ConnectionsScreen(_Clients):
         self._each("ban_connection", words)
 
     def do_kick_all(self) -> None:
-        for connection in self._shown():
-            self.console.act("close_connection", id=connection.id)
+        ids = [connection.id for connection in self._shown()]
+        self.console.act("close_connection", *({"id": id} for id in ids))
 
 
 class SessionsScreen(_Clients):

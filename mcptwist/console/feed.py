@@ -24,7 +24,7 @@ from mcptwist.messages import Notification
 from mcptwist.watching.builtin import STATUS
 from mcptwist.watching.events import EVENTS, Events
 from mcptwist.watching.journal import Line
-from mcptwist.watching.reports import Connections, KeyStatus, Sessions
+from mcptwist.watching.reports import Bans, Connections, KeyStatus, Sessions
 from mcptwist.watching.status import FORMAT, ServerStatus, Status
 
 FIRST_WAIT, LONGEST_WAIT = 0.5, 5.0
@@ -161,6 +161,7 @@ class Feed:
         if self._world.link.state == STRANGE:
             self._world.link.state = CONNECTED
         self._world.saw(msgspec.json.decode(text, type=Status))
+        self._world.seen = self._clock.seconds()
         for wanted in sorted(self._wanted):
             await self._look_at(wanted)
 
@@ -172,6 +173,9 @@ class Feed:
         elif wanted == "sessions":
             held = await self._structured("sessions", {}, Sessions)
             world.saw_sessions(held.sessions, held.total)
+        elif wanted == "bans":
+            bans = await self._structured("bans", {}, Bans)
+            world.saw_bans(bans.hosts)
         elif wanted == "keys":
             world.saw_keys(await self._keys())
         elif wanted.startswith("server "):
@@ -211,8 +215,9 @@ class Feed:
         before, self._wanted = self._wanted, frozenset(wanted) - {"traffic"}
         if "traffic" in wanted:
             self._watch_traffic()
-        else:
+        elif "traffic" in self._watches:
             self._unwatch("traffic")
+            self._world.looked_away()
         if self._wanted - before:
             self.look_soon()
 
@@ -232,8 +237,11 @@ class Feed:
         """Have only that traffic told."""
         if text != self._filter:
             self._filter = text
-            self._unwatch("traffic")
+            before = self._watches.pop("traffic", None)
             self._watch_traffic()
+            # Only now, for the daemon keeps nothing when nobody watches.
+            if before is not None:
+                before.cancel()
 
     def _watch_traffic(self) -> None:
         if "traffic" not in self._watches:

@@ -14,7 +14,10 @@ import msgspec
 ANYWHERE = ""
 SERVERS, CONNECTIONS, SESSIONS = "servers", "connections", "sessions"
 TRAFFIC, TOOLS, KEYS, LOG, METRICS = "traffic", "tools", "keys", "log", "metrics"
-SERVER, MESSAGE, OFFER, FORM, TEXT, HELP = "server", "message", "offer", "form", "text", "help"
+BANS, AUDIT = "bans", "audit"
+SERVER, CONNECTION, SESSION = "server", "connection", "session"
+MESSAGE, OFFER, FORM, CALL = "message", "offer", "form", "call"
+TEXT, HELP = "text", "help"
 
 MAIN = (SERVERS, CONNECTIONS, TRAFFIC, TOOLS, KEYS, LOG, METRICS)
 """The views that a number leads to."""
@@ -53,9 +56,12 @@ class Binding(msgspec.Struct, frozen=True):
 
 
 _ROWS = (SERVERS, SERVER)
+_CLIENTS = (CONNECTIONS, CONNECTION)
 COMMANDS = (
     *(Command(view, f"show the {view}") for view in MAIN),
     Command("sessions", "show the sessions of legacy clients"),
+    Command("bans", "show from where nobody may connect"),
+    Command("audit", "show who came in, and who did not"),
     Command("help", "show what can be done here"),
     Command("quit", "leave the console"),
     Command("back", "go back, or drop the filter"),
@@ -76,18 +82,20 @@ COMMANDS = (
     Command("stop", "stop servers at once", "[NAME…]", _ROWS, True, "Stop {what}?"),
     Command("restart", "restart servers", "[NAME…]", _ROWS, True, "Restart {what}?"),
     Command("drain", "finish what is open, then stop or close", "[NAME…]", (
-        *_ROWS, CONNECTIONS), True, "Drain {what}?"),
+        *_ROWS, *_CLIENTS), True, "Drain {what}?"),
+    Command("offers", "show the tools of a server", "[NAME]", _ROWS),
+    Command("passing", "show the traffic of a server", "[NAME]", _ROWS),
     Command("close", "close connections, or end sessions", "[ID…]", (
-        CONNECTIONS, SESSIONS), True, "Close {what}?"),
-    Command("ban", "close connections and keep their addresses out for an hour", "[ID…]", (
-        CONNECTIONS,), True, "Ban the addresses of {what}?"),
+        *_CLIENTS, SESSIONS, SESSION), True, "Close {what}?"),
+    Command("ban", "close connections and keep their addresses out for an hour", "[ID…]",
+            _CLIENTS, True, "Ban {what} for an hour?"),
     Command("revoke", "revoke keys; whoever came in with them has to leave", "[FINGERPRINT…]",
             (KEYS,), True, "Revoke the keys of {what}? That stays so:"),
-    Command("lift", "let an address in again", "HOST", (), True),
+    Command("lift", "let addresses in again", "[HOST…]", (), True),
     Command("kick-all", "close every connection that is shown", "", (
         CONNECTIONS,), True, "This closes {what}. Type their number to do it:"),
-    Command("pause", "let messages stand still, or go on", "", (TRAFFIC, LOG)),
-    Command("follow", "stay at the newest line, or do not", "", (TRAFFIC, LOG)),
+    Command("pause", "let messages stand still, or go on", "", (TRAFFIC, LOG, AUDIT)),
+    Command("follow", "stay at the newest line, or do not", "", (TRAFFIC, LOG, AUDIT)),
     Command("clear", "forget the messages that are shown", "", (TRAFFIC,)),
     Command("replay", "make a call again", "[NUMBER]", (TRAFFIC, MESSAGE), True,
             "Make this call again: {what}?"),
@@ -96,6 +104,8 @@ COMMANDS = (
     Command("call", "call the tool, fill in the prompt, or read the resource", "", (
         TOOLS, OFFER, FORM), True),
     Command("set", "fill in a field", "FIELD VALUE", (FORM,)),
+    Command("decline", "tell the server that it gets no answer", "", (FORM,), True),
+    Command("cancel", "wait for the answer no more", "", (CALL,), True),
     Command("reload", "read the configuration again", "", (), True,
             "Read the configuration again, and restart servers that changed?"),
     Command("level", "log from a level on: debug, info, warn, error, critical", "LEVEL", (), True),
@@ -125,12 +135,20 @@ BINDINGS = (
     Binding(("x",), "stop", SERVER, "stop"),
     Binding(("r",), "restart", SERVER, "restart"),
     Binding(("d",), "drain", SERVER, "drain"),
+    *(Binding(("t",), "offers", place, "tools") for place in _ROWS),
+    *(Binding(("w",), "passing", place, "watch") for place in _ROWS),
     Binding(("c",), "close", CONNECTIONS, "close"),
     Binding(("d",), "drain", CONNECTIONS, "drain"),
     Binding(("b",), "ban", CONNECTIONS, "ban"),
     Binding(("tab",), "sessions", CONNECTIONS, "sessions"),
+    Binding(("c",), "close", CONNECTION, "close"),
+    Binding(("d",), "drain", CONNECTION, "drain"),
+    Binding(("b",), "ban", CONNECTION, "ban"),
     Binding(("c",), "close", SESSIONS, "close"),
-    Binding(("tab",), "connections", SESSIONS, "connections"),
+    Binding(("tab",), "bans", SESSIONS, "bans"),
+    Binding(("c",), "close", SESSION, "close"),
+    Binding(("x",), "lift", BANS, "lift"),
+    Binding(("tab",), "connections", BANS, "connections"),
     Binding(("x",), "revoke", KEYS, "revoke"),
     Binding(("p",), "pause", TRAFFIC, "pause"),
     Binding(("f",), "follow", TRAFFIC, "follow"),
@@ -139,9 +157,15 @@ BINDINGS = (
     Binding(("r",), "replay", MESSAGE, "replay"),
     Binding(("p",), "pause", LOG, "pause"),
     Binding(("f",), "follow", LOG, "follow"),
+    Binding(("tab",), "audit", LOG, "audit"),
+    Binding(("p",), "pause", AUDIT, "pause"),
+    Binding(("f",), "follow", AUDIT, "follow"),
+    Binding(("tab",), "log", AUDIT, "log"),
     Binding(("c",), "call", TOOLS, "call"),
     Binding(("c",), "call", OFFER, "call"),
-    Binding(("c",), "call", FORM, "call"),
+    Binding(("c",), "call", FORM, "send"),
+    Binding(("d",), "decline", FORM, "decline"),
+    Binding(("x",), "cancel", CALL, "cancel"),
     Binding(("+",), "interval /2", METRICS, "faster"),
     Binding(("-",), "interval *2", METRICS, "slower"),
 )

@@ -70,8 +70,8 @@ class KeysScreen(TableScreen):
         return ", ".join(f"{clean(k.principal)} {k.fingerprint}" for k in self._chosen(words))
 
     def do_revoke(self, *words: str) -> None:
-        for key in self._chosen(words):
-            self.console.act("revoke_key", fingerprint=key.fingerprint)
+        keys = self._chosen(words)
+        self.console.act("revoke_key", *({"fingerprint": key.fingerprint} for key in keys))
 
     def do_open(self) -> None:
         key = self.table.row

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 LEVEL_COLOURS = {"warn": "busy", "error": "bad", "critical": "bad", "debug": "quiet"}
 
 
-class LogScreen(TableScreen):
-    """The last lines, the newest at the end."""
+class _Lines(TableScreen):
+    """Lines of a log, the newest at the end."""
 
-    place = title = keymap.LOG
+    system = "SYSTEM"
 
     def __init__(self, console: Console) -> None:
         super().__init__(console)
@@ -30,19 +30,15 @@ class LogScreen(TableScreen):
             Column("time", "TIME", 8, lambda line: line.number, lambda line: _clock(line.time)),
             Column("level", "LEVEL", 8, lambda line: line.level, lambda line: line.level,
                    lambda line: LEVEL_COLOURS.get(line.level, "")),
-            Column("system", "SYSTEM", 26, lambda line: line.system,
+            Column("system", self.system, 26, lambda line: line.system,
                    lambda line: clean(line.system), from_width=110),
             Column("text", "TEXT", 0, lambda line: line.text, lambda line: clean(line.text)),
         ]  # fmt: skip
         self.table = Table(columns, lambda line: line.number)
 
-    def rows(self) -> Sequence[Any]:
-        """Those that were told."""
-        return list(self.world.lines)
-
-    def empty(self) -> str:
-        """Nothing was logged."""
-        return "nothing was logged"
+    def hint(self) -> str:
+        """The text, which may be longer than its column."""
+        return "" if self.table.row is None else str(self.table.row.text)
 
     def badge(self) -> str:
         """Whether the newest line is followed."""
@@ -76,6 +72,35 @@ class LogScreen(TableScreen):
         line = self.table.row
         if line is not None:
             self.console.push(TextScreen(self.console, "line", lambda width: _whole(line)))
+
+
+class LogScreen(_Lines):
+    """The log."""
+
+    place = title = keymap.LOG
+
+    def rows(self) -> Sequence[Any]:
+        """Those that were told."""
+        return list(self.world.lines)
+
+    def empty(self) -> str:
+        """Nothing was logged."""
+        return "nothing was logged"
+
+
+class AuditScreen(_Lines):
+    """Who came in, and who did not."""
+
+    place = title = keymap.AUDIT
+    system = "EVENT"
+
+    def rows(self) -> Sequence[Any]:
+        """Those that were told."""
+        return list(self.world.audit)
+
+    def empty(self) -> str:
+        """There may be nothing to tell of."""
+        return "nothing happened at the gate; without an [auth] section there is none"
 
 
 def _whole(line: Line) -> list[Markup]:

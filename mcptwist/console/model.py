@@ -36,21 +36,33 @@ class Message:
     """What passed: a request with its answer once it is there, or something said.
 
     :ivar frame: the request, or what was said.
+    :ivar run: which connection to the daemon it was heard on, for another daemon counts anew.
     :ivar answer: the answer's frame, or None.
+    :ivar unseen: whether nobody looked when the answer may have come.
     """
 
-    __slots__ = ("answer", "frame")
+    __slots__ = ("answer", "frame", "run", "unseen")
 
-    def __init__(self, frame: Frame) -> None:
+    def __init__(self, frame: Frame, run: int = 0) -> None:
         self.frame = frame
+        self.run = run
         self.answer: Frame | None = None
+        self.unseen = False
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """What it is known by."""
+        return self.run, self.frame.number
 
     @property
     def status(self) -> str:
-        """``ok``, ``failed``, ``error`` …; ``open`` while nobody knows."""
+        """``ok``, ``failed``, ``error`` …; ``open`` while it is not answered, ``unseen`` when
+        nobody watched any more."""
         if self.answer is not None:
             return self.answer.status
-        return "open" if self.frame.kind == REQUEST else ""
+        if self.frame.kind != REQUEST:
+            return ""
+        return "unseen" if self.unseen else "open"
 
     def fields(self) -> dict[str, object]:
         """What a filter looks at."""
@@ -81,6 +93,7 @@ class World:
     """All of it.
 
     :ivar version: grows with every change, so that others know when to look again.
+    :ivar seen: when the daemon was last looked at, by the console's clock.
     :ivar missed: messages that passed and were not told.
     :ivar held: messages that came while the view was paused.
     """
@@ -89,6 +102,7 @@ class World:
         self.version = 0
         self.link = Link(where)
         self.status: Status | None = None
+        self.seen: float | None = None
         self.servers: dict[str, ServerStatus] = {}
         self.details: dict[str, ServerStatus] = {}
         self.paces: dict[str, Pace] = {}
@@ -104,8 +118,10 @@ class World:
         self.session_count = 0
         self.offers: list[Offer] = []
         self.keys: list[KeyStatus] | None = None
-        self.messages: OrderedDict[int, Message] = OrderedDict()
+        self.bans: dict[str, float] = {}
+        self.messages: OrderedDict[tuple[int, int], Message] = OrderedDict()
         self.lines: deque[Line] = deque(maxlen=LINES)
+        self.audit: deque[Line] = deque(maxlen=LINES)
         self.missed = 0
         self.held = 0
         self.paused = False
@@ -117,12 +133,14 @@ class World:
     # --- the connection ---------------------------------------------------------------
 
     def connected(self) -> None:
-        """The daemon is reached, for the first time or again; what another run said goes."""
+        """The daemon is reached, for the first time or again; what another one counted goes."""
+        self.looked_away()
         self.link.times += 1
         self.link.state, self.link.reason = CONNECTED, ""
         self.paces.clear()
         self.whole = Pace()
         self.lines.clear()
+        self.audit.clear()
         self.offers = []
         self.changed()
 
@@ -183,6 +201,11 @@ class World:
         self.keys = keys
         self.changed()
 
+    def saw_bans(self, hosts: dict[str, float]) -> None:
+        """From where nobody may connect, and for how many seconds more."""
+        self.bans = hosts
+        self.changed()
+
     def saw_offers(self, server: str, offers: list[Offer]) -> None:
         """What a server offers."""
         self.offers = [offer for offer in self.offers if offer.server != server] + offers
@@ -194,6 +217,7 @@ class World:
             self._passed(frame)
         self.missed += events.missed
         self.lines.extend(events.log)
+        self.audit.extend(events.audit)
         self.changed()
 
     def _passed(self, frame: Frame) -> None:
@@ -201,13 +225,19 @@ class World:
             self.held += 1
             return
         if frame.kind == ANSWER:
-            message = self.messages.get(frame.of)
+            message = self.messages.get((self.link.times, frame.of))
             if message is not None:
                 message.answer = frame
                 return
-        self.messages[frame.number] = Message(frame)
+        message = Message(frame, self.link.times)
+        self.messages[message.key] = message
         if len(self.messages) > MESSAGES:
             self.messages.popitem(last=False)
+
+    def looked_away(self) -> None:
+        """Traffic is not watched any more: answers to what is open will not be heard."""
+        for message in self.messages.values():
+            message.unseen = True
 
     def pause(self, paused: bool) -> None:
         """Let the messages stand still, or go on."""

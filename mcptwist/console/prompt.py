@@ -71,7 +71,7 @@ class Prompt:
     def _completed(self) -> str:
         found = self._complete(self.text)
         if len(found) == 1:
-            self._put(found[0] + " ")
+            self._put(found[0] + ("" if found[0].endswith(":") else " "))
             return ""
         self._put(keymap.common(found) or self.text)
         return "  ".join(each.rpartition(" ")[2] for each in found)

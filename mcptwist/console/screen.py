@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mcptwist.console import keymap
 from mcptwist.console.palette import Signs
 from mcptwist.console.tables import Column, Markup, Table
-from mcptwist.console.widgets import fit, plain, tinted
+from mcptwist.console.widgets import fit, plain, tinted, wrapped
 from mcptwist.watching.sieve import Sieve
 
 if TYPE_CHECKING:
@@ -53,6 +53,17 @@ class Screen:
     def badge(self) -> str:
         """What is special about how it is shown now, such as a filter."""
         return ""
+
+    def hint(self) -> str:
+        """What there is no room for in the row with the cursor."""
+        return ""
+
+    def left(self) -> None:
+        """The person went back from it."""
+
+    def completions(self, text: str) -> list[str]:
+        """How a filter that is being typed may go on."""
+        return []
 
     def draw(self, width: int, height: int) -> Sequence[Markup]:
         """The lines to show."""
@@ -228,6 +239,19 @@ class TableScreen(Screen):
     def do_filter(self, text: str = "") -> None:
         self.table.filter(text)
 
+    def completions(self, text: str) -> list[str]:
+        """Fields, and after a field what is there in it."""
+        head, space, last = text.rpartition(" ")
+        sign = "-" if last.startswith("-") else ""
+        name, colon, value = last.removeprefix("-").partition(":")
+        if not colon:
+            found = [f"{field}:" for field in self.table.names if field.startswith(name)]
+        elif name in self.table.names:
+            found = [f"{name}:{each}" for each in self.table.values(name, value)]
+        else:
+            found = []
+        return [f"{head}{space}{sign}{each}" for each in found]
+
     def do_back(self) -> bool:
         """Drop the marks, then the filter."""
         if self.table.marks:
@@ -266,9 +290,9 @@ class TextScreen(Screen):
 
     def _found(self, width: int) -> list[Markup]:
         lines = self.lines(width)
-        if not self._sieve:
-            return list(lines)
-        return [line for line in lines if self._sieve.passes({"line": plain(line)})]
+        if self._sieve:
+            lines = [line for line in lines if self._sieve.passes({"line": plain(line)})]
+        return [part for line in lines for part in wrapped(line, width)]
 
     def draw(self, width: int, height: int) -> list[Markup]:
         """Those that are seen."""

@@ -37,8 +37,7 @@ class Steering:
         names = self.names(words)
         if not names:
             raise CannotDo("there is no server here")
-        for name in names:
-            self.console.act(tool, name=name)
+        self.console.act(tool, *({"name": name} for name in names))
 
     def do_start(self, *words: str) -> None:
         self._each("start_server", words)
@@ -51,6 +50,19 @@ class Steering:
 
     def do_drain(self, *words: str) -> None:
         self._each("drain_server", words)
+
+    def do_offers(self, *words: str) -> None:
+        self._of_server("tools", words)
+
+    def do_passing(self, *words: str) -> None:
+        self._of_server("traffic", words)
+
+    def _of_server(self, view: str, words: Sequence[str]) -> None:
+        """Another view, of the first server that is meant."""
+        names = self.names(words)
+        if names:
+            self.console.execute(view)
+            self.console.execute(f"filter server:{names[0]}")
 
 
 class ServersScreen(Steering, TableScreen):
@@ -71,7 +83,7 @@ class ServersScreen(Steering, TableScreen):
             Column("scope", "SCOPE", 7, lambda s: s.scope, lambda s: s.scope, from_width=110),
             Column("pid", "PID", 8, lambda s: s.pids, _pids, from_width=100, right=True),
             Column("uptime", "UP", 6, _up, lambda s: span(s.uptime), right=True, falls=True),
-            Column("tries", "RST", 3, lambda s: s.restarts, lambda s: amount(s.restarts),
+            Column("restarts", "RST", 3, lambda s: s.restarts, lambda s: amount(s.restarts),
                    right=True, falls=True),
             Column("calls", "CALLS/S", 7, lambda s: pace(s).rate, lambda s: rate(pace(s).rate),
                    right=True, falls=True),
@@ -118,6 +130,11 @@ class ServersScreen(Steering, TableScreen):
     def what(self, command: str, words: Sequence[str]) -> str:
         """Their names."""
         return ", ".join(self.names(words))
+
+    def hint(self) -> str:
+        """Why it is as it is, for which a column is too narrow."""
+        server = self.table.row
+        return "" if server is None or not server.reason else f"{server.name}: {server.reason}"
 
     def do_open(self) -> None:
         if self.table.row is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
@@ -10,6 +11,8 @@ import msgspec
 from mcptwist.watching.sieve import Sieve
 
 Markup: TypeAlias = "str | tuple[str, str] | list[Any]"
+
+_VALUES = 40
 
 
 class Column(msgspec.Struct, frozen=True):
@@ -36,17 +39,23 @@ class Column(msgspec.Struct, frozen=True):
 
 
 def sort_letters(columns: Sequence[Column]) -> dict[str, Column]:
-    """The capital letter that sorts by each column: the first of its name that is free.
+    """The capital letter that sorts by each column: its first, or else the next that is free.
 
     ``G`` goes to the last line everywhere, so it sorts nothing.
     """
     letters: dict[str, Column] = {}
-    for column in columns:
-        for letter in column.name.upper():
-            if letter.isalpha() and letter != "G" and letter not in letters:
-                letters[letter] = column
-                break
+    rest = [column for column in columns if not _take_letter(letters, column, column.name[:1])]
+    for column in rest:
+        _take_letter(letters, column, column.name)
     return letters
+
+
+def _take_letter(letters: dict[str, Column], column: Column, name: str) -> bool:
+    for letter in name.upper():
+        if letter.isalpha() and letter != "G" and letter not in letters:
+            letters[letter] = column
+            return True
+    return False
 
 
 class Table:
@@ -153,6 +162,17 @@ class Table:
             raise KeyError(name)
         self._falls = not self._falls if column is self._by else column.falls
         self._by = column
+
+    def values(self, name: str, start: str) -> list[str]:
+        """What the rows have in a field that begins so, as a filter has it; not too many."""
+        found: set[str] = set()
+        for row in self._rows:
+            value = str(self._fields(row).get(name) or "")
+            if value.casefold().startswith(start.strip("'\"").casefold()):
+                found.add(shlex.quote(value) if value else "")
+            if len(found) > _VALUES:
+                break
+        return sorted(found - {""})
 
     def filter(self, text: str) -> None:
         """Show only what passes.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mcptwist.console import keymap
+from mcptwist.console.gist import gist
 from mcptwist.console.model import Message, clean
 from mcptwist.console.screen import CannotDo, TableScreen, TextScreen
 from mcptwist.console.tables import Column, Markup, Table
@@ -46,11 +47,10 @@ class TrafficScreen(TableScreen):
                    falls=True),
             Column("bytes", "SIZE", 6, _size, lambda m: octets(_size(m)), right=True, falls=True,
                    from_width=90),
-            Column("what", "MESSAGE", 0, lambda m: m.frame.text, lambda m: clean(m.frame.text)),
+            Column("what", "MESSAGE", 0, lambda m: m.frame.text,
+                   lambda m: clean(gist(m, self.signs.to))),
         ]  # fmt: skip
-        self.table = Table(
-            columns, lambda m: m.frame.number, fields=Message.fields, names=(*FIELDS, "text")
-        )
+        self.table = Table(columns, lambda m: m.key, fields=Message.fields, names=(*FIELDS, "text"))
 
     def rows(self) -> Sequence[Any]:
         """Those that were heard."""
@@ -92,7 +92,8 @@ class TrafficScreen(TableScreen):
     def _meant(self, words: Sequence[str]) -> Message:
         row: Message | None = self.table.row
         if words:
-            row = self.world.messages.get(int(words[0])) if words[0].isdecimal() else None
+            number = int(words[0]) if words[0].isdecimal() else 0
+            row = self.world.messages.get((self.world.link.times, number))
         if row is None:
             raise CannotDo("there is no such message")
         return row
@@ -152,7 +153,7 @@ class MessageScreen(TextScreen):
         self.message = message
         self._whole: dict[int, str] = {}
         for frame in (message.frame, message.answer):
-            if frame is not None and len(frame.text.encode()) < frame.size:
+            if frame is not None and not is_whole(frame) and message.run == self.world.link.times:
                 console.fetch_frame(frame.number, self._came)
 
     def _came(self, number: int, text: str) -> None:
@@ -189,17 +190,33 @@ class MessageScreen(TextScreen):
     def _json(self, frame: Frame) -> list[Markup]:
         text = self._whole.get(frame.number, frame.text)
         lines = json_lines(text)
-        if frame.number not in self._whole and len(frame.text.encode()) < frame.size:
+        if frame.number not in self._whole and not is_whole(frame):
             lines.append(("quiet", f"(the first {octets(len(text))} of {octets(frame.size)})"))
         return lines
 
 
 def replay(console: Console, message: Message) -> None:
-    """Make that call again and show its answer."""
-    if message.frame.kind != REQUEST:
+    """Make that call again and show its answer.
+
+    What is here whole is asked anew; what is longer the daemon has, for a while.
+    """
+    frame = message.frame
+    if frame.kind != REQUEST:
         raise CannotDo("only requests can be made again")
-    title = f"{message.frame.tool or message.frame.method} again"
-    console.ask(title, "replay", {"number": message.frame.number})
+    title = f"{frame.tool or frame.method} again"
+    if is_whole(frame):
+        params = msgspec.json.decode(frame.text or "{}")
+        asking = {"server": frame.server, "method": frame.method, "params": params}
+        console.ask(title, "ask", asking)
+    elif message.run == console.world.link.times:
+        console.ask(title, "replay", {"number": frame.number})
+    else:
+        raise CannotDo("it is longer than what was shown, and the daemon has forgotten it")
+
+
+def is_whole(frame: Frame) -> bool:
+    """Whether all of a message is in its frame."""
+    return len(frame.text.encode()) == frame.size
 
 
 def _call(message: Message) -> str:

@@ -65,6 +65,40 @@ def tinted(markup: Markup, attribute: str) -> Markup:
     return (attribute, plain(markup))
 
 
+def wrapped(markup: Markup, width: int) -> list[Markup]:
+    """The same in as many lines as it takes, broken between words where there are some."""
+    text = plain(markup)
+    if width <= 0 or width_of(text) <= width:
+        return [markup]
+    lines: list[Markup] = []
+    start = 0
+    while start < len(text):
+        end, _ = urwid.calc_text_pos(text, start, len(text), width)
+        end = max(end, start + 1)
+        if end < len(text):
+            space = text.rfind(" ", start + (end - start) // 2, end)
+            end = space + 1 if space >= 0 else end
+        lines.append(_part(markup, start, end))
+        start = end
+    return lines
+
+
+def _part(markup: Markup, start: int, end: int) -> Markup:
+    """The signs of markup from *start* up to *end*."""
+    if isinstance(markup, str):
+        return markup[start:end]
+    if isinstance(markup, tuple):
+        return (markup[0], plain(markup[1])[start:end])
+    parts: list[Any] = []
+    at = 0
+    for each in markup:
+        length = len(plain(each))
+        if at < end and at + length > start:
+            parts.append(_part(each, max(0, start - at), end - at))
+        at += length
+    return parts
+
+
 def harmless(markup: Markup) -> Markup:
     """The same on one line, without anything that steers a terminal, whoever forgot it before."""
     if isinstance(markup, str):

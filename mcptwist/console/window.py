@@ -24,7 +24,7 @@ class Window(urwid.WidgetWrap[Any]):
         self._console = console
         self._rows = Rows(self._draw, self._clicked, self._scrolled)
         self._header = Rows(lambda width, height: [self.header(width), self.second()])
-        self._footer = Rows(lambda width, height: [self.last(), self.footer()])
+        self._footer = Rows(lambda width, height: [self.last(), self.footer(width)])
         body = urwid.Pile(
             [(2, self._header), ("weight", 1, self._rows), (2, self._footer)], focus_item=1
         )
@@ -82,14 +82,15 @@ class Window(urwid.WidgetWrap[Any]):
         left = f" mcptwist {clean(link.where)}"
         if link.state != CONNECTED:
             right = "connecting " if link.state == CONNECTING else f"{link.state.upper()} "
+            right += self._age()
         elif status is None:
             right = "looking "
         else:
             state = "DRAINING " if status.draining else ""
             open_now = sum(server.in_flight for server in status.servers)
             right = (
-                f"{state}up {span(status.uptime)}  {len(status.servers)} servers  "
-                f"{amount(sum(status.connections.values()))} connections  "
+                f"{state}up {span(status.uptime)}  {_many(len(status.servers), 'server')}  "
+                f"{_many(sum(status.connections.values()), 'connection')}  "
                 f"{rate(self._console.world.whole.rate)}/s  {open_now} open "
             )
         room = max(1, width - width_of(left) - width_of(right))
@@ -106,18 +107,30 @@ class Window(urwid.WidgetWrap[Any]):
             parts += ["  ", ("badge", " only looking ")]
         return parts
 
+    def _age(self) -> str:
+        """How old the picture is that is still shown."""
+        seen = self._console.world.seen
+        return "" if seen is None else f"{span(self._console.seconds() - seen)} ago "
+
     def last(self) -> Markup:
-        """The last line but one: what was said, or what is wrong."""
-        if self._console.message is not None:
-            return self._console.message
-        link = self._console.world.link
+        """The last line but one: what was said, what is wrong, or more of the focused row."""
+        link, message = self._console.world.link, self._console.message
+        if message is not None:
+            return message
         if link.state not in (CONNECTED, CONNECTING):
             return ("bad", f"trying again: {clean(link.reason)}")
-        return ""
+        return ("quiet", clean(self._console.screen.hint()))
 
-    def footer(self) -> Markup:
-        """The last line: what can be done here."""
+    def footer(self, width: int) -> Markup:
+        """The last line: what can be done here, as far as there is room."""
         parts: list[Any] = []
         for key, short in keymap.footer(self._console.screen.place):
+            width -= len(key) + len(short) + 3
+            if width < -2:
+                break
             parts += [("key", key), f" {short}  "]
         return parts
+
+
+def _many(count: int, what: str) -> str:
+    return f"{amount(count)} {what}" + ("" if count == 1 else "s")

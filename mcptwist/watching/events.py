@@ -45,9 +45,10 @@ class Events(msgspec.Struct, frozen=True, omit_defaults=True):
     missed: int = 0
     servers: tuple[ServerChange, ...] = ()
     log: tuple[Line, ...] = ()
+    audit: tuple[Line, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.frames or self.missed or self.servers or self.log)
+        return bool(self.frames or self.missed or self.servers or self.log or self.audit)
 
 
 class Watched(msgspec.Struct, frozen=True):
