@@ -11,11 +11,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from mcptwist.console import keymap
 from mcptwist.console.app import MAIN, Console
+from mcptwist.console.forms import FormScreen
 from mcptwist.console.help import help_lines
 from mcptwist.console.keymap import BINDINGS, COMMANDS, BadCommand, parse
 from mcptwist.console.screen import Screen, TextScreen
 from mcptwist.console.servers import ServerScreen
-from mcptwist.console.tools import FormScreen, OfferScreen
+from mcptwist.console.tools import OfferScreen
 from mcptwist.console.traffic import MessageScreen
 from mcptwist.console.widgets import plain
 
