@@ -11,7 +11,7 @@ process is locked to the era of its first request.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -86,6 +86,7 @@ class Backend:
     :ivar stopped: why nobody may ask it until it is woken, if so.
     :ivar watchers: told when a process is ``up``, and when a list has ``changed``.
     :ivar elicitations: numbers for those by URL, which have to differ.
+    :ivar described: what its configuration says, fit for anyone's eyes.
     :ivar unattributed: log messages dropped because nobody could tell whose
         call on a shared process they belong to.
     """
@@ -108,6 +109,7 @@ class Backend:
         self.settings = settings or BackendSettings()
         self.unattributed = 0
         self.elicitations = count(1)
+        self.described: Mapping[str, str] = {}
         self.watchers: list[Any] = []
         self._connector = connector
         self._clock = clock

@@ -20,6 +20,7 @@ from mcptwist.protocols.memory import MemoryConnector
 from mcptwist.server import Context, Refused, Server
 from mcptwist.services import make_daemon
 from mcptwist.watching.builtin import Admin
+from mcptwist.watching.journal import Journal
 from mcptwist.watching.reports import KeyDesk, KeyStatus
 from mcptwist.watching.survey import Machine, Survey
 
@@ -70,7 +71,9 @@ class FakeDesk:
         self.known = [
             KeyStatus("SHA256:one", "ada", "in use", ("mcp:read", "mcp:admin"), None, 2),
             KeyStatus("SHA256:two", "bob", "over", ("mcp:read",), NOW),
+            KeyStatus("SHA256:new", "?", "unknown", last_used=NOW - 90, source="203.0.113.9"),
         ]
+        self.audit = Journal()
 
     def all(self) -> list[KeyStatus]:
         return list(self.known)
@@ -121,6 +124,7 @@ class Administered:
         self.survey = Survey(
             self.daemon, self.reactor, FakeMachine(), pid=lambda: 4711, now=lambda: NOW
         )
+        self.daemon.traffic._now = lambda: NOW + self.reactor.seconds()
         self.levels: list[str] = []
         self.admin = Admin(
             self.survey, self.reactor, self.daemon.journal, self.levels.append, desk, reload

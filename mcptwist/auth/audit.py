@@ -8,6 +8,7 @@ make a line look like two, or like another, or move the cursor of who reads it.
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +16,10 @@ from typing import Any
 import msgspec
 from twisted.logger import Logger
 
+from mcptwist.watching.journal import Journal
+
 _LONGEST = 300
+_TROUBLE = re.compile("refused|denied|penalty|revoked|replay|failed|stepup")
 _encode = msgspec.json.Encoder().encode
 
 
@@ -24,14 +28,19 @@ class Audit:
 
     :param wall: seconds since 1970.
     :param write: takes each line; without it, events only go to the daemon's log.
+    :param journal: keeps the last ones, for whoever looks at the daemon.
     :ivar counts: how many there were of each.
     """
 
     log = Logger()
 
     def __init__(
-        self, wall: Callable[[], float], write: Callable[[bytes], object] | None = None
+        self,
+        wall: Callable[[], float],
+        write: Callable[[bytes], object] | None = None,
+        journal: Journal | None = None,
     ) -> None:
+        self.journal = journal or Journal()
         self._wall = wall
         self._write = write
         self.counts: dict[str, int] = {}
@@ -54,8 +63,11 @@ class Audit:
         self.count(event)
         told = {name: inert(value) for name, value in fields.items() if value is not None}
         self.log.debug("{event} {told}", event=event, told=told)
+        now = self._wall()
+        text = " ".join(f"{name}={value}" for name, value in told.items())
+        self.journal.add(now, "warn" if _TROUBLE.search(event) else "info", event, text)
         if self._write is not None:
-            self._write(_encode({"ts": _time(self._wall()), "event": event, **told}) + b"\n")
+            self._write(_encode({"ts": _time(now), "event": event, **told}) + b"\n")
 
 
 class AuditFile:

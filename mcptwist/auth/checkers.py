@@ -18,6 +18,7 @@ from mcptwist.auth.credentials import (
     ITicket,
 )
 from mcptwist.auth.dpop import ProofReader, ProofRefused
+from mcptwist.auth.guestbook import Guestbook
 from mcptwist.auth.keyring import Keyring
 from mcptwist.auth.keys import (
     ALGORITHMS,
@@ -68,8 +69,9 @@ class KeySignatureChecker:
 
     credentialInterfaces = (IKeySignature,)
 
-    def __init__(self, keyring: Keyring) -> None:
+    def __init__(self, keyring: Keyring, guestbook: Guestbook | None = None) -> None:
         self._keyring = keyring
+        self._guestbook = guestbook
         self._nobody = _keys_of_nobody()
 
     # Twisted's stubs want a Deferred; the portal takes an answer at once as well.
@@ -85,6 +87,8 @@ class KeySignatureChecker:
             raise CredentialsRefused("algorithm is none that is taken")
         for _ in range(len(good), max(1, self._keyring.most_keys)):
             _is_signed(nobody, credentials)
+        if not known and self._guestbook is not None:
+            self._guestbook.knocked(credentials.client, credentials.source)
         reason = "unknown client" if not known else "wrong key" if good else "not from there"
         raise CredentialsRefused(reason)
 

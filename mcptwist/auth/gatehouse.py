@@ -28,6 +28,7 @@ from mcptwist.auth.checkers import (
 from mcptwist.auth.dpop import Nonces, ProofReader
 from mcptwist.auth.gate import Gate
 from mcptwist.auth.guard import Guard, Guarding, source_of
+from mcptwist.auth.guestbook import Guestbook
 from mcptwist.auth.keyfiles import KeyFiles
 from mcptwist.auth.keyring import Keyring
 from mcptwist.auth.oauth import AuthorizationServer, Issuing
@@ -57,6 +58,7 @@ from mcptwist.protocols.pages import Tree
 from mcptwist.protocols.refusals import Refusal
 from mcptwist.protocols.request import Request
 from mcptwist.session import SessionTable
+from mcptwist.watching.journal import Journal
 
 LOOK = 0.3
 """Seconds between two looks at the key files; whoever is withdrawn is out within a second."""
@@ -94,7 +96,8 @@ class Gatehouse(MultiService):
         super().__init__()
         monotonic = monotonic or clock.seconds
         self._file = file = AuditFile(auth.audit_log) if auth.audit_log else None
-        self.audit = Audit(wall, file.write if file else None)
+        self.audit = Audit(wall, file.write if file else None, Journal())
+        self.guestbook = Guestbook(wall)
         self.keyring = Keyring(wall)
         self.tokens = TokenTable(monotonic, make_bytes)
         self.tickets = TicketTable(monotonic, make_bytes, auth.ticket_ttl)
@@ -106,12 +109,13 @@ class Gatehouse(MultiService):
         proofs = ProofReader(wall, self.replays, nonces)
         self.portal = make_portal(
             [
-                KeySignatureChecker(self.keyring),
+                KeySignatureChecker(self.keyring, self.guestbook),
                 AccessTokenChecker(self.tokens, self.keyring, proofs),
                 ClientCertificateChecker(self.keyring),
                 TicketChecker(self.tickets, self.keyring),
                 *checkers,
-            ]
+            ],
+            self.guestbook.came,
         )
         addresses = Addresses(auth.public_urls)
         self.guard = Guard(

@@ -6,11 +6,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 
 from mcptwist.auth.authorizedkeys import SCOPES, Grant
+from mcptwist.auth.guestbook import Guestbook, Knock
 from mcptwist.auth.keyfiles import FileProblem, KeyFiles
 from mcptwist.auth.keyring import Keyring
 from mcptwist.auth.keystore import KeyList, is_revoked_by
 from mcptwist.auth.policy import is_unrestricted
-from mcptwist.watching.reports import KeyStatus
+from mcptwist.watching.journal import Journal
+from mcptwist.watching.reports import UNKNOWN, KeyStatus
 
 __all__ = ["Desk"]
 
@@ -21,6 +23,9 @@ class Desk:
     :param revoked: the path of ``revoked_keys``.
     :param identities: those of everybody who is here now.
     :param wall: seconds since 1970.
+    :param guestbook: who came in with which key, and who knocked in vain.
+    :param idle: how many seconds ago something was heard, by identity, of everybody who is here.
+    :ivar audit: what happened at the gate.
     """
 
     def __init__(
@@ -30,7 +35,13 @@ class Desk:
         revoked: str,
         identities: Callable[[], Iterable[str]],
         wall: Callable[[], float],
+        guestbook: Guestbook | None = None,
+        idle: Callable[[], Iterable[tuple[str, float]]] = lambda: (),
+        audit: Journal | None = None,
     ) -> None:
+        self.audit = audit or Journal()
+        self._guestbook = guestbook or Guestbook(wall)
+        self._idle = idle
         self._keyring = keyring
         self._files = files
         self._revoked = KeyList(revoked)
@@ -38,12 +49,16 @@ class Desk:
         self._wall = wall
 
     def all(self) -> list[KeyStatus]:
-        """Those that are good, and those that will be or were."""
+        """Those that are good, that will be or were, and that nobody knows but who knocked."""
         here = Counter(self._identities())
-        return [
-            self._status(grant, here[grant.identity])
+        idle: dict[str, float] = {}
+        for identity, seconds in self._idle():
+            idle[identity] = min(seconds, idle.get(identity, seconds))
+        known = [
+            self._status(grant, here[grant.identity], idle.get(grant.identity))
             for grant in self._keyring.told.grants.values()
         ]
+        return [*known, *map(_stranger, self._guestbook.knocks())]
 
     def revoke(self, fingerprint: str) -> None:
         """Write the key down as revoked, and have that read.
@@ -57,7 +72,9 @@ class Desk:
             raise OSError(0, str(problem)) from None
         self._files.look()
 
-    def _status(self, grant: Grant, sessions: int) -> KeyStatus:
+    def _status(self, grant: Grant, sessions: int, idle: float | None) -> KeyStatus:
+        came = self._guestbook.last.get(grant.key.fingerprint)
+        heard = None if idle is None else self._wall() - idle
         return KeyStatus(
             grant.key.fingerprint,
             grant.principal,
@@ -66,6 +83,7 @@ class Desk:
             grant.expires,
             sessions,
             not is_unrestricted(grant),
+            max((moment for moment in (came, heard) if moment is not None), default=None),
         )
 
     def _state(self, grant: Grant, sessions: int) -> str:
@@ -73,3 +91,8 @@ class Desk:
             return "in use" if sessions else "good"
         not_yet = grant.begins is not None and self._wall() < grant.begins
         return "not yet" if not_yet else "over"
+
+
+def _stranger(knock: Knock) -> KeyStatus:
+    """Somebody unknown who wanted to come in, by what they call themselves."""
+    return KeyStatus(knock.client, "?", UNKNOWN, last_used=knock.time, source=knock.source)

@@ -74,7 +74,13 @@ class Principal(msgspec.Struct, frozen=True):
 
 @implementer(IRealm)
 class Realm:
-    """Makes principals."""
+    """Makes principals.
+
+    :param came: told the fingerprint of the key that each came in with.
+    """
+
+    def __init__(self, came: Callable[[str], None] = lambda fingerprint: None) -> None:
+        self._came = came
 
     def requestAvatar(
         self, avatarId: Any, mind: Any, *interfaces: Any
@@ -82,7 +88,9 @@ class Realm:
         """Called by the portal when credentials were found good."""
         if IPrincipal not in interfaces:
             raise NotImplementedError("there are only principals here")
-        return IPrincipal, principal_of(avatarId), _leave
+        principal = principal_of(avatarId)
+        self._came(principal.key)
+        return IPrincipal, principal, _leave
 
 
 def principal_of(proved: Proved) -> Principal:
@@ -96,11 +104,14 @@ def _leave() -> None:
     """Nothing is kept for an avatar; what it opened ends with its key."""
 
 
-def make_portal(checkers: Iterable[Any]) -> Portal:
+def make_portal(
+    checkers: Iterable[Any], came: Callable[[str], None] = lambda fingerprint: None
+) -> Portal:
     """The portal.
 
     :param checkers: for each sort of credentials one (:class:`ICredentialsChecker`).
+    :param came: as the realm has it.
     """
     found = list(checkers)
     assert all(ICredentialsChecker.providedBy(checker) for checker in found)
-    return Portal(Realm(), found)
+    return Portal(Realm(came), found)

@@ -97,7 +97,7 @@ class ConnectionsScreen(_Clients):
                    lambda c: clean(c.principal), from_width=130),
             Column("wire", "WIRE", 9, lambda c: c.wire, lambda c: c.wire),
             Column("era", "ERA", 6, lambda c: c.era, lambda c: c.era),
-            Column("tls", "TLS", 3, lambda c: c.tls, lambda c: c.tls, from_width=100),
+            Column("tls", "TLS", 6, lambda c: c.tls, _tls, from_width=100),
             Column("peer", "PEER", 21, lambda c: c.peer, lambda c: clean(c.peer), from_width=110),
             Column("age", "AGE", 6, lambda c: c.age, lambda c: span(c.age), right=True, falls=True),
             Column("quiet", "IDLE", 6, lambda c: c.idle, lambda c: span(c.idle), right=True,
@@ -214,11 +214,18 @@ class SessionsScreen(_Clients):
         self._each("close_session", words)
 
 
+def _tls(connection: ConnectionStatus) -> str:
+    """The version alone, for the protocol inside is in the column of the wire."""
+    return clean(connection.tls.partition(" ")[0].removeprefix("TLSv"))
+
+
 def _detail(row: ConnectionStatus | SessionStatus) -> list[Markup]:
     lines: list[Markup] = []
     for name in row.__struct_fields__:
         value = getattr(row, name)
         if name in ("age", "idle"):
             value = span(value)
+        elif name in ("received", "sent"):
+            value = f"{value} bytes"
         lines.append([("head", f"{name.replace('_', ' '):12}"), clean(value)])
     return lines

@@ -21,7 +21,7 @@ from mcptwist.console.model import CONNECTED, STRANGE, Offer, World
 from mcptwist.errors import McpTwistError
 from mcptwist.exchange import Refused
 from mcptwist.messages import Notification
-from mcptwist.watching.builtin import STATUS
+from mcptwist.watching.builtin import AUDIT, LOG, STATUS
 from mcptwist.watching.events import EVENTS, Events
 from mcptwist.watching.journal import Line
 from mcptwist.watching.reports import Bans, Connections, KeyStatus, Sessions
@@ -116,8 +116,8 @@ class Feed:
             wait = min(LONGEST_WAIT, wait * 2)
 
     async def _look_for_ever(self) -> None:
-        self._watch("base", ["servers", "log"])
-        await self._read_log()
+        self._watch("base", ["servers", "log", "audit"])
+        await self._read_lines()
         while True:
             await self._look()
             self._changed()
@@ -201,9 +201,13 @@ class Feed:
         result = await self._asked().call_tool(tool, arguments)
         return msgspec.convert(result.structured_content, kind)
 
-    async def _read_log(self) -> None:
-        lines = msgspec.json.decode(await self._read("mcptwist://log"), type=list[Line])
-        self._world.heard(Events(log=tuple(lines)))
+    async def _read_lines(self) -> None:
+        log = msgspec.json.decode(await self._read(LOG), type=list[Line])
+        try:
+            audit = msgspec.json.decode(await self._read(AUDIT), type=list[Line])
+        except Refused:
+            audit = []  # there is no gate
+        self._world.heard(Events(log=tuple(log), audit=tuple(audit)))
 
     def _asked(self) -> Client:
         if self._client is None:

@@ -10,7 +10,8 @@ import msgspec
 from mcptwist.console import keymap
 from mcptwist.console.model import clean
 from mcptwist.console.screen import CannotDo, TableScreen
-from mcptwist.console.tables import Column, Table
+from mcptwist.console.tables import Column, Markup, Table
+from mcptwist.console.widgets import wrapped
 
 if TYPE_CHECKING:
     from mcptwist.console.app import Console
@@ -88,6 +89,7 @@ class FormScreen(TableScreen):
     """Fields to be filled in, and then something is done with them.
 
     :param done: gets the values by name.
+    :ivar message: stands above the fields.
     """
 
     place = keymap.FORM
@@ -103,6 +105,8 @@ class FormScreen(TableScreen):
         super().__init__(console)
         self.title = title
         self.form = list(fields)
+        self.message = ""
+        self._above = 0
         self._done = done
         self._verb = verb
         columns = [
@@ -116,6 +120,17 @@ class FormScreen(TableScreen):
     def rows(self) -> Sequence[Any]:
         """The fields."""
         return self.form
+
+    def draw(self, width: int, height: int) -> list[Markup]:
+        """The message, and the fields below it."""
+        above: list[Markup] = [*wrapped(self.message, width), ""] if self.message else []
+        self._above = len(above)
+        return [*above, *super().draw(width, height - len(above))]
+
+    def clicked(self, row: int, column: int) -> None:
+        """A field was clicked, or what is above them."""
+        if row >= self._above:
+            super().clicked(row - self._above, column)
 
     def wait(self) -> str:
         """It waits for nobody."""
@@ -152,6 +167,9 @@ class FormScreen(TableScreen):
             raise
         self.table.move(1)
         self.world.changed()
+
+    def do_decline(self) -> None:
+        raise CannotDo("nobody asks for this; esc goes back")
 
     def do_set(self, line: str) -> None:
         name, _, text = line.partition(" ")

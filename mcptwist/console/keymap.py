@@ -104,7 +104,7 @@ COMMANDS = (
     Command("call", "call the tool, fill in the prompt, or read the resource", "", (
         TOOLS, OFFER, FORM), True),
     Command("set", "fill in a field", "FIELD VALUE", (FORM,)),
-    Command("decline", "tell the server that it gets no answer", "", (FORM,), True),
+    Command("decline", "tell a server that asks that it gets no answer", "", (FORM,), True),
     Command("cancel", "wait for the answer no more", "", (CALL,), True),
     Command("reload", "read the configuration again", "", (), True,
             "Read the configuration again, and restart servers that changed?"),

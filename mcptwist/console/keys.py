@@ -10,12 +10,19 @@ from mcptwist.console import keymap
 from mcptwist.console.model import clean
 from mcptwist.console.screen import CannotDo, TableScreen, TextScreen
 from mcptwist.console.tables import Column, Markup, Table
+from mcptwist.watching.figures import span
+from mcptwist.watching.reports import UNKNOWN, KeyStatus
 
 if TYPE_CHECKING:
     from mcptwist.console.app import Console
-    from mcptwist.watching.reports import KeyStatus
 
-STATE_COLOURS = {"good": "good", "in use": "good", "not yet": "busy", "over": "bad"}
+STATE_COLOURS = {
+    "good": "good",
+    "in use": "good",
+    "not yet": "busy",
+    "over": "bad",
+    "unknown": "busy",
+}
 
 
 class KeysScreen(TableScreen):
@@ -32,6 +39,8 @@ class KeysScreen(TableScreen):
                    lambda k: STATE_COLOURS.get(k.state, "")),
             Column("sessions", "STAYS", 5, lambda k: k.sessions, lambda k: str(k.sessions),
                    right=True, falls=True),
+            Column("used", "LAST USED", 12, lambda k: k.last_used or 0.0, self._used, right=True,
+                   falls=True),
             Column("expires", "EXPIRES", 10, lambda k: k.expires or float("inf"), _expires),
             Column("may", "MAY", 30, lambda k: k.scopes, lambda k: clean(" ".join(k.scopes))),
             Column("fingerprint", "KEY", 0, lambda k: k.fingerprint,
@@ -42,6 +51,22 @@ class KeysScreen(TableScreen):
     def rows(self) -> Sequence[Any]:
         """Those the daemon told."""
         return self.world.keys or ()
+
+    def _used(self, key: KeyStatus) -> str:
+        status = self.world.status
+        if key.last_used is None or status is None:
+            return "-"
+        return f"{span(max(0.0, status.now - key.last_used))} ago"
+
+    def hint(self) -> str:
+        """What to do about a key that nobody knows."""
+        key = self.table.row
+        if key is None or key.state != UNKNOWN:
+            return ""
+        return (
+            f"somebody at {key.source} calls itself {key.fingerprint}; "
+            "`mcptwist authorize add` lets a key in"
+        )
 
     def empty(self) -> str:
         """There may be none, or no need of any."""
@@ -70,7 +95,9 @@ class KeysScreen(TableScreen):
         return ", ".join(f"{clean(k.principal)} {k.fingerprint}" for k in self._chosen(words))
 
     def do_revoke(self, *words: str) -> None:
-        keys = self._chosen(words)
+        keys = [key for key in self._chosen(words) if key.state != UNKNOWN]
+        if not keys:
+            raise CannotDo("a key that is not authorized cannot be revoked")
         self.console.act("revoke_key", *({"fingerprint": key.fingerprint} for key in keys))
 
     def do_open(self) -> None:
@@ -80,13 +107,20 @@ class KeysScreen(TableScreen):
 
 
 def _expires(key: KeyStatus) -> str:
+    if key.state == UNKNOWN:
+        return "-"
     return (
         "never" if key.expires is None else time.strftime("%Y-%m-%d", time.localtime(key.expires))
     )
 
 
 def _whole(key: KeyStatus) -> list[Markup]:
-    return [
-        [("head", f"{name.replace('_', ' '):12}"), clean(getattr(key, name))]
-        for name in key.__struct_fields__
-    ]
+    lines: list[Markup] = []
+    for name in key.__struct_fields__:
+        value = getattr(key, name)
+        if name in ("expires", "last_used") and value is not None:
+            value = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(value))
+        if isinstance(value, tuple):
+            value = " ".join(value)
+        lines.append([("head", f"{name.replace('_', ' '):12}"), clean(value)])
+    return lines

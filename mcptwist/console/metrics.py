@@ -67,7 +67,7 @@ class MetricsScreen(TextScreen):
         lines: list[Markup] = [("head", "Server            calls/s      p95")]
         for name, pace in self.world.paces.items():
             shown = fit(clean(name), 16, self.signs)
-            bars = sparkline(pace.rates.last(steps), steps, self.signs)
+            bars = sparkline(pace.rates.last(steps - 10), steps - 10, self.signs)
             lines.append(
                 [f"{shown} {rate(pace.rate):>8} {span(pace.took.p95):>8} ", ("spark", bars)]
             )

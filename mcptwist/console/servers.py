@@ -206,6 +206,7 @@ class ServerScreen(Steering, TextScreen):
             *self._processes(server),
             *self._tools(server.tools),
             *self._words(server),
+            *_settings(server),
         ]
 
     def _summary(self, server: ServerStatus, pace: Pace, width: int) -> list[Markup]:
@@ -268,8 +269,19 @@ class ServerScreen(Steering, TextScreen):
             if process.stderr:
                 whose = "" if process.pid is None else f" of {process.pid}"
                 lines.append(("head", f"Last words on stderr{whose}"))
-                lines += [f"  {clean(line)}" for line in process.stderr]
+                lines += [*(f"  {clean(line)}" for line in process.stderr), ""]
         return lines
+
+
+def _settings(server: ServerStatus) -> list[Markup]:
+    """What its configuration says."""
+    if not server.settings:
+        return []
+    rows: list[Markup] = [
+        [f"  {clean(name.replace('_', ' ')):16}", clean(value)]
+        for name, value in server.settings.items()
+    ]
+    return [("head", "Configuration"), *rows]
 
 
 def _outcomes(calls: Outcome) -> str:

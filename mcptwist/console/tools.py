@@ -47,6 +47,16 @@ class ToolsScreen(TableScreen):
         """Nothing has come yet."""
         return "the servers are being asked; ctrl-r asks them again"
 
+    def badge(self) -> str:
+        """Who has not told anything."""
+        silent = sorted(self.world.servers.keys() - {offer.server for offer in self.world.offers})
+        parts = [super().badge(), f"nothing from {', '.join(silent)}" if silent else ""]
+        return "  ".join(part for part in parts if part)
+
+    def hint(self) -> str:
+        """The description, for which its column may be too narrow."""
+        return "" if self.table.row is None else str(self.table.row.description)
+
     def words(self) -> Iterable[str]:
         """The columns."""
         return [column.name for column in self.table.columns]

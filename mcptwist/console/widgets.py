@@ -67,7 +67,7 @@ def tinted(markup: Markup, attribute: str) -> Markup:
 
 def wrapped(markup: Markup, width: int) -> list[Markup]:
     """The same in as many lines as it takes, broken between words where there are some."""
-    text = plain(markup)
+    text = plain(markup).rstrip()
     if width <= 0 or width_of(text) <= width:
         return [markup]
     lines: list[Markup] = []

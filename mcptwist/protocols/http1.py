@@ -29,6 +29,7 @@ from mcptwist.protocols.http1syntax import CHUNKED, ChunkedBody, Head, KnownHead
 from mcptwist.protocols.meter import HTTP1, Meter
 from mcptwist.protocols.refusals import Refusal, Refused
 from mcptwist.protocols.request import HeaderList, IHTTPStream, Request
+from mcptwist.protocols.tls import encryption
 
 if TYPE_CHECKING:
     from mcptwist.protocols.http1factory import HTTP1Factory
@@ -113,6 +114,8 @@ class HTTP1Connection(Protocol):
         self.host: IAddress = transport.getHost()
         self.port: int | None = getattr(self.host, "port", None)
         self.is_secure = ISSLTransport.providedBy(transport)
+        if self.is_secure:
+            self.meter.tls = encryption(transport)
         if hasattr(transport, "setTcpNoDelay"):
             transport.setTcpNoDelay(True)
         transport.registerProducer(self, True)

@@ -36,6 +36,7 @@ from mcptwist.protocols.meter import HTTP2, Meter
 from mcptwist.protocols.refusals import Refusal
 from mcptwist.protocols.request import Request
 from mcptwist.protocols.sockets import at_turns_end
+from mcptwist.protocols.tls import encryption
 
 __all__ = ["HTTP2Connection", "HTTP2Limits"]
 
@@ -118,6 +119,8 @@ class HTTP2Connection(Protocol):
         self.host: IAddress = transport.getHost()
         self.port: int | None = getattr(self.host, "port", None)
         self.is_secure = ISSLTransport.providedBy(transport)
+        if self.is_secure:
+            self.meter.tls = encryption(transport)
         self._heads = KnownHeads(self.is_secure, self.limits)
         if hasattr(transport, "setTcpNoDelay"):
             transport.setTcpNoDelay(True)

@@ -18,6 +18,7 @@ class Meter:
     :ivar received: bytes from the client, after TLS.
     :ivar sent: bytes to it.
     :ivar requests: it has made.
+    :ivar tls: how it is encrypted, for people; empty if it is not.
     :ivar stay: the last one heard on it (:class:`~mcptwist.interfaces.IStay`), or None.
     :ivar caller: the client, where it has the connection to itself, or None.
     """
@@ -32,6 +33,7 @@ class Meter:
         "requests",
         "sent",
         "stay",
+        "tls",
         "wire",
     )
 
@@ -42,6 +44,7 @@ class Meter:
         self.received = 0
         self.sent = 0
         self.requests = 0
+        self.tls = ""
         self.stay: Any = None
         self.caller: Any = None
         self._used = now

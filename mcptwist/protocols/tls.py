@@ -29,7 +29,13 @@ from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from twisted.logger import Logger
 from zope.interface import implementer
 
-__all__ = ["CertificateFiles", "CertificateProblem", "Certificates", "ClientCertificates"]
+__all__ = [
+    "CertificateFiles",
+    "CertificateProblem",
+    "Certificates",
+    "ClientCertificates",
+    "encryption",
+]
 
 H2, HTTP1 = b"h2", b"http/1.1"
 
@@ -289,3 +295,11 @@ def _fingerprint(certificate: x509.Certificate) -> str:
 def _reason(why: Exception) -> str:
     said = why.args[0] if why.args else ""
     return said[-1][-1] if isinstance(said, list) and said else str(said)
+
+
+def encryption(transport: Any) -> str:
+    """How a connection is encrypted, for people: the version, and what was agreed on by ALPN."""
+    handle = getattr(transport, "getHandle", lambda: None)()
+    version = getattr(handle, "get_protocol_version_name", lambda: "TLS")()
+    agreed = getattr(transport, "negotiatedProtocol", None) or b""
+    return f"{version} {agreed.decode('latin-1')}".strip()

@@ -38,6 +38,7 @@ from mcptwist.protocols.meter import HTTP1, WEBSOCKET, Meter
 from mcptwist.protocols.pages import Endpoint
 from mcptwist.protocols.replies import refuse
 from mcptwist.protocols.timers import Timers
+from mcptwist.protocols.tls import encryption
 
 if TYPE_CHECKING:
     from mcptwist.protocols.request import Request
@@ -187,6 +188,8 @@ class WebSocketWire(WebSocketServerProtocol):
     def connectionMade(self) -> None:
         """Called with the transport, and before anything that came after the handshake."""
         super().connectionMade()
+        if ISSLTransport.providedBy(self.transport):
+            self.meter.tls = encryption(self.transport)
         handshake, self._handshake = self._handshake, b""
         self._dataReceived(handshake)
 

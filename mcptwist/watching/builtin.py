@@ -48,7 +48,7 @@ from mcptwist.watching.traffic import FIELDS, REQUEST
 
 STATUS, LOG, METRICS = "mcptwist://status", "mcptwist://log", "mcptwist://metrics"
 SERVER, FRAME = "mcptwist://servers/{name}", "mcptwist://traffic/{number}"
-KEYS = "mcptwist://keys"
+KEYS, AUDIT = "mcptwist://keys", "mcptwist://audit"
 CONNECTIONS, SESSIONS = "mcptwist://connections", "mcptwist://sessions"
 
 _JSON = "application/json"
@@ -66,7 +66,7 @@ Limit = Annotated[int, Meta(description="how many at most", ge=1, le=10_000)]
 Seconds = Annotated[float, Meta(ge=1, le=31_536_000)]
 ConnectionId = Annotated[str, Meta(description="such as c7, as connections has it", max_length=20)]
 Level = Literal["debug", "info", "warn", "error", "critical"]
-Topic = Literal["traffic", "servers", "log"]
+Topic = Literal["traffic", "servers", "log", "audit"]
 
 
 class Admin:
@@ -78,6 +78,7 @@ class Admin:
     :param reload: reads the configuration again and tells what has changed.
     :ivar server: offers all of it.
     :ivar daemon: whom it is about.
+    :ivar audit: what happened at its gate.
     """
 
     log = Logger()
@@ -104,6 +105,7 @@ class Admin:
         self.clock = clock
         self._set_level = set_level
         self._desk = desk
+        self.audit = Journal() if desk is None else desk.audit
         self._reload = reload
         self._offer_resources()
         self._offer_tools()
@@ -119,6 +121,7 @@ class Admin:
         offer(METRICS, self.metrics, mime_type="text/plain", name="metrics")
         if self._desk is not None:
             offer(KEYS, self.keys, mime_type=_JSON)
+            offer(AUDIT, self.audit_lines, mime_type=_JSON, name="audit")
             self.server.add_tool(self.revoke_key, destructive=True, open_world=False)
 
     def _offer_tools(self) -> None:
@@ -176,6 +179,10 @@ class Admin:
         """The last lines of the log."""
         return self.journal.after(0)
 
+    def audit_lines(self) -> list[Line]:
+        """The last things that happened at the gate: who came in, and who did not."""
+        return self.audit.after(0)
+
     def metrics(self) -> str:
         """The metrics, in Prometheus' format."""
         return exposition(self._survey.status("*")).decode()
@@ -210,7 +217,7 @@ class Admin:
         return Bans({host: bans.left(host) for host in bans})
 
     def keys(self) -> list[KeyStatus]:
-        """The keys that are authorized."""
+        """The keys that are authorized, and those that nobody knows and somebody came with."""
         assert self._desk is not None
         return self._desk.all()
 
@@ -226,7 +233,7 @@ class Admin:
     ) -> Watched:
         """Tell what happens, as progress, until it is cancelled.
 
-        :param topics: messages between the daemon and servers, changes of servers, log lines
+        :param topics: messages between the daemon and servers, changes of servers, lines of logs
         :param filter: of the traffic; fields are tool, method, id, server, client, kind, status
         :param every: how often
         """

@@ -69,6 +69,7 @@ class Watching:
         self._topics = topics
         self._servers: dict[str, ServerChange] = {}
         self._line = admin.journal.last
+        self._audit = admin.audit.last
         self._told = 0
         self._frames = 0
         self._missed = 0
@@ -110,7 +111,10 @@ class Watching:
         lines = self._admin.journal.after(self._line) if "log" in self._topics else []
         if lines:
             self._line = lines[-1].number
-        return Events(tuple(frames), missed, tuple(servers), tuple(lines))
+        audit = self._admin.audit.after(self._audit) if "audit" in self._topics else []
+        if audit:
+            self._audit = audit[-1].number
+        return Events(tuple(frames), missed, tuple(servers), tuple(lines), tuple(audit))
 
 
 def _summary(events: Events) -> str:
@@ -119,5 +123,6 @@ def _summary(events: Events) -> str:
         "missed": events.missed,
         "servers": len(events.servers),
         "log lines": len(events.log),
+        "audit lines": len(events.audit),
     }
     return ", ".join(f"{count} {what}" for what, count in counts.items() if count)

@@ -54,13 +54,17 @@ class Journal:
         level = event.get("log_level", LogLevel.info)
         if level not in self._passed:
             return
-        self.last += 1
         text = formatEvent(event)[:_LONGEST]
         failure = event.get("log_failure")
         if failure is not None:
             text = f"{text}\n{failure.getTraceback()[-_LAST_OF_TRACEBACK:]}"
         system = str(event.get("log_namespace", "-"))
-        self._lines.append(Line(self.last, event.get("log_time", 0.0), level.name, system, text))
+        self.add(event.get("log_time", 0.0), level.name, system, text)
+
+    def add(self, time: float, level: str, system: str, text: str) -> None:
+        """Keep a line, whatever its level."""
+        self.last += 1
+        self._lines.append(Line(self.last, time, level, system, text))
 
     def after(self, number: int) -> list[Line]:
         """The lines that came after that one and are still kept."""

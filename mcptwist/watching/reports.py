@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from mcptwist.watching.journal import Journal
 from mcptwist.watching.status import ConnectionStatus, SessionStatus
 
 
@@ -41,13 +42,19 @@ class Sessions(msgspec.Struct, frozen=True):
     sessions: list[SessionStatus]
 
 
-class KeyStatus(msgspec.Struct, frozen=True):
-    """One authorized key.
+UNKNOWN = "unknown"
 
-    :ivar state: ``good``, ``in use``, ``not yet`` or ``over``.
+
+class KeyStatus(msgspec.Struct, frozen=True):
+    """One authorized key, or one that nobody knows and somebody came with.
+
+    :ivar fingerprint: of the key; of one that is unknown, what its holder says it is.
+    :ivar state: ``good``, ``in use``, ``not yet``, ``over`` or ``unknown``.
     :ivar scopes: what its holder may do.
     :ivar expires: when it ends, in seconds since the epoch; ``None`` for never.
     :ivar sessions: how many are here with it now.
+    :ivar last_used: when somebody was heard with it last, in seconds since the epoch.
+    :ivar source: where an unknown one came from.
     """
 
     fingerprint: str
@@ -57,10 +64,17 @@ class KeyStatus(msgspec.Struct, frozen=True):
     expires: float | None = None
     sessions: int = 0
     restricted: bool = False
+    last_used: float | None = None
+    source: str = ""
 
 
 class KeyDesk(Protocol):
-    """Where keys are looked up and revoked."""
+    """Where keys are looked up and revoked.
+
+    :ivar audit: what happened at the gate.
+    """
+
+    audit: Journal
 
     def all(self) -> list[KeyStatus]:
         """Those that are authorized."""

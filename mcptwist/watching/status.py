@@ -95,6 +95,7 @@ class ServerStatus(msgspec.Struct, frozen=True, kw_only=True):
     :ivar sessions: legacy sessions that have to do with it.
     :ivar call_processes: those that calls have for themselves, or are kept for such.
     :ivar evicted: calls that lost theirs to another.
+    :ivar settings: what its configuration says, without what is secret.
     """
 
     name: str
@@ -118,6 +119,7 @@ class ServerStatus(msgspec.Struct, frozen=True, kw_only=True):
     call_processes: int = 0
     evicted: int = 0
     tools: tuple[ToolStatus, ...] = ()
+    settings: Mapping[str, str] = {}
 
     @property
     def pids(self) -> list[int]:
@@ -135,6 +137,7 @@ class ConnectionStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     :ivar id: what actions call it by, such as ``c7``.
     :ivar client: name and version as the client says; not verified.
+    :ivar tls: the version of TLS, and the protocol agreed on within it (ALPN).
     :ivar age: seconds since it was made; ``idle``, since something passed.
     :ivar sent: bytes to the client; ``received``, from it.
     """

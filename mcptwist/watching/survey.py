@@ -92,7 +92,7 @@ class Survey:
         :param detailed: the server whose tools and last words are in it; ``*`` for all.
         """
         daemon, clock = self.daemon, self._clock.seconds()
-        meters = [connection.meter for _, connection in self._all()]
+        meters = [connection.meter for connection in self._all()]
         pid = self._pid()
         return Status(
             pid=pid,
@@ -183,6 +183,7 @@ class Survey:
             call_processes=len(backend.leases.all),
             evicted=backend.leases.evicted,
             tools=_tools(tally.tools) if detailed else (),
+            settings=backend.described if detailed else {},
         )
 
     def _process(self, supervisor: Supervisor, detailed: bool) -> ProcessStatus:
@@ -214,7 +215,7 @@ class Survey:
         :param sort: a field of :class:`ConnectionStatus`; the largest come first.
         :param limit: how many.
         """
-        found = (self._connection(prefix, each) for prefix, each in self._all())
+        found = (self._connection(each) for each in self._all())
         return _first(found, sort, limit, sieve)
 
     def sessions(
@@ -230,20 +231,19 @@ class Survey:
 
     def find_connection(self, id: str) -> Any:
         """The connection known by that id, or None."""
-        return next((c for _, c in self._all() if _id(c.meter.number) == id), None)
+        return next((c for c in self._all() if _id(c.meter.number) == id), None)
 
     def find_session(self, id: str) -> Session | None:
         """The session known by that id."""
         sessions = self.daemon.concourse.sessions
         return next((s for s in sessions if f"s{s.number}" == id), None)
 
-    def _all(self) -> Iterator[tuple[str, Any]]:
-        """Every connection, with the word for its encryption."""
+    def _all(self) -> Iterator[Any]:
+        """Every connection."""
         for listener in self.daemon.all_listeners():
-            for connection in list(listener.factory.connections):
-                yield "tls" if getattr(connection, "is_secure", False) else "", connection
+            yield from list(listener.factory.connections)
 
-    def _connection(self, tls: str, connection: Any) -> ConnectionStatus:
+    def _connection(self, connection: Any) -> ConnectionStatus:
         meter, now = connection.meter, self._clock.seconds()
         if not meter.number:
             meter.number = next(self._numbers)
@@ -252,7 +252,7 @@ class Survey:
             id=_id(meter.number),
             wire=meter.wire,
             peer=_peer(connection),
-            tls=tls,
+            tls=meter.tls,
             client=client_name(getattr(stay, "client", b"")),
             principal=str(getattr(stay, "principal", "")),
             era=getattr(stay, "era", ""),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from mcptwist.auth.denials import CannotStart
@@ -59,8 +60,26 @@ def make_desk(daemon: Daemon, premises: Premises, gatehouse: Gatehouse | None) -
     def identities() -> list[str]:
         return [session.principal for session in daemon.concourse.sessions]
 
+    def idle() -> Iterator[tuple[str, float]]:
+        now = premises.reactor.seconds()
+        for session in daemon.concourse.sessions:
+            yield session.principal, now - session.last_used
+        for listener in daemon.all_listeners():
+            connections: list[Any] = list(listener.factory.connections)
+            for meter in (connection.meter for connection in connections):
+                yield getattr(meter.stay, "principal", ""), now - meter.last_used(now)
+
     _, revoked = auth.paths(premises.environ)
-    return Desk(gatehouse.keyring, gatehouse.files, revoked, identities, time.time)
+    return Desk(
+        gatehouse.keyring,
+        gatehouse.files,
+        revoked,
+        identities,
+        time.time,
+        gatehouse.guestbook,
+        idle,
+        gatehouse.audit.journal,
+    )
 
 
 def public_pages(daemon: Daemon) -> dict[bytes, Any]:

@@ -15,6 +15,7 @@ from mcptwist.backend import Backend, BackendSettings
 from mcptwist.catalog.gathering import settings_of
 from mcptwist.catalog.keptlists import KeptLists
 from mcptwist.config import Limits
+from mcptwist.configuration.described import described
 from mcptwist.configuration.serverconfig import (
     PythonServer,
     RemoteServer,
@@ -65,7 +66,7 @@ def make_backend(
         ),
     )
     connector = make_connector(server, limits, premises.reactor, premises.environ)
-    return Backend(
+    backend = Backend(
         server.name,
         connector,
         premises.reactor,
@@ -75,6 +76,8 @@ def make_backend(
         settings,
         traffic,
     )
+    backend.described = described(server)
+    return backend
 
 
 def make_connector(

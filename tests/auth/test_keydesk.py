@@ -8,6 +8,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from mcptwist.auth.audit import Audit
+from mcptwist.auth.guestbook import Guestbook
 from mcptwist.auth.keydesk import Desk
 from mcptwist.auth.keyfiles import KeyFiles
 from mcptwist.auth.keyring import Keyring
@@ -33,7 +34,17 @@ class DeskTests(SynchronousTestCase):
         files = KeyFiles(str(self.authorized), str(self.revoked), keyring, Audit(time.time))
         files.load()
         self.here: list[str] = []
-        self.desk = Desk(keyring, files, str(self.revoked), lambda: self.here, time.time)
+        self.book = Guestbook(lambda: 500.0)
+        self.idle: list[tuple[str, float]] = []
+        self.desk = Desk(
+            keyring,
+            files,
+            str(self.revoked),
+            lambda: self.here,
+            lambda: 1000.0,
+            self.book,
+            lambda: self.idle,
+        )
 
     def test_keys(self) -> None:
         """Each with what it may do and how it is."""
@@ -49,6 +60,24 @@ class DeskTests(SynchronousTestCase):
     def test_nobody_here(self) -> None:
         """A good key that nobody uses."""
         self.assertEqual({key.state for key in self.desk.all()}, {"good", "over"})
+
+    def test_last_used(self) -> None:
+        """When somebody came in with it, or was heard that is still here."""
+        found = {key.fingerprint: key.last_used for key in self.desk.all()}
+        self.assertEqual(found, {self.one: None, self.other: None})
+        self.book.came(self.one)
+        self.assertEqual(self.desk.all()[0].last_used, 500.0)
+        self.idle = [(f"ada {self.one}", 40.0), (f"ada {self.one}", 3.0), ("", 1.0)]
+        self.assertEqual(self.desk.all()[0].last_used, 997.0)
+
+    def test_strangers(self) -> None:
+        """Who knocked in vain is last, and what they say is told apart from what is known."""
+        self.book.knocked("eve", "203.0.113.9")
+        stranger = self.desk.all()[-1]
+        self.assertEqual(
+            (stranger.fingerprint, stranger.state, stranger.source),
+            ("eve", "unknown", "203.0.113.9"),
+        )
 
     def test_revoke(self) -> None:
         """It is written down once, and heeded at once."""

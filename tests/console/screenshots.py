@@ -1,24 +1,39 @@
-"""Draws the screens of ``docs/console.rst``: ``python -m tests.console.screenshots``.
+"""Draws the screens of ``docs/console.rst`` and writes its tables of keys and commands.
 
-They are those of a daemon in memory, after some traffic. The key map of the page is printed
-with ``--keys``.
+``python -m tests.console.screenshots`` does. The screens are those of a daemon in memory, after
+some traffic.
 """
 
 from __future__ import annotations
 
-import sys
+import os
+import random
+import time
 from pathlib import Path
 
 from mcptwist.console import keymap
 from tests.administered import Administered
 from tests.console.seat import Seat
 
-FOLDER = Path(__file__).resolve().parent.parent.parent / "docs" / "screens"
+DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
+FOLDER, PAGE = DOCS / "screens", DOCS / "console.rst"
 SIZE = (108, 18)
 
 
 def draw() -> dict[str, str]:
-    """Every screen of the tour, by name."""
+    """Every screen of the tour, by name; the hours are those of Greenwich."""
+    before = os.environ.get("TZ")
+    os.environ["TZ"] = "UTC"
+    time.tzset()
+    random.seed(1)  # back-off has jitter
+    try:
+        return _drawn()
+    finally:
+        os.environ.pop("TZ") if before is None else os.environ.update(TZ=before)
+        time.tzset()
+
+
+def _drawn() -> dict[str, str]:
     house = Administered(
         {
             "sums": {"python": "tests.administered:sums"},
@@ -55,34 +70,74 @@ def draw() -> dict[str, str]:
     screens["traffic"] = seat.screen()
     seat.press("g", "<enter>")
     screens["message"] = seat.screen()
-    seat.press("4")
-    seat.turn(1.5)
-    seat.press(*"/server:sums", "<enter>", "c", "<enter>", "4", "0", "<enter>")
-    screens["form"] = seat.screen()
+    seat.size = (SIZE[0], 34)
     seat.press("7")
     seat.turn(2)
     screens["metrics"] = seat.screen()
+    seat.size = (SIZE[0], 24)
     seat.press("1", "?")
     screens["help"] = seat.screen()
     seat.close()
+    screens["form"] = _form()
     return screens
 
 
-def key_rows() -> str:
-    """The key map, as rows of a table."""
-    return "".join(
+def _form() -> str:
+    """A form, of a daemon with one server: of several, it depends on who answers first."""
+    seat = Seat(Administered(), size=SIZE)
+    seat.press("4")
+    seat.turn(1.5)
+    seat.press("c", "<enter>", "4", "0", "<enter>")
+    screen = seat.screen()
+    seat.close()
+    return screen
+
+
+def rewritten(page: str) -> str:
+    """The page, with the tables as they have to be."""
+    head, _, rest = page.partition("Keys\n----\n")
+    _, _, tail = rest.partition("For scripts\n-----------\n")
+    return f"{head}{_keys()}\n{_commands()}\nFor scripts\n-----------\n{tail}"
+
+
+def _keys() -> str:
+    """The key map, as a table."""
+    rows = "".join(
         f"   * - {where}\n     - ``{keys}``\n     - {meaning}\n"
         for where, keys, meaning in keymap.help_table()
     )
+    return f"""\
+Keys
+----
+
+``?`` shows those of the view one is in, and the capital letters that sort there.
+
+.. list-table::
+   :header-rows: 1
+   :widths: 18 22 60
+
+   * - Where
+     - Key
+     - What it does
+{rows}"""
 
 
-def command_rows() -> str:
+def _commands() -> str:
     """The commands, as a list of definitions."""
-    return "".join(
+    rows = "".join(
         f"``:{f'{command.name} {command.takes}'.strip()}``\n   {command.help[:1].upper()}"
         f"{command.help[1:]}.{_where(command.places)}\n"
         for command in keymap.COMMANDS
     )
+    return f"""\
+Commands
+--------
+
+Every key is a command, and commands can be typed after ``:``, as short as they are clear, with
+``tab`` to complete them and the arrows for what was typed before. Names and ids may follow; without
+them, what is marked is meant, or what has the cursor.
+
+{rows}"""
 
 
 def _where(places: tuple[str, ...]) -> str:
@@ -90,9 +145,7 @@ def _where(places: tuple[str, ...]) -> str:
 
 
 if __name__ == "__main__":
-    if "--keys" in sys.argv:
-        sys.stdout.write(key_rows() + "\n" + command_rows())
-    else:
-        FOLDER.mkdir(exist_ok=True)
-        for name, text in draw().items():
-            (FOLDER / f"{name}.txt").write_text(text.rstrip() + "\n", encoding="utf-8")
+    FOLDER.mkdir(exist_ok=True)
+    for name, text in draw().items():
+        (FOLDER / f"{name}.txt").write_text(text.rstrip() + "\n", encoding="utf-8")
+    PAGE.write_text(rewritten(PAGE.read_text(encoding="utf-8")), encoding="utf-8")

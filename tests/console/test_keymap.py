@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,6 +10,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from mcptwist.console import keymap
 from mcptwist.console.app import MAIN, Console
+from mcptwist.console.calls import CallScreen
+from mcptwist.console.connections import ClientScreen
 from mcptwist.console.forms import FormScreen
 from mcptwist.console.help import help_lines
 from mcptwist.console.keymap import BINDINGS, COMMANDS, BadCommand, parse
@@ -20,13 +21,15 @@ from mcptwist.console.tools import OfferScreen
 from mcptwist.console.traffic import MessageScreen
 from mcptwist.console.widgets import plain
 
-PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "console.rst"
 SCREENS: dict[str, type[Screen]] = {
     **{name: kind for name, kind in MAIN.items() if isinstance(kind, type)},
     keymap.SERVER: ServerScreen,
     keymap.MESSAGE: MessageScreen,
     keymap.OFFER: OfferScreen,
     keymap.FORM: FormScreen,
+    keymap.CALL: CallScreen,
+    keymap.CONNECTION: ClientScreen,
+    keymap.SESSION: ClientScreen,
     keymap.TEXT: TextScreen,
     keymap.HELP: TextScreen,
 }
@@ -85,14 +88,6 @@ class TableOfKeysTests(SynchronousTestCase):
                 if binding.place in (place, keymap.ANYWHERE):
                     self.assertIn(keymap.key_name(binding.keys[0]), text)
             self.assertIn(("?", "help"), keymap.footer(place))
-
-    def test_page(self) -> None:
-        """The table in the documentation is this one."""
-        page = PAGE.read_text(encoding="utf-8")
-        for where, keys, meaning in keymap.help_table():
-            row = f"   * - {where}\n     - ``{keys}``\n     - {meaning}\n"
-            self.assertIn(row, page)
-        self.assertEqual(page.count("     - ``"), len(keymap.help_table()))
 
 
 class ParseTests(SynchronousTestCase):

@@ -67,7 +67,7 @@ class FrameTests(SeatCase):
         """Whom one looks at, where one is, and what can be done."""
         lines = self.seat.lines()
         self.assertTrue(lines[0].startswith(" mcptwist a test"))
-        self.assertIn("1 servers", lines[0])
+        self.assertIn("1 server ", lines[0])
         self.assertEqual(lines[1], " servers")
         self.assertIn("? help", lines[-1])
 
@@ -266,6 +266,7 @@ class ServersTests(SeatCase):
         self.seat.press("<enter>")
         self.seat.turn(1.5)
         self.sees("State     up", "2 ok, 1 failed", "modern", "1 starts", "fail", "p99")
+        self.sees("Configuration", "reached         tests.administered:sums")
 
     def test_restart(self) -> None:
         """It asks first; y does it, anything else does not."""
@@ -288,11 +289,44 @@ class ServersTests(SeatCase):
         self.seat.press("x")
         self.sees("Stop sums, other?")
         self.seat.press("y", "<enter>")
+        self.sees("sums is stopped; other is stopped")
+        self.sees_not("marked")
         self.seat.turn(1.5)
         self.assertIn("stopped", self.row("sums"))
         self.assertIn("stopped", self.row("other"))
-        self.seat.press("<esc>")
-        self.sees_not("marked")
+
+    def test_many(self) -> None:
+        """What was done to many is told in one line."""
+        self.seat.command("stop sums other nobody nowhere")
+        self.seat.press("y", "<enter>")
+        self.sees("2 of 4 were done; there is no server nobody")
+
+    def test_reason(self) -> None:
+        """Why the server with the cursor is as it is has a line of its own."""
+        self.seat.press("G")
+        self.assertIn("bad: mcpServers.bad", self.seat.lines()[-2])
+
+    def test_completion_of_filters(self) -> None:
+        """Tab goes on with fields, and with what is in them."""
+        self.seat.press(*"/sta", "<tab>")
+        self.assertEqual(self.seat.lines()[-1], "/state:")
+        self.seat.press("m", "<tab>", *"-na", "<tab>", "o", "<tab>")
+        self.assertEqual(self.seat.lines()[-1], "/state:misconfigured -name:other")
+        self.seat.press("ctrl u", *"nothing:", "<tab>")
+        self.assertEqual(self.seat.lines()[-1], "/nothing:")
+
+    def test_to_its_tools_and_traffic(self) -> None:
+        """Its tools and its traffic are one key away."""
+        self.seat.press("t")
+        self.sees("tools    filter: server:sums")
+        self.seat.press("1", "j", "<enter>", "w")
+        self.sees("traffic    filter: server:other")
+
+    def test_help_names_columns(self) -> None:
+        """Help has the letters that sort."""
+        self.seat.size = (110, 60)
+        self.seat.press("?")
+        self.sees("by restarts (RST)", "by calls (CALLS/S)")
 
     def test_start_by_name(self) -> None:
         """A command names servers itself."""
@@ -348,7 +382,23 @@ class ConnectionsTests(SeatCase):
     def test_detail(self) -> None:
         """All that is known of one."""
         self.seat.press("<enter>")
-        self.sees("peer", "203.0.113.7", "received")
+        self.sees("peer", "203.0.113.7", "received    0 bytes")
+        for peer in self.peers:
+            peer.protocol.dataReceived(b"GET /health HTTP/1.1\r\nHost: localhost:8808\r\n\r\n")
+        self.seat.turn(2)
+        self.sees("requests    1", "received    46 bytes")
+
+    def test_steering_from_detail(self) -> None:
+        """What can be done in the list can be done from near, and what is gone is said to be."""
+        self.seat.press("I", "g", "<enter>")
+        for key, question in (("c", "Close c1"), ("d", "Drain c1"), ("b", "Ban 203.0.113.7")):
+            self.seat.press(key)
+            self.sees(question)
+            self.seat.press("<esc>")
+        self.seat.press("c", "y", "<enter>")
+        self.seat.turn(2)
+        self.assertEqual(sum(peer.connected for peer in self.peers), 2)
+        self.sees("c1 is gone", "peer        203.0.113.7")
 
     def test_close(self) -> None:
         """The one with the cursor, after a question."""
@@ -368,12 +418,24 @@ class ConnectionsTests(SeatCase):
     def test_ban_and_lift(self) -> None:
         """All of an address go, and stay out until they are let in."""
         self.seat.press("b")
-        self.sees("Ban the addresses of c")
+        self.sees("Ban 203.0.113.7 for an hour?")
         self.seat.press("y", "<enter>")
         self.assertFalse(any(peer.connected for peer in self.peers))
         self.assertRaises(ConnectionRefusedError, self.seat.house.peer)
-        self.seat.command("lift 203.0.113.7")
+        self.seat.command("bans")
+        self.seat.turn(1.5)
+        self.sees("203.0.113.7", "59m")
+        self.seat.press("x")
         self.sees("may connect again")
+        self.seat.turn(1.5)
+        self.sees("nobody is banned")
+        self.seat.press("x")
+        self.sees("nobody is banned")
+        self.seat.press("1")
+        self.seat.command("lift")
+        self.sees(":bans shows them")
+        self.seat.command("lift 203.0.113.7")
+        self.sees("203.0.113.7 is not banned")
         self.seat.house.peer()
 
     def test_kick_all(self) -> None:
@@ -397,6 +459,8 @@ class ConnectionsTests(SeatCase):
         self.seat.press("<esc>", "c", "y", "<enter>")
         self.seat.turn(2)
         self.assertEqual(len(self.seat.house.daemon.concourse.sessions), 0)
+        self.seat.press("<tab>")
+        self.assertTrue(self.seat.lines()[1].startswith(" bans"))
         self.seat.press("<tab>")
         self.assertTrue(self.seat.lines()[1].startswith(" connections"))
 
@@ -422,6 +486,9 @@ class TrafficTests(SeatCase):
         """A request and its answer are one line."""
         self.call(self.asker)
         self.call(self.asker, "fail")
+        self.seat.size = (140, 24)
+        self.sees('{"a":1,"b":2}', "→ it does not work")
+        self.seat.size = self.size
         rows = [line for line in self.seat.body() if "tools/call" in line]
         self.assertEqual(len(rows), 2)
         self.assertIn("add", rows[0])
@@ -497,6 +564,40 @@ class TrafficTests(SeatCase):
         self.seat.press("y", "<enter>")
         self.sees("add again", "Answer ok", '"text": "42"')
 
+    def test_replay_after_looking_away(self) -> None:
+        """What is on the screen whole can be made again, whatever the daemon has kept."""
+        self.call(self.asker, a=20, b=22)
+        self.seat.press("1")
+        self.seat.turn(0.5)
+        self.seat.press("3", "r", "y", "<enter>")
+        self.sees("add again", '"text": "42"')
+
+    def test_replay_of_what_is_long(self) -> None:
+        """What is longer the daemon still has while it is watched."""
+        self.call(self.asker, note="x" * 5000)
+        self.seat.press("r", "y", "<enter>")
+        self.sees("add again", "unknown field `note`")
+
+    def test_unseen(self) -> None:
+        """A call whose answer came while nobody looked is not said to be open for ever."""
+        waiting = self.asker.call_tool("wait", {})
+        waiting.addErrback(lambda _: None)
+        self.seat.turn(0.5)
+        self.sees(" open ")
+        self.seat.press("1", "3")
+        self.sees("unseen")
+
+    def test_filter_keeps_answers(self) -> None:
+        """Another filter misses no answer to what was asked before."""
+        waiting = self.asker.call_tool("wait", {})
+        self.seat.turn(0.5)
+        self.seat.press(*"/tool:wait", "<enter>")
+        self.seat.turn(0.5)
+        waiting.addErrback(lambda _: None)
+        waiting.cancel()
+        self.seat.turn(0.5)
+        self.sees("cancelled")
+
     def test_replay_from_detail(self) -> None:
         """The same from near."""
         self.call(self.asker)
@@ -567,6 +668,31 @@ class ToolsTests(SeatCase):
         self.seat.press("G", "c")
         self.seat.turn(0.5)
         self.sees("Progress  half", "waiting for the answer")
+        self.seat.press("x")
+        self.sees("given up", "wait was cancelled")
+        self.assertEqual(self.seat.house.daemon.gateway.in_flight(), 0)
+        self.seat.press("x")
+        self.sees("there is nothing to wait for any more")
+
+    def test_leaving_cancels(self) -> None:
+        """Whoever goes back before there is an answer waits for none."""
+        self.seat.press("G", "c")
+        self.seat.turn(0.5)
+        self.assertEqual(self.seat.house.daemon.gateway.in_flight(), 1)
+        self.seat.press("<esc>")
+        self.seat.turn(0.5)
+        self.assertEqual(self.seat.house.daemon.gateway.in_flight(), 0)
+
+    def test_nobody_to_decline(self) -> None:
+        """A form of the console's own cannot be declined."""
+        self.seat.press("c", "d")
+        self.sees("nobody asks for this")
+
+    def test_silent(self) -> None:
+        """Who has offered nothing is named."""
+        self.sees_not("nothing from")
+        self.seat.console.world.offers = []
+        self.sees("nothing from sums")
 
     def test_set_nothing(self) -> None:
         """A field that is none is said to be none."""
@@ -586,10 +712,38 @@ class ElicitationTests(SeatCase):
         self.seat.turn(1)
         self.seat.press("c")
         self.seat.turn(1)
-        self.sees("How many daisies?", "count", "c to answer")
+        self.sees("asking asks", "How many daisies?", "count", "c answers, d declines")
+        self.seat.console.top.mouse_event(self.seat.size, "mouse press", 1, 3, 2, True)
         self.seat.press("<enter>", "7", "<enter>", "c")
         self.seat.turn(1)
         self.sees("Answer    ok", "7 daisies")
+
+    def ask(self) -> None:
+        self.seat.press("4")
+        self.seat.turn(1)
+        self.seat.press("c")
+        self.seat.turn(1)
+
+    def test_decline(self) -> None:
+        """The person may say no, or go back and say nothing; the server hears which."""
+        self.ask()
+        self.seat.press("d")
+        self.seat.turn(1)
+        self.sees("Answer    failed", "no daisies")
+        self.ask()
+        self.seat.press("<esc>")
+        self.seat.turn(1)
+        self.sees("Answer    failed", "no daisies")
+
+    def test_nobody_looks(self) -> None:
+        """A question does not open over whatever else is looked at by then."""
+        self.seat.press("4")
+        self.seat.turn(1)
+        for key in ("c", "1"):
+            self.seat.console.top.keypress(self.seat.size, key)
+        self.seat.turn(1)
+        self.assertTrue(self.seat.lines()[1].startswith(" servers"))
+        self.sees("daisies: failed after")
 
 
 class LogTests(SeatCase):
@@ -676,7 +830,12 @@ class KeysTests(SeatCase):
         self.seat = Seat(Administered(desk=FakeDesk()), size=(140, 24))
         self.seat.press("5")
         self.seat.turn(1)
-        self.sees("ada", "in use", "mcp:read mcp:admin", "never", "over")
+        self.sees("ada", "in use", "mcp:read mcp:admin", "never", "over", "unknown", "1m30s ago")
+        self.seat.press("G")
+        self.sees("somebody at 203.0.113.9 calls itself SHA256:new", "mcptwist authorize add")
+        self.seat.press("x", "y", "<enter>")
+        self.sees("a key that is not authorized cannot be revoked")
+        self.seat.press("g")
         self.seat.press("x")
         self.sees("Revoke the keys of ada SHA256:one? That stays so:")
         self.seat.press("y", "<enter>")
@@ -687,11 +846,27 @@ class KeysTests(SeatCase):
         self.seat.press("<enter>")
         self.sees("fingerprint", "SHA256:two")
 
+    def test_audit(self) -> None:
+        """What happens at the gate is a log of its own, behind the other."""
+        desk = FakeDesk()
+        self.seat.close()
+        desk.audit.add(0.0, "info", "auth.token.issued", "principal=ada")
+        self.seat = Seat(Administered(desk=desk), size=(140, 24))
+        self.seat.press("6", "<tab>")
+        self.sees("audit    following", "auth.token.issued", "principal=ada")
+        desk.audit.add(1.0, "warn", "auth.request.denied", "reason=stale")
+        self.seat.turn(0.5)
+        self.sees("auth.request.denied", "reason=stale")
+        self.seat.press("<tab>")
+        self.assertTrue(self.seat.lines()[1].startswith(" log"))
+
     def test_no_keys(self) -> None:
         """A daemon without keys says so."""
         self.seat.press("5")
         self.seat.turn(1)
         self.sees("no [auth] section")
+        self.seat.command("audit")
+        self.sees("nothing happened at the gate")
 
 
 class ReadOnlyTests(SeatCase):
@@ -776,6 +951,33 @@ class LinkTests(SynchronousTestCase):
         self.problem = None
         self.seat.turn(6)
         self.assertNotIn("LOST", self.seat.screen())
+
+    def test_another_daemon(self) -> None:
+        """What passed before stays, is never taken for a message of another connection."""
+        self.seat.press("3")
+        self.seat.turn(0.5)
+        asker = self.house.ask_server()
+        self.house.result(asker.call_tool("add", {"a": 1, "b": 2, "note": "x" * 5000}))
+        self.seat.turn(0.5)
+        self.cut()
+        self.seat.turn(2)
+        self.house.daemon.traffic.frames = 0
+        self.house.result(asker.call_tool("fail", {}))
+        self.seat.turn(0.5)
+        self.assertIn(" add ", self.seat.screen())
+        self.assertIn(" fail ", self.seat.screen())
+        self.seat.press(*"/tool:add", "<enter>", "r", "y", "<enter>")
+        self.assertIn("the daemon has forgotten it", self.seat.screen())
+
+    def test_what_was_said_before(self) -> None:
+        """Why it is lost is seen at once, and how old the picture is."""
+        self.seat.turn(1)
+        self.seat.command("xyzzy")
+        self.problem = ServerUnreachable("nobody listens there")
+        self.cut()
+        self.seat.turn(3)
+        self.assertIn("trying again: nobody listens there", self.seat.screen())
+        self.assertRegex(self.seat.lines()[0], r"LOST 2\.\ds ago")
 
     def test_traffic_is_watched_again(self) -> None:
         """What was seen is seen again after that."""

@@ -1,17 +1,19 @@
-"""The reference of ``docs/administration.rst``.
-
-``python -m tests.watching.reference`` prints it.
-"""
+"""Writes the reference of ``docs/administration.rst``: ``python -m tests.watching.reference``."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 from tests.administered import Administered, FakeDesk
 
 PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "administration.rst"
+
+
+LEGEND = """\
+*Looks* changes nothing, *acts* begins or changes something, *ends something* takes something from
+somebody.
+"""
 
 
 def reference() -> str:
@@ -22,14 +24,20 @@ def reference() -> str:
     templates = house.result(client.list_resource_templates())
     tools = house.result(client.list_tools())
     house.stop()
-    parts = [_resource(each["uri"], each) for each in resources]
-    parts += [_resource(each["uriTemplate"], each) for each in templates]
-    parts += [_tool(each) for each in tools]
-    return "\n\n\n".join(parts) + "\n"
+    things = [_resource(each["uri"], each) for each in resources]
+    things += [_resource(each["uriTemplate"], each) for each in templates]
+    parts = ["Resources", "---------", "", *things, "Tools", "-----", "", LEGEND]
+    return "\n".join([*parts, *map(_tool, tools)])
+
+
+def rewritten(page: str) -> str:
+    """The page, with the reference as it has to be."""
+    head, _, _ = page.partition("Resources\n---------\n")
+    return head + reference()
 
 
 def _resource(uri: str, told: dict[str, Any]) -> str:
-    return f"``{uri}``\n   {_lines(told['description'])} ({told.get('mimeType', 'text/plain')})"
+    return f"``{uri}``\n   {_lines(told['description'])} ({told.get('mimeType', 'text/plain')})\n"
 
 
 def _tool(told: dict[str, Any]) -> str:
@@ -38,10 +46,10 @@ def _tool(told: dict[str, Any]) -> str:
     text = f"``{told['name']}`` ({kind})\n   {_lines(told['description'])}"
     properties = told["inputSchema"].get("properties", {})
     if not properties:
-        return text
+        return f"{text}\n"
     required = set(told["inputSchema"].get("required", ()))
     words = [_argument(name, schema, name in required) for name, schema in properties.items()]
-    return f"{text}\n\n   *Arguments*: {'; '.join(words)}."
+    return f"{text}\n\n   *Arguments*: {'; '.join(words)}.\n"
 
 
 def _ends(hints: dict[str, Any]) -> bool:
@@ -63,4 +71,4 @@ def _lines(text: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(reference())
+    PAGE.write_text(rewritten(PAGE.read_text(encoding="utf-8")), encoding="utf-8")

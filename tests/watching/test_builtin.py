@@ -12,7 +12,7 @@ from mcptwist.exchange import Refused as ErrorAnswer
 from mcptwist.server import Refused
 from mcptwist.watching.events import EVENTS
 from tests.administered import NOW, Administered, FakeDesk
-from tests.watching.reference import PAGE, reference
+from tests.watching.reference import PAGE, rewritten
 
 REQUEST = b"GET /health HTTP/1.1\r\nHost: localhost:8808\r\n\r\n"
 
@@ -318,17 +318,31 @@ class KeyTests(SynchronousTestCase):
     def test_keys(self) -> None:
         """They are listed."""
         keys = self.house.read("mcptwist://keys")
-        self.assertEqual([key["principal"] for key in keys], ["ada", "bob"])
+        self.assertEqual([key["principal"] for key in keys], ["ada", "bob", "?"])
 
     def test_revoke(self) -> None:
         """One is revoked; where that cannot be written down, it is said."""
         self.house.call("revoke_key", fingerprint="SHA256:one")
-        self.assertEqual(len(self.house.read("mcptwist://keys")), 1)
+        self.assertEqual(len(self.house.read("mcptwist://keys")), 2)
         problem = self.assertRaises(
             Refused, self.house.call, "revoke_key", fingerprint="SHA256:two"
         )
         self.assertIn("No space left", str(problem))
         self.assertRaises(Refused, self.house.call, "revoke_key", fingerprint="SHA256:one")
+
+    def test_audit(self) -> None:
+        """What happens at the gate can be read, and is told to those who watch."""
+        audit = self.house.admin.audit
+        audit.add(1.0, "info", "auth.token.issued", "principal=ada")
+        (line,) = self.house.read("mcptwist://audit")
+        self.assertEqual((line["system"], line["text"]), ("auth.token.issued", "principal=ada"))
+        self.house.watch(topics=["audit"])
+        self.house.turn(0.3)
+        self.assertEqual(self.house.events(), [])
+        audit.add(2.0, "warn", "auth.request.denied", "reason=stale")
+        self.house.turn(0.3)
+        (events,) = self.house.events()
+        self.assertEqual([each["system"] for each in events["audit"]], ["auth.request.denied"])
 
     def test_without_keys(self) -> None:
         """A daemon without keys offers nothing about them."""
@@ -343,12 +357,8 @@ class PageTests(SynchronousTestCase):
     def test_reference(self) -> None:
         """Everything that is offered is told there as it tells of itself, and nothing else."""
         page = PAGE.read_text(encoding="utf-8")
-        told = reference()
-        for section in told.split("\n\n\n"):
-            self.assertIn(section.strip(), page)
-        for sign in ("``mcptwist://", "``watch"):
-            self.assertIn(sign, page)
-        self.assertEqual(page.count("\n   *Arguments*"), told.count("\n   *Arguments*"))
+        self.assertEqual(page, rewritten(page), "python -m tests.watching.reference writes it")
+        self.assertIn("``mcptwist://status``", page)
 
 
 class ReloadTests(SynchronousTestCase):
