@@ -80,6 +80,10 @@ class CannotAsk(McpTwistError):
     """The question cannot be put to anybody."""
 
 
+class TellsNobody(CannotAsk):
+    """The daemon says what servers there are to those only who have come in."""
+
+
 def daemon_url(given: str | None, environ: Mapping[str, str] = os.environ) -> str:
     """Where the daemon is: as *given*, as the environment says, or where it is by default."""
     url = given or environ.get(VARIABLE) or DAEMON
@@ -115,7 +119,12 @@ async def list_servers(question: Question, reactor: Any, say: Say, aside: Say) -
     """Say what servers and groups there are, or what one server has."""
     if question.server:
         return await _list_one(question, reactor, say)
-    servers, groups = await _found(question, reactor)
+    try:
+        servers, groups = await _found(question, reactor)
+    except TellsNobody:
+        # Whoever has a key sees at least what there is for that key.
+        everything = msgspec.structs.replace(question, server=f"{question.url}/mcp")
+        return await _list_one(everything, reactor, say)
     if question.as_json:
         say(json.dumps({"servers": servers, "groups": groups}, ensure_ascii=False))
     else:
@@ -193,10 +202,7 @@ async def _found(question: Question, reactor: Any) -> tuple[dict[str, Any], dict
     servers = report.get("servers")
     if not isinstance(servers, dict):
         if "status" in report:
-            raise CannotAsk(
-                f"the daemon at {question.url} tells nobody what it serves; name a server, and "
-                "say who you are with --header"
-            )
+            raise TellsNobody(f"the daemon at {question.url} tells nobody what it serves")
         raise ServerMisbehaved(f"what answers at {question.url} is no mcptwist daemon")
     groups = report.get("groups")
     return servers, groups if isinstance(groups, dict) else {}
@@ -240,10 +246,11 @@ async def _better(problem: ServerUnreachable, question: Question, reactor: Any) 
 # --- in the foreground ----------------------------------------------------------------
 
 
-def perform(ask: Callable[..., Coroutine[Any, Any, int]], question: Question) -> int:
+def perform(ask: Callable[..., Coroutine[Any, Any, int]], question: Any) -> int:
     """Run the reactor for as long as one question takes.
 
-    :param ask: :func:`call` or :func:`list_servers`.
+    :param ask: :func:`call`, :func:`list_servers`, or what asks likewise.
+    :param question: with its ``place`` and ``reach``.
     :return: the exit status.
     """
     from twisted.internet import reactor
@@ -267,7 +274,7 @@ class _Run:
         self._asking: Deferred[int] | None = None
         self._over: Deferred[None] = Deferred()
 
-    def start(self, ask: Callable[..., Coroutine[Any, Any, int]], question: Question) -> None:
+    def start(self, ask: Callable[..., Coroutine[Any, Any, int]], question: Any) -> None:
         """Ask, and stop the reactor when there is an answer."""
         self._reactor.addSystemEventTrigger("before", "shutdown", self._stop)
         self._asking = Deferred.fromCoroutine(ask(question, self._reactor, say, aside))
@@ -276,6 +283,8 @@ class _Run:
     def _failed(self, failure: Failure) -> int:
         if failure.check(CancelledError):
             return INTERRUPTED
+        if failure.check(BrokenPipeError):
+            return FAILED  # whoever reads what we print has read enough
         if not failure.check(McpTwistError, Refused):
             failure.printTraceback(sys.stderr)
             return FAILED

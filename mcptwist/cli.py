@@ -7,7 +7,6 @@ Each command is a :class:`twisted.python.usage.Options`; what it does is in
 
 from __future__ import annotations
 
-import getopt
 import json
 import os
 import re
@@ -17,31 +16,17 @@ from typing import Any
 
 from twisted.python import usage
 
-import mcptwist
 from mcptwist import config as configuration
 from mcptwist.auth.commands import COMMANDS as KEY_COMMANDS
 from mcptwist.auth.reachoptions import ReachOptions
+from mcptwist.command import Command
 from mcptwist.tap import load
+from mcptwist.tokens import COMMANDS as TOKEN_COMMANDS
 from mcptwist.watching.commands import COMMANDS as WATCH_COMMANDS
 
 OK, FAILED, USAGE = 0, 1, 2
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 _SCHEMES = ("http://", "https://", "ws://", "wss://", "unix:")
-
-
-class Command(usage.Options):
-    """One of the commands."""
-
-    synopsis = ""
-
-    def getSynopsis(self) -> str:
-        """Called for ``--help``: how the command is written, without its parent's options."""
-        return f"Usage: {self.synopsis}"
-
-    def opt_version(self) -> None:
-        """Print the version."""
-        print(f"mcptwist {mcptwist.__version__}")
-        sys.exit(OK)
 
 
 class RunOptions(Command):
@@ -109,7 +94,7 @@ class CheckOptions(Command):
         return configuration.exit_code(loaded)
 
 
-class AskingOptions(ReachOptions, Command):
+class AskingOptions(ReachOptions):
     """What ``call`` and ``list`` have in common."""
 
     optParameters = [
@@ -123,20 +108,6 @@ class AskingOptions(ReachOptions, Command):
         self["headers"] = []
         self["server"] = self["tool"] = ""
         self["arguments"] = {}
-
-    def parseOptions(self, options: Sequence[str] | None = None) -> None:
-        """Called with the rest of the command line; options may also follow the arguments."""
-        given = list(options or ())
-        try:
-            found, arguments = getopt.gnu_getopt(given, self.shortOpt, self.longOpt)
-        except getopt.error as problem:
-            raise usage.UsageError(str(problem)) from None
-        super().parseOptions([*(self._written(*pair) for pair in found), "--", *arguments])
-
-    def _written(self, name: str, value: str) -> str:
-        """An option as one word."""
-        takes_value = name.startswith("--") and f"{name[2:]}=" in self.longOpt
-        return f"{name}={value}" if takes_value else name + value
 
     def opt_header(self, header: str) -> None:
         """A header, as "Authorization: Bearer ${VAR}", VAR of the environment. Repeatable."""
@@ -221,7 +192,7 @@ class StdioOptions(Command):
         return serve(load(self["config"], []), self["log-level"])
 
 
-class ConnectOptions(ReachOptions, Command):
+class ConnectOptions(ReachOptions):
     """Be a stdio server to whoever started this: with what is at a URL, over whatever wire.
 
     URL is that of an MCP endpoint (http, https, ws, wss, or unix: and a path); without one it is
@@ -273,6 +244,7 @@ class MainOptions(Command):
         ["check", None, CheckOptions, "Tell the mistakes in a configuration file."],
         *WATCH_COMMANDS,
         *KEY_COMMANDS,
+        *TOKEN_COMMANDS,
     ]
 
     def postOptions(self) -> None:

@@ -23,6 +23,7 @@ from mcptwist.configuration.configtext import SyntaxMistake, parse
 from mcptwist.configuration.gateconfig import Auth
 from mcptwist.configuration.limitsconfig import MIB, Cors, Http, Limits, Log
 from mcptwist.configuration.listening import encrypted
+from mcptwist.configuration.reach import Keys
 from mcptwist.configuration.redaction import secret_values
 from mcptwist.configuration.serverconfig import (
     NOT_USED,
@@ -244,7 +245,7 @@ def _assembled(name: str, whole: Ledger, own: dict[str, Any], found: Sequence[_F
     config = Config(
         **own,
         servers=tuple(
-            each.server
+            _with_defaults(each.server, own.get("keys", Keys()))
             for each in found
             if each.server and not each.is_off and not each.ledger.mistakes
         ),
@@ -257,6 +258,10 @@ def _assembled(name: str, whole: Ledger, own: dict[str, Any], found: Sequence[_F
         notes=tuple(note for ledger in ledgers for note in ledger.notes),
     )
     return Loaded(name, config, mistakes)
+
+
+def _with_defaults(server: ServerConfig, keys: Keys) -> ServerConfig:
+    return server.with_defaults(keys) if isinstance(server, RemoteServer) else server
 
 
 def _unreadable(name: str, path: str, problem: str, expected: str = "") -> Loaded:

@@ -239,6 +239,12 @@ class HostNotTrusted(ServerUnreachable):
     code = "host-not-trusted"
 
 
+class SignInFailed(ServerUnreachable):
+    """It wants a token, and there is none to be had with the key we have."""
+
+    code = "sign-in-failed"
+
+
 class ServerExited(ServerError):
     """It ended while the request was open."""
 

@@ -12,6 +12,7 @@ from zope.interface import Attribute, Interface
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
+    from twisted.web.iweb import IResponse
 
     from mcptwist.errors import ClientError, EraMismatch, McpTwistError
     from mcptwist.exchange import Exchange
@@ -62,6 +63,34 @@ class IHostKeys(Interface):
         :param key: its SubjectPublicKeyInfo in DER.
         :param vouched: whether its certificate is trusted, and has the host's name.
         :raises HostNotTrusted: it is not to be spoken to.
+        """
+
+
+class IAdmission(Interface):
+    """Whoever knows how to be let in at one far end over HTTP, and nowhere else."""
+
+    secrets = Attribute("What must not be shown of what is sent (a collection of str).")
+
+    def headers(method: str, url: str) -> Deferred[list[tuple[bytes, bytes]]]:
+        """What a request is to carry; nothing before it was asked for, or for another origin.
+
+        :return: fails with ``SignInFailed``.
+        """
+
+    def come(method: str, url: str) -> Deferred[list[tuple[bytes, bytes]]]:
+        """The same for a server that cannot say first that it wants to know who is calling.
+
+        :return: fires with nothing if it does not want to; fails with ``SignInFailed``.
+        """
+
+    def doubt() -> None:
+        """What was carried was not good enough; have something else the next time."""
+
+    def turned_away(response: IResponse, sent: list[tuple[bytes, bytes]]) -> Deferred[bool]:
+        """A request was answered 401 or 403.
+
+        :param sent: what :meth:`headers` gave for it.
+        :return: whether to make it again, with other headers; fails with ``SignInFailed``.
         """
 
 

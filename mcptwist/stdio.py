@@ -81,6 +81,8 @@ def config_for(
     known = reach or Reach()
     server = RemoteServer(
         name=NAME,
+        key=known.key,
+        principal=known.principal,
         host_key=known.host_keys,
         known_hosts=known.known_hosts,
         accept_new=known.accept_new,

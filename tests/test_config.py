@@ -43,6 +43,7 @@ from mcptwist.config import (
 )
 from mcptwist.configuration.gateconfig import Auth
 from mcptwist.configuration.listening import DEFAULT_ENDPOINT
+from mcptwist.configuration.reach import Keys
 from mcptwist.configuration.serverconfig import CLIENT_KEYS, Breaker, RemoteServer, Restart, Server
 from mcptwist.configuration.settings import Ledger, keys_of
 from mcptwist.configuration.withoutfile import BUILTIN_NAME
@@ -540,7 +541,7 @@ class GroupTests(SynchronousTestCase):
 
 TABLES: tuple[type[msgspec.Struct], ...] = (
     Server, Restart, Breaker, NamedSelection, StdioServer, RemoteServer, PythonServer, Config,
-    Limits, Http, StreamableHttp, WebSocket, Sse, Cors, Tls, Auth, Catalog, Group, Log,
+    Limits, Http, StreamableHttp, WebSocket, Sse, Cors, Tls, Auth, Keys, Catalog, Group, Log,
 )  # fmt: skip
 
 

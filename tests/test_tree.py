@@ -22,6 +22,7 @@ ASSEMBLERS = {
     "asking",
     "client",
     "stdio",
+    "tokens",
     "watching/commands",
     "watching/whereabouts",
     "__main__",

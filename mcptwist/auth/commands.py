@@ -1,4 +1,4 @@
-"""The commands about keys: ``keygen``, ``key``, ``authorize``, ``revoke``, ``token``, ``keyscan``.
+"""The commands about keys: ``keygen``, ``key``, ``authorize``, ``revoke``, ``keyscan``.
 
 They have the habits of OpenSSH's. Files are in the person's own directory unless they say
 otherwise; nothing is ever overwritten, and no secret is printed but where it was asked for.
@@ -16,11 +16,10 @@ from typing import Any
 
 from twisted.python import usage
 
-from mcptwist.auth.asking import Asker, AskingFailed, HostNotTrusted
-from mcptwist.auth.authorizedkeys import LineProblem, duration, read_authorized_keys, read_line
+from mcptwist.auth.authorizedkeys import LineProblem, read_authorized_keys, read_line
 from mcptwist.auth.denials import CannotStart
+from mcptwist.auth.identity import ask_passphrase
 from mcptwist.auth.introduction import scan
-from mcptwist.auth.keyfiles import read_strictly
 from mcptwist.auth.keys import ED25519, P256, RSA, KeyProblem, PrivateKey, is_fingerprint
 from mcptwist.auth.keystore import (
     PRIVATE,
@@ -33,11 +32,12 @@ from mcptwist.auth.keystore import (
     write_new,
 )
 from mcptwist.auth.knownhosts import KnownHosts, line_of
+from mcptwist.command import Command
 from mcptwist.configuration.gateconfig import config_directory
-from mcptwist.errors import McpTwistError
+from mcptwist.errors import HostNotTrusted, McpTwistError
 
 OK, FAILED, USAGE, NOT_TRUSTED = 0, 1, 2, 3
-_TROUBLES = (CannotStart, KeyProblem, LineProblem, AskingFailed, McpTwistError, OSError)
+_TROUBLES = (CannotStart, KeyProblem, LineProblem, McpTwistError, OSError)
 _KINDS = {"ed25519": ED25519, "ecdsa": P256, "rsa": RSA}
 _NAMES = {ED25519: "id_ed25519", P256: "id_ecdsa", RSA: "id_rsa"}
 _OPTIONS = ("principal", "scope", "tools", "resources", "prompts", "from", "expiry-time",
@@ -50,14 +50,10 @@ def own(name: str) -> str:
     return os.path.join(config_directory(os.environ), name)
 
 
-class KeyCommand(usage.Options):
+class KeyCommand(Command):
     """One of the commands about keys."""
 
-    synopsis = ""
-
-    def getSynopsis(self) -> str:
-        """Called for ``--help``."""
-        return f"Usage: {self.synopsis}"
+    is_free = True
 
     def perform(self) -> int:
         """Do it; what goes wrong is told on standard error."""
@@ -180,7 +176,7 @@ class KeyExportOptions(KeyCommand):
         return OK
 
     def _private(self, path: str) -> str:
-        private = load_private(path, ask_passphrase)
+        private = load_private(path, lambda: ask_passphrase(path))
         if self["jwk"]:
             return json.dumps(private.jwk())
         return (private.pem() if self["pem"] else private.openssh()).decode().rstrip()
@@ -196,6 +192,7 @@ class KeyOptions(KeyCommand):
     """Look at a key."""
 
     synopsis = "mcptwist key COMMAND"
+    is_free = False
     subCommands = [
         ["show", None, KeyShowOptions, "Print its public half and its fingerprint."],
         ["export", None, KeyExportOptions, "Print it in another format."],
@@ -301,6 +298,7 @@ class AuthorizeOptions(KeyCommand):
     """Say who is let in."""
 
     synopsis = "mcptwist authorize COMMAND"
+    is_free = False
     subCommands = [
         ["add", None, AuthorizeAddOptions, "Let a key in."],
         ["list", None, AuthorizeListOptions, "Print who is let in."],
@@ -333,55 +331,6 @@ class RevokeOptions(KeyCommand):
         return OK
 
 
-class TokenOptions(KeyCommand):
-    """Print a token, for clients that can only send a header."""
-
-    synopsis = "mcptwist token [options] URL"
-    optParameters = [
-        ["identity", "i", None, "The private key; the person's own otherwise."],
-        ["principal", None, None, "As whom; the key's fingerprint otherwise."],
-        ["scope", None, "", "What it should be good for."],
-        ["ttl", None, None, "How long it should be good for, such as 10m or 8h."],
-        ["format", None, "header", "header (a JSON object), json, env, or text."],
-    ]
-
-    def parseArgs(self, url: str = "") -> None:
-        """Called with what follows the options."""
-        if not url:
-            raise usage.UsageError("for which URL?")
-        self["url"] = url
-
-    def postOptions(self) -> None:
-        """Called when all options are there."""
-        if self["format"] not in ("header", "json", "env", "text"):
-            raise usage.UsageError("--format is one of header, json, env, text")
-
-    def do(self) -> int:
-        """Ask for it, and print it."""
-        private = load_private(self["identity"] or own("id_ed25519"), ask_passphrase)
-        granted = Asker(known_hosts()).token(
-            self["url"],
-            private,
-            self["principal"] or private.public.fingerprint,
-            self["scope"],
-            duration(self["ttl"]) if self["ttl"] else None,
-            make_id=lambda: secrets.token_urlsafe(24),
-        )
-        print(_printed(granted, self["format"]))
-        return OK
-
-
-def _printed(granted: dict[str, Any], form: str) -> str:
-    text = str(granted.get("access_token"))
-    if not text.isascii() or not text.isprintable() or " " in text:
-        raise AskingFailed("what was given is no token")
-    if form == "header":
-        return json.dumps({"Authorization": f"Bearer {text}"})
-    if form == "json":
-        return json.dumps(granted)
-    return f"MCPTWIST_TOKEN={text}" if form == "env" else text
-
-
 class KeyscanOptions(KeyCommand):
     """Print the key that a host shows, as a line for known_hosts. Nobody has vouched for it."""
 
@@ -412,25 +361,11 @@ def _host_and_port(text: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def known_hosts() -> KnownHosts:
-    """The person's own."""
-    path = own("known_hosts")
-    return KnownHosts(read_strictly(path) if os.path.lexists(path) else "")
-
-
-def ask_passphrase() -> bytes | None:
-    """The passphrase of a key, where there is somebody to be asked."""
-    if not sys.stdin.isatty():
-        return None
-    return getpass.getpass("Passphrase: ").encode()
-
-
 COMMANDS = [
     ["keygen", None, KeygenOptions, "Make a key."],
     ["key", None, KeyOptions, "Look at a key."],
     ["authorize", None, AuthorizeOptions, "Say who is let in."],
     ["revoke", None, RevokeOptions, "Let a key in nowhere any more."],
-    ["token", None, TokenOptions, "Print a token, for clients that can only send a header."],
     ["keyscan", None, KeyscanOptions, "Print the key that a host shows."],
 ]
 """For the command line."""

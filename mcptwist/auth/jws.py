@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 
 import msgspec
+from twisted.internet.defer import Deferred
 
 from mcptwist.auth.keys import ISigner, KeyProblem, from_base64url, to_base64url
 
@@ -136,9 +137,24 @@ def make_jws(
     :param algorithm: one that is good for the key; the best otherwise.
     """
     chosen = algorithm or signer.public.algorithms[0]
-    parts = [
-        to_base64url(json.dumps(part, separators=(",", ":")).encode())
-        for part in ({"alg": chosen, **header}, claims)
-    ]
-    signed = ".".join(parts)
+    signed = _to_be_signed(chosen, header, claims)
     return f"{signed}.{to_base64url(signer.sign(chosen, signed.encode('ascii')))}"
+
+
+async def sign_jws(
+    signer: ISigner, header: Mapping[str, Any], claims: Mapping[str, Any], algorithm: str = ""
+) -> str:
+    """The same, with a signer that may take its time, as an agent does."""
+    chosen = algorithm or signer.public.algorithms[0]
+    signed = _to_be_signed(chosen, header, claims)
+    signature: Any = signer.sign(chosen, signed.encode("ascii"))
+    if isinstance(signature, Deferred):
+        signature = await signature
+    return f"{signed}.{to_base64url(signature)}"
+
+
+def _to_be_signed(algorithm: str, header: Mapping[str, Any], claims: Mapping[str, Any]) -> str:
+    return ".".join(
+        to_base64url(json.dumps(part, separators=(",", ":")).encode())
+        for part in ({"alg": algorithm, **header}, claims)
+    )

@@ -86,7 +86,7 @@ class ISigner(Interface):
     public = Attribute("The PublicKey that signatures are verified with.")
 
     def sign(algorithm: str, data: bytes) -> bytes:
-        """A signature as JWS has it.
+        """A signature as JWS has it; from an agent, a Deferred of one.
 
         :param algorithm: one of those that are good for the key.
         """

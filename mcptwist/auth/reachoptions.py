@@ -7,13 +7,23 @@ import os
 from twisted.python import usage
 
 from mcptwist.auth.keys import is_fingerprint
+from mcptwist.command import Command
 from mcptwist.configuration.reach import Reach
 
 
-class ReachOptions(usage.Options):
+class ReachOptions(Command):
     """What these commands have in common."""
 
+    is_free = True
+
     optParameters = [
+        [
+            "identity",
+            "i",
+            "",
+            "The private key to come with; your own otherwise, if need be.",
+        ],
+        ["principal", "p", "", "As whom; the key's fingerprint otherwise."],
         ["known-hosts", None, None, "The file of servers' keys; your own known_hosts otherwise."],
         ["ca", None, None, "A PEM file of certificates to trust in place of the system's."],
     ]
@@ -35,6 +45,8 @@ class ReachOptions(usage.Options):
     def reach(self) -> Reach:
         """What was said."""
         return Reach(
+            key=_absolute(self["identity"]) or "",
+            principal=self["principal"] or "",
             host_keys=tuple(self["host-keys"]),
             known_hosts=_absolute(self["known-hosts"]),
             accept_new=bool(self["accept-new"]),

@@ -14,11 +14,10 @@ from urllib.parse import urlsplit
 import msgspec
 
 from mcptwist.configuration.listening import origin
+from mcptwist.configuration.paths import path
 from mcptwist.configuration.settings import (
     Key,
     Place,
-    expanded,
-    full_text,
     many,
     seconds,
     text,
@@ -29,15 +28,6 @@ __all__ = ["Auth", "config_directory"]
 
 _SHORTEST, _LONGEST = 60, 3600
 _LONGEST_TICKET = 300
-
-
-def _path(place: Place, value: Any) -> str | None:
-    found = expanded(place, value)
-    if found is None or full_text(place, found) is None:
-        return None
-    if found.startswith("~/"):
-        found = place.ledger.environ.get("HOME", "~") + found[1:]
-    return os.path.normpath(os.path.join(place.ledger.directory, found))
 
 
 def _base(place: Place, value: Any) -> str | None:
@@ -80,10 +70,10 @@ class Auth(msgspec.Struct, frozen=True, kw_only=True):
     """The ``[auth]`` section: who may call, and how they prove who they are."""
 
     authorized_keys: Annotated[
-        str | None, Key(_path, "who may come in, as OpenSSH writes it; see the guide for where")
+        str | None, Key(path, "who may come in, as OpenSSH writes it; see the guide for where")
     ] = None
     revoked_keys: Annotated[
-        str | None, Key(_path, "keys that may not; beside authorized_keys unless it says otherwise")
+        str | None, Key(path, "keys that may not; beside authorized_keys unless it says otherwise")
     ] = None
     public_urls: Annotated[
         tuple[str, ...],
@@ -102,7 +92,7 @@ class Auth(msgspec.Struct, frozen=True, kw_only=True):
         bool, Key(yes_or_no, "proofs of possession must hold a nonce of ours")
     ] = False
     audit_log: Annotated[
-        str | None, Key(_path, "a file of JSON lines: every grant, refusal and call")
+        str | None, Key(path, "a file of JSON lines: every grant, refusal and call")
     ] = None
     exempt: Annotated[
         tuple[str, ...],

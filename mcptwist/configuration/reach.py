@@ -1,21 +1,53 @@
-"""How a server elsewhere is reached: whose key it must show, and with which key we come. Pure."""
+"""How a server elsewhere is reached: whose key it must show, and with which key we come.
+
+Pure.
+"""
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
-__all__ = ["Reach"]
+from mcptwist.configuration.paths import path
+from mcptwist.configuration.settings import Key, full_text, yes_or_no
+
+__all__ = ["Keys", "Reach"]
+
+
+class Keys(msgspec.Struct, frozen=True, kw_only=True):
+    """The ``[keys]`` section: what servers elsewhere have that do not say it themselves."""
+
+    key: Annotated[
+        str | None, Key(path, "file of the private key to sign in with, where one is wanted")
+    ] = None
+    principal: Annotated[
+        str | None, Key(full_text, "what its owner is called there; its fingerprint otherwise")
+    ] = None
+    known_hosts: Annotated[
+        str | None, Key(path, "file of servers' keys, in place of the daemon's own")
+    ] = None
+    accept_new: Annotated[
+        bool | None, Key(yes_or_no, "believe the keys they show when they are met the first time")
+    ] = None
 
 
 class Reach(msgspec.Struct, frozen=True, kw_only=True):
     """What both ends prove to each other.
 
+    :ivar key: the file of the private key that we come with; empty for the person's own,
+        ``None`` for none.
+    :ivar principal: as whom; the key's fingerprint otherwise.
+    :ivar scopes: that are wanted beside those that the server names.
     :ivar host_keys: fingerprints; the server must show one of these keys, if there are any.
     :ivar known_hosts: the file of servers' keys; the person's own otherwise.
     :ivar accept_new: whether the key of a server that is met for the first time is believed.
     :ivar ca: a PEM file of the certificates that are trusted in place of the system's.
     """
 
+    key: str | None = None
+    principal: str = ""
+    scopes: tuple[str, ...] = ()
     host_keys: tuple[str, ...] = ()
     known_hosts: str | None = None
     accept_new: bool = False

@@ -7,7 +7,6 @@ fields are the keys. Pure. No message, and no repr, shows a value of an environm
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
@@ -17,7 +16,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from mcptwist.catalog.selection import NamedSelection, Selection, Selections
-from mcptwist.configuration.reach import Reach
+from mcptwist.configuration.paths import path
+from mcptwist.configuration.reach import Keys, Reach
 from mcptwist.configuration.redaction import (
     redact,
     secret_values,
@@ -240,15 +240,6 @@ def _pairs(place: Place, value: Any, check_name: Any, read_value: Reader) -> Pai
     return pairs if len(place.ledger.mistakes) == before else None
 
 
-def _path(place: Place, value: Any) -> str | None:
-    found = expanded(place, value)
-    if found is None or full_text(place, found) is None:
-        return None
-    if found == "~" or found.startswith("~/"):
-        found = place.ledger.environ.get("HOME", "~") + found[1:]
-    return os.path.normpath(os.path.join(place.ledger.directory, found))
-
-
 class StdioServer(Server, frozen=True, kw_only=True):
     """A server that is a child process of the daemon."""
 
@@ -262,9 +253,9 @@ class StdioServer(Server, frozen=True, kw_only=True):
         tuple[str, ...],
         Key(many(full_text), "variables it gets from the daemon; * stands for any characters"),
     ] = INHERITED
-    cwd: Annotated[
-        str | None, Key(_path, "its working directory, from the file's directory on")
-    ] = None
+    cwd: Annotated[str | None, Key(path, "its working directory, from the file's directory on")] = (
+        None
+    )
     stop_grace: Annotated[
         float,
         Key(seconds, "wait after closing its stdin before TERM, and again before KILL", "seconds"),
@@ -390,24 +381,40 @@ class RemoteServer(Server, frozen=True, kw_only=True):
     url: Annotated[str, Key(_url, "where it is: http, https, ws, wss, or unix: and a path")]
     headers: Annotated[Pairs, Key(_headers, "headers sent with every request")] = ()
     ca: Annotated[
-        str | None, Key(_path, "PEM file: certificates trusted in place of the system's")
+        str | None, Key(path, "PEM file: certificates trusted in place of the system's")
+    ] = None
+    key: Annotated[
+        str | None, Key(path, "file of the private key to sign in with, where one is wanted")
+    ] = None
+    principal: Annotated[
+        str | None, Key(full_text, "what its owner is called there; its fingerprint otherwise")
     ] = None
     host_key: Annotated[
         tuple[str, ...],
         Key(_fingerprints, "SHA256:… of the key it must show, or a list"),
     ] = ()
     known_hosts: Annotated[
-        str | None, Key(_path, "file of servers' keys, in place of the daemon's own")
+        str | None, Key(path, "file of servers' keys, in place of the daemon's own")
     ] = None
     accept_new: Annotated[
         bool | None, Key(yes_or_no, "believe the key it shows when it is met for the first time")
     ] = None
     wire: Literal["auto", "http", "sse", "websocket"] = "auto"
 
+    def with_defaults(self, keys: Keys) -> RemoteServer:
+        """The same, where its own table does not say otherwise."""
+        if self.url.startswith(_SOCKET):
+            return self
+        given = {name: getattr(keys, name) for name in keys.__struct_fields__}
+        missing = {name: value for name, value in given.items() if getattr(self, name) is None}
+        return msgspec.structs.replace(self, **missing)
+
     @property
     def reach(self) -> Reach:
         """What both ends prove to each other."""
         return Reach(
+            key=self.key,
+            principal=self.principal or "",
             host_keys=self.host_key,
             known_hosts=self.known_hosts,
             accept_new=bool(self.accept_new),
@@ -474,7 +481,7 @@ _TYPES: dict[str, tuple[str, str]] = {
 
 NOT_USED = "is for clients; the daemon does not use it"
 _NOT_ASKED = "is for clients, which ask no leave for such tools; see tools.allow for what is served"
-_NO_SIGN_IN = "is for clients; the daemon signs in nowhere by itself, put a token into headers"
+_NO_SIGN_IN = "is for clients; the daemon signs in with a key, or with a token in headers"
 
 #: What clients call what we have in ``tools``.
 TOOL_KEYS: dict[str, str] = {

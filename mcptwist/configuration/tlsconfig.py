@@ -5,17 +5,15 @@ Pure: files are named here and opened when the daemon starts, for it may be anot
 
 from __future__ import annotations
 
-import os
 from typing import Annotated, Any, Literal
 
 import msgspec
 
+from mcptwist.configuration.paths import path
 from mcptwist.configuration.settings import (
     Key,
     Place,
     choice,
-    expanded,
-    full_text,
     many,
     read_table,
     table_of,
@@ -24,22 +22,13 @@ from mcptwist.configuration.settings import (
 __all__ = ["KeyPair", "Tls", "tls_table"]
 
 
-def _path(place: Place, value: Any) -> str | None:
-    found = expanded(place, value)
-    if found is None or full_text(place, found) is None:
-        return None
-    if found.startswith("~/"):
-        found = place.ledger.environ.get("HOME", "~") + found[1:]
-    return os.path.normpath(os.path.join(place.ledger.directory, found))
-
-
 class KeyPair(msgspec.Struct, frozen=True, kw_only=True):
     """One more certificate: a table of ``others``."""
 
     certificate: Annotated[
-        str, Key(_path, "PEM file: the certificate, and after it those that lead to a root")
+        str, Key(path, "PEM file: the certificate, and after it those that lead to a root")
     ]
-    key: Annotated[str, Key(_path, "PEM file: its private key, not encrypted")]
+    key: Annotated[str, Key(path, "PEM file: its private key, not encrypted")]
 
 
 def _pair(place: Place, value: Any) -> KeyPair | None:
@@ -57,9 +46,9 @@ class Tls(msgspec.Struct, frozen=True, kw_only=True):
 
     certificate: Annotated[
         str | None,
-        Key(_path, "PEM file: the certificate, and after it those that lead to a root"),
+        Key(path, "PEM file: the certificate, and after it those that lead to a root"),
     ] = None
-    key: Annotated[str | None, Key(_path, "PEM file: its private key, not encrypted")] = None
+    key: Annotated[str | None, Key(path, "PEM file: its private key, not encrypted")] = None
     others: Annotated[
         tuple[KeyPair, ...],
         Key(many(_pair), "tables of certificate and key, for clients that ask for their names"),
@@ -70,7 +59,7 @@ class Tls(msgspec.Struct, frozen=True, kw_only=True):
     ] = "1.3"
     directory: Annotated[
         str | None,
-        Key(_path, "where the certificate is kept that is made when none is given"),
+        Key(path, "where the certificate is kept that is made when none is given"),
     ] = None
 
 

@@ -10,6 +10,7 @@ from mcptwist.configuration.catalogconfig import Catalog, Group, groups_table
 from mcptwist.configuration.gateconfig import Auth
 from mcptwist.configuration.limitsconfig import Cors, Http, Limits, Log
 from mcptwist.configuration.listening import DEFAULT_ENDPOINT, endpoints, host, origin
+from mcptwist.configuration.reach import Keys
 from mcptwist.configuration.serverconfig import ServerConfig
 from mcptwist.configuration.settings import Key, Mistake, Note, full_text, many, table_of
 from mcptwist.configuration.tlsconfig import Tls, tls_table
@@ -65,6 +66,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         Auth | None,
         Key(table_of(Auth), "a table as below; without it, whoever gets here may come in"),
     ] = None
+    keys: Annotated[Keys, Key(table_of(Keys), "a table as below")] = Keys()
     catalog: Annotated[Catalog, Key(table_of(Catalog), "a table as below")] = Catalog()
     groups: Annotated[
         tuple[Group, ...], Key(groups_table, "tables as below, by the groups' names")

@@ -20,7 +20,7 @@ from twisted.web.iweb import IAgent
 from zope.interface import implementer
 
 from mcptwist.errors import McpTwistError
-from mcptwist.interfaces import IConnector, IWire, IWireReader
+from mcptwist.interfaces import IAdmission, IConnector, IWire, IWireReader
 from mcptwist.messages import Message
 from mcptwist.protocols.bytestream import ByteStreamConnector
 from mcptwist.protocols.h2agent import H2Agent
@@ -53,6 +53,7 @@ def remote_connector(
     limits: UpstreamLimits | None = None,
     agent: IAgent | None = None,
     trust: Trust | None = None,
+    admission: IAdmission | None = None,
 ) -> IConnector:
     """The way to the server at *url*.
 
@@ -62,6 +63,7 @@ def remote_connector(
     :param secrets: values blotted out of what is shown of the server.
     :param agent: makes HTTP requests; by default one of its own for this server.
     :param trust: whom we believe to be the server.
+    :param admission: how we are let in; by the headers alone otherwise.
     """
     if url.lower().startswith("unix:"):
         return ByteStreamConnector(url, reactor)
@@ -73,8 +75,10 @@ def remote_connector(
             description=description,
             secrets=secrets,
             endpoint=partial(make_endpoint, trust=trust),
+            admission=admission,
         )
-    upstream = Upstream(agent or make_agent(reactor, trust), url, headers, description, secrets)
+    agent = agent or make_agent(reactor, trust)
+    upstream = Upstream(agent, url, headers, description, secrets, admission)
     if wire == HTTP:
         return StreamableConnector(upstream, reactor, limits)
     if wire == SSE:

@@ -34,6 +34,7 @@ from mcptwist.errors import (
     ServerMisbehaved,
     ServerUnreachable,
 )
+from mcptwist.interfaces import IAdmission
 from mcptwist.messages import Error
 from mcptwist.protocols.bodies import (
     WholeBody,
@@ -47,6 +48,8 @@ from mcptwist.protocols.bodies import (
 HeaderList = Sequence[tuple[bytes, bytes]]
 
 _REDIRECTS = 3
+_ADMISSIONS = 3
+_TURNED_AWAY = (401, 403)
 _KEPT = (307, 308)
 _EXCERPT = 200
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -88,6 +91,7 @@ class Upstream:
     :param headers: sent with every request.
     :param description: for people and logs; no secret in it.
     :param secrets: values blotted out of what is shown of the far end.
+    :param admission: how requests are let in; by what is in the headers alone otherwise.
     """
 
     def __init__(
@@ -97,7 +101,9 @@ class Upstream:
         headers: Sequence[tuple[str, str]] = (),
         description: str = "",
         secrets: Collection[str] = (),
+        admission: IAdmission | None = None,
     ) -> None:
+        self.admission = admission
         self.url, credentials = _without_credentials(url)
         self.description = description or redact(url, secrets)
         self._agent = agent
@@ -128,12 +134,34 @@ class Upstream:
         """
         url = url or self.url
         for _ in range(_REDIRECTS + 1):
-            response = await self._once(method, url, headers, body, written)
+            response = await self._admitted(method, url, headers, body, written)
             if response.code not in _KEPT:
                 return response
             drop(response)
             url = self._redirected(url, response)
         raise ServerMisbehaved(f"{self.description} redirects too often; correct its url")
+
+    async def _admitted(
+        self,
+        method: bytes,
+        url: str,
+        headers: HeaderList,
+        body: bytes | None,
+        written: Callable[[], None],
+    ) -> IResponse:
+        """Make the request with what lets it in, and again if that has to be had first."""
+        admission = self.admission
+        if admission is None:
+            return await self._once(method, url, headers, body, written)
+        for left in reversed(range(_ADMISSIONS)):
+            shown = await admission.headers(method.decode("ascii"), url)
+            response = await self._once(method, url, [*headers, *shown], body, written)
+            if response.code not in _TURNED_AWAY or not left:
+                break
+            if not await admission.turned_away(response, shown):
+                break
+            drop(response)
+        return response
 
     async def _once(
         self,
@@ -146,7 +174,7 @@ class Upstream:
         sent = Headers()
         for name, value in (*self._headers, *headers):
             sent.addRawHeader(name, value)
-        producer = None if body is None else _Body(body, written)
+        producer = None if body is None else AtHand(body, written)
         try:
             response: IResponse = await self._agent.request(method, url.encode(), sent, producer)
         except (CancelledError, McpTwistError):
@@ -173,7 +201,10 @@ class Upstream:
             content = await body.done
         except ServerError:
             content = b""
-        return Refusal(response, content, self.description, self._secrets)
+        secrets = self._secrets
+        if self.admission is not None:
+            secrets = secrets | frozenset(self.admission.secrets)
+        return Refusal(response, content, self.description, secrets)
 
 
 def unreachable(description: str, failure: Failure) -> ServerError:
@@ -213,7 +244,8 @@ class Refusal:
 
 
 _ADVICE = {
-    401: "it wants credentials: put a valid Authorization into headers",
+    401: "it wants credentials: a key that it lets in (key, --identity), or a valid Authorization "
+    "in headers",
     403: "it does not allow that: see whether the credentials in headers suffice",
     404: "see whether url is right",
     405: "see whether url is right, and is spoken to over the right wire",
@@ -224,10 +256,13 @@ _ADVICE = {
 
 
 @implementer(IBodyProducer)
-class _Body:
-    """The body of a request, at hand as a whole."""
+class AtHand:
+    """The body of a request, at hand as a whole.
 
-    def __init__(self, data: bytes, written: Callable[[], None]) -> None:
+    :param written: told when it was written out.
+    """
+
+    def __init__(self, data: bytes, written: Callable[[], None] = lambda: None) -> None:
         self.length = len(data)
         self._data = data
         self._written = written

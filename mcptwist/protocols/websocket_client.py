@@ -25,7 +25,7 @@ from zope.interface import implementer
 import mcptwist
 from mcptwist.configuration.redaction import redact
 from mcptwist.errors import ClientError, McpTwistError, ServerExited, ServerStartFailed
-from mcptwist.interfaces import IConnector, IWire, IWireReader
+from mcptwist.interfaces import IAdmission, IConnector, IWire, IWireReader
 from mcptwist.messages import Message, decode, encode
 from mcptwist.protocols.inbox import Inbox
 from mcptwist.protocols.timers import Timers
@@ -80,6 +80,7 @@ class WebSocketConnector:
     :param headers: of the opening handshake.
     :param reactor: connects and knows the time.
     :param endpoint: makes the endpoint to connect to.
+    :param admission: how we are let in; by the headers alone otherwise.
     """
 
     def __init__(
@@ -92,12 +93,16 @@ class WebSocketConnector:
         secrets: Collection[str] = (),
         limits: DialLimits | None = None,
         endpoint: MakeEndpoint = make_endpoint,
+        admission: IAdmission | None = None,
     ) -> None:
         check_speed()
         self.description = description or redact(url, secrets)
         self._reactor = reactor
         self._limits = limits or DialLimits()
-        self._factory = _factory(url, headers, reactor, self._limits)
+        self._url = url
+        self._headers = dict(headers)
+        self._port = _factory(url, headers, reactor, self._limits).port
+        self._admission = admission
         self._endpoint = endpoint
         self._secure = url.lower().startswith("wss:")
         self._host = urlsplit(url).hostname or ""
@@ -109,8 +114,9 @@ class WebSocketConnector:
 
     async def _open(self, reader: IWireReader) -> IWire:
         wire = WebSocketClientWire(reader, self._reactor, self.description, self._limits)
-        wire.factory = self._factory
-        endpoint = self._endpoint(self._reactor, self._secure, self._host, self._factory.port)
+        headers = {**self._headers, **await self._shown()}
+        wire.factory = _factory(self._url, list(headers.items()), self._reactor, self._limits)
+        endpoint = self._endpoint(self._reactor, self._secure, self._host, self._port)
         try:
             await endpoint.connect(_Ready(wire))
         except CancelledError:
@@ -118,8 +124,20 @@ class WebSocketConnector:
         except Exception:
             problem = unreachable(self.description, Failure())
             raise ServerStartFailed(problem.message, **problem.data) from None
-        await wire.opened
+        try:
+            await wire.opened
+        except McpTwistError:
+            if self._admission is not None:
+                self._admission.doubt()
+            raise
         return wire
+
+    async def _shown(self) -> dict[str, str]:
+        """The headers that let us in."""
+        if self._admission is None:
+            return {}
+        shown = await self._admission.come("GET", self._url)
+        return {name.decode("latin-1"): value.decode("latin-1") for name, value in shown}
 
 
 @implementer(IProtocolFactory)

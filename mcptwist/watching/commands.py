@@ -33,19 +33,11 @@ class WatchOptions(ReachOptions):
     """What the three have in common."""
 
     synopsis = ""
-    optParameters: list[Any] = [
-        ["identity", "i", "", "A private key to get tokens with, for a daemon with keys."],
-        ["principal", "p", "", "As whom; the key's fingerprint otherwise."],
-    ]
 
     def __init__(self) -> None:
         super().__init__()
         self["headers"] = []
         self["where"] = ""
-
-    def getSynopsis(self) -> str:
-        """Called for ``--help``."""
-        return f"Usage: {self.synopsis}"
 
     def opt_header(self, header: str) -> None:
         """NAME: VALUE, sent with every request to a URL; may be given several times."""
@@ -67,8 +59,6 @@ class WatchOptions(ReachOptions):
         return Whereabouts(
             where,
             tuple(self["headers"]),
-            self["identity"] or "",
-            self["principal"] or "",
             self.reach,
         )
 
@@ -181,6 +171,8 @@ def run(there: Whereabouts, work: Callable[[Client, Any], Any]) -> int:
 
     def failed(failure: Failure) -> None:
         problem = failure.value
+        if isinstance(problem, BrokenPipeError):
+            return  # whoever reads what we print has read enough
         if not isinstance(problem, (McpTwistError, Refused)):
             failure.printTraceback(sys.stderr)
         else:

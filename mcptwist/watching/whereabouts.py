@@ -7,20 +7,14 @@ that has the scope ``mcp:admin``.
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from twisted.internet.defer import Deferred
-from twisted.internet.threads import deferToThread
 
-from mcptwist.auth.asking import Asker, AskingFailed
 from mcptwist.auth.authorizedkeys import ADMIN, CALL, READ
-from mcptwist.auth.commands import ask_passphrase, known_hosts
-from mcptwist.auth.keyfiles import FileProblem
-from mcptwist.auth.keystore import load_private
 from mcptwist.client import Client, connect
 from mcptwist.configuration.reach import Reach
 from mcptwist.errors import McpTwistError
@@ -35,7 +29,7 @@ from mcptwist.wiring.reaching import way_to
 
 _PLACE = "/admin/mcp"
 _URLS = ("http://", "https://", "ws://", "wss://")
-_SCOPE = f"{READ} {CALL} {ADMIN}"
+_SCOPES = (READ, CALL, ADMIN)
 _START = 10.0
 
 
@@ -48,15 +42,11 @@ class Whereabouts(msgspec.Struct, frozen=True):
 
     :ivar where: a URL or the path of a socket.
     :ivar headers: sent with every request to a URL.
-    :ivar identity: the file of a private key, to get a token with; empty for none.
-    :ivar principal: as whom; the key's fingerprint otherwise.
     :ivar reach: whom we believe to be the daemon.
     """
 
     where: str
     headers: tuple[tuple[str, str], ...] = ()
-    identity: str = ""
-    principal: str = ""
     reach: Reach = Reach()
 
     @property
@@ -96,44 +86,23 @@ class Way:
     def __init__(self, there: Whereabouts, reactor: Any) -> None:
         self._there = there
         self._reactor = reactor
-        self._signer: Any = None
-        if there.identity:
-            self._signer = load_private(there.identity, ask_passphrase)
 
     def connect(self) -> Deferred[Client]:
         """One more client."""
         return Deferred.fromCoroutine(self._connect())
 
     async def _connect(self) -> Client:
-        headers = list(self._there.headers)
-        if self._signer is not None:
-            token = await deferToThread(self._token)
-            headers.append(("Authorization", f"Bearer {token}"))
         settings = SupervisorSettings(_START, deadlines=Deadlines(None, None))
         return await connect(
-            self._connector(headers), reactor=self._reactor, name="the daemon", settings=settings
+            self._connector(), reactor=self._reactor, name="the daemon", settings=settings
         )
 
-    def _connector(self, headers: list[tuple[str, str]]) -> IConnector:
+    def _connector(self) -> IConnector:
         there = self._there
         if there.is_url:
-            return way_to(there.where, self._reactor, headers, there.reach)
+            reach = msgspec.structs.replace(there.reach, scopes=_SCOPES)
+            return way_to(there.where, self._reactor, there.headers, reach)
         return ByteStreamConnector(f"unix:{_quoted(there.where)}", self._reactor)
-
-    def _token(self) -> str:
-        client = self._there.principal or self._signer.public.fingerprint
-        try:
-            asker = Asker(known_hosts())
-            granted = asker.token(
-                self._there.where,
-                self._signer,
-                client,
-                _SCOPE,
-                make_id=lambda: secrets.token_urlsafe(24),
-            )
-        except (AskingFailed, FileProblem) as problem:
-            raise CannotFind(f"no token was given: {problem}") from None
-        return str(granted.get("access_token"))
 
 
 def _quoted(path: str) -> str:

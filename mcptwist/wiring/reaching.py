@@ -1,19 +1,26 @@
-"""How servers elsewhere are reached: whom we believe to be the server."""
+"""How servers elsewhere are reached: whom we believe to be the server, and as whom we come."""
 
 from __future__ import annotations
 
 import os
+import secrets
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
+
+from mcptwist.auth.identity import OWN, Ask, Identity, ask_passphrase
 from mcptwist.auth.introduction import introduce
 from mcptwist.auth.keyfiles import FileProblem
 from mcptwist.auth.pinning import Pinning
+from mcptwist.auth.signin import SignIn, Ways
+from mcptwist.auth.tokensource import TokenSource
 from mcptwist.configuration.gateconfig import config_directory
 from mcptwist.configuration.reach import Reach
 from mcptwist.errors import HostNotTrusted
-from mcptwist.interfaces import IConnector
-from mcptwist.protocols.remote import AUTO, remote_connector
+from mcptwist.interfaces import IAdmission, IConnector
+from mcptwist.protocols.remote import AUTO, make_agent, remote_connector
 from mcptwist.protocols.trust import Trust
 
 
@@ -39,6 +46,39 @@ def make_trust(reach: Reach, environ: Mapping[str, str] = os.environ) -> Trust:
     return Trust(reach.ca, make_pinning(reach, environ))
 
 
+def make_identity(
+    reach: Reach, environ: Mapping[str, str] = os.environ, ask: Ask = ask_passphrase
+) -> Identity:
+    """The key that we come with."""
+    directory = config_directory(environ)
+    files = [reach.key] if reach.key else [os.path.join(directory, name) for name in OWN]
+    return Identity(files, ask)
+
+
+def make_signin(
+    url: str,
+    reactor: Any,
+    reach: Reach,
+    environ: Mapping[str, str] = os.environ,
+    ask: Ask = ask_passphrase,
+) -> SignIn:
+    """What asks for tokens for the MCP endpoint at *url*."""
+    # A key that was said to be the server's is not that of who gives tokens for it.
+    others = make_trust(msgspec.structs.replace(reach, host_keys=()), environ)
+    ways = Ways(
+        make_agent(reactor, make_trust(reach, environ)),
+        make_agent(reactor, others),
+        reactor,
+        time.time,
+        secrets.token_bytes,
+    )
+    return SignIn(_as_http(url), make_identity(reach, environ, ask).load, ways, reach.principal)
+
+
+def _as_http(url: str) -> str:
+    return f"http{url[2:]}" if url.lower().startswith(("ws:", "wss:")) else url
+
+
 def way_to(
     url: str,
     reactor: Any,
@@ -47,8 +87,18 @@ def way_to(
     environ: Mapping[str, str] = os.environ,
     *,
     wire: str = AUTO,
+    ask: Ask = ask_passphrase,
     **more: Any,
 ) -> IConnector:
-    """The way to the server at *url*; see :func:`mcptwist.protocols.remote.remote_connector`."""
-    trust = make_trust(reach or Reach(), environ)
-    return remote_connector(url, wire, reactor, headers, trust=trust, **more)
+    """The way to the server at *url*; see :func:`mcptwist.protocols.remote.remote_connector`.
+
+    :param ask: for the passphrase of a key.
+    """
+    reach = reach or Reach()
+    trust = make_trust(reach, environ)
+    admission: IAdmission | None = None
+    has_credentials = any(name.lower() == "authorization" for name, _ in headers)
+    if reach.key is not None and not has_credentials and not url.lower().startswith("unix:"):
+        signing = make_signin(url, reactor, reach, environ, ask)
+        admission = TokenSource(signing, reactor, reach.scopes)
+    return remote_connector(url, wire, reactor, headers, trust=trust, admission=admission, **more)

@@ -11,6 +11,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 
+from mcptwist.auth.identity import ask_nobody
 from mcptwist.backend import Backend, BackendSettings
 from mcptwist.catalog.gathering import settings_of
 from mcptwist.catalog.keptlists import KeptLists
@@ -95,6 +96,7 @@ def make_connector(
         server.reach,
         environ,
         wire=server.wire,
+        ask=ask_nobody,
         description=server.target,
         secrets=server.secrets(),
         limits=UpstreamLimits(

@@ -13,7 +13,6 @@ from unittest import mock
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from mcptwist.auth import asking
 from mcptwist.auth.authorizedkeys import read_authorized_keys, read_revoked_keys
 from mcptwist.auth.keys import PrivateKey, PublicKey
 from mcptwist.auth.knownhosts import KNOWN, KnownHosts, line_of
@@ -104,7 +103,6 @@ class KeygenTests(CommandCase):
         self.assert_done("keygen")
         (self.place / "id_ed25519").chmod(0o644)
         self.assertIn("chmod 600", self.assert_failed("key", "export", "--jwk", "--private"))
-        self.assertIn("chmod 600", self.assert_failed("token", "http://127.0.0.1:1/mcp"))
 
     def test_wrong_usage(self) -> None:
         for words in (
@@ -198,19 +196,3 @@ class HostTests(CommandCase):
         self.assertEqual(KnownHosts(file.read_text()).verdict("b", 1, host), KNOWN)
         self.assertEqual(len(file.read_text().splitlines()), 1)
         self.assertEqual(self.run_command("keygen", "-R", "a:1")[0], 1)
-
-    def test_urls(self) -> None:
-        """Nothing is asked where it cannot be known who answers."""
-        for url in ("http://mcp.example.com/mcp", "http://192.0.2.1/mcp"):
-            parts = asking.split(url)
-            asker = asking.Asker(KnownHosts())
-            self.assertRaises(asking.HostNotTrusted, asker.connect, parts)
-        for url in (
-            "",
-            "mcp.example.com",
-            "ftp://x/",
-            "https://a@b/mcp",
-            "https://x/mcp?a",
-            "https://[/",
-        ):
-            self.assertRaises(asking.AskingFailed, asking.split, url)

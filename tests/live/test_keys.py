@@ -155,7 +155,7 @@ class EncryptedTests(KeyCase):
         known.write_text(f"{scanned.stdout.split()[0]} {other[0]} {other[1]}\n")
         ended = self.mcptwist("token", f"{url}/mcp")
         self.assertEqual((ended.returncode, ended.stdout), (3, ""))
-        self.assertIn("IS CHANGED", ended.stderr)
+        self.assertIn("HAS CHANGED", ended.stderr)
 
 
 class RefusalTests(KeyCase):

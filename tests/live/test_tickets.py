@@ -6,9 +6,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from mcptwist.auth.asking import Asker
 from twisted.internet.threads import deferToThread
 
-from mcptwist.auth.asking import Asker
 from mcptwist.auth.keys import PrivateKey
 from mcptwist.auth.knownhosts import KnownHosts
 from tests.live.test_browser import BrowserTestCase

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import socket
 import tempfile
@@ -141,7 +142,7 @@ class OptionsTests(SynchronousTestCase):
         options.parseOptions(["--header", "X-A: 1", "-i", "key", "https://a:1"])
         there = options.whereabouts()
         self.assertEqual((there.where, there.headers), ("https://a:1/admin/mcp", (("X-A", "1"),)))
-        self.assertEqual((there.identity, there.is_url), ("key", True))
+        self.assertEqual((there.reach.key, there.is_url), (os.path.abspath("key"), True))
 
     def test_wrong(self) -> None:
         """What makes no sense is refused."""

@@ -1,0 +1,55 @@
+"""What all commands have in common: how they are written, and how that is read."""
+
+from __future__ import annotations
+
+import getopt
+import inspect
+import sys
+from collections.abc import Sequence
+
+from twisted.python import usage
+
+import mcptwist
+
+
+class Command(usage.Options):
+    """One of the commands.
+
+    :cvar synopsis: how it is written.
+    :cvar is_free: whether options may also follow the arguments.
+    """
+
+    synopsis = ""
+    is_free = False
+
+    @property
+    def longdesc(self) -> str:
+        """Called for ``--help``: what it does."""
+        return (inspect.getdoc(type(self)) or "").partition("\n:")[0]
+
+    def getSynopsis(self) -> str:
+        """Called for ``--help``: how the command is written, without its parent's options."""
+        return f"Usage: {self.synopsis}"
+
+    def opt_version(self) -> None:
+        """Print the version."""
+        print(f"mcptwist {mcptwist.__version__}")
+        sys.exit(0)
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        """Called with the rest of the command line."""
+        given = list(options or ())
+        if self.is_free:
+            try:
+                found, arguments = getopt.gnu_getopt(given, self.shortOpt, self.longOpt)
+            except getopt.error as problem:
+                raise usage.UsageError(str(problem)) from None
+            words = [word for pair in found for word in self._words(*pair)]
+            given = [*words, "--", *arguments]
+        super().parseOptions(given)
+
+    def _words(self, name: str, value: str) -> list[str]:
+        """An option as it is written in one or two words; its value may be empty."""
+        if name.startswith("--"):
+            return [f"{name}={value}"] if f"{name[2:]}=" in self.longOpt else [name]
+        return [name, value] if f"{name[1:]}:" in self.shortOpt else [name]

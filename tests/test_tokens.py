@@ -1,0 +1,54 @@
+"""``mcptwist token``: how it is written, and what it prints."""
+
+from __future__ import annotations
+
+import json
+
+from twisted.python import usage
+from twisted.trial.unittest import SynchronousTestCase
+
+from mcptwist.auth.signin import Granted
+from mcptwist.tokens import TokenOptions, endpoint, printed
+
+SAID = {"access_token": "abc", "token_type": "Bearer", "expires_in": 600}
+
+
+class OptionsTests(SynchronousTestCase):
+    def read(self, *words: str) -> TokenOptions:
+        options = TokenOptions()
+        options.parseOptions(list(words))
+        return options
+
+    def test_written(self) -> None:
+        """Options may follow the URL."""
+        options = self.read("https://A.example", "--ttl", "8h", "--scope", "a b", "-p", "alice")
+        self.assertEqual(options["url"], "https://a.example/mcp")
+        self.assertEqual(options["seconds"], 8 * 3600)
+        self.assertEqual(options.reach.principal, "alice")
+
+    def test_wrong(self) -> None:
+        fine = "https://a.example/mcp"
+        for words in ((), (fine, fine), (fine, "--ttl", "soon"), (fine, "--format", "xml")):
+            self.assertRaises(usage.UsageError, self.read, *words)
+
+    def test_no_url(self) -> None:
+        for url in (
+            "",
+            "mcp.example.com",
+            "ftp://x/",
+            "https://a@b/mcp",
+            "https://x/mcp?a",
+            "https://[/",
+            "https://x:0/",
+        ):
+            self.assertRaises(usage.UsageError, endpoint, url)
+
+
+class PrintedTests(SynchronousTestCase):
+    def test_forms(self) -> None:
+        granted = Granted("abc", "", 600, SAID)
+        header = {"Authorization": "Bearer abc"}
+        self.assertEqual(json.loads(printed(granted, "header")), header)
+        self.assertEqual(json.loads(printed(granted, "json")), SAID)
+        self.assertEqual(printed(granted, "env"), "MCPTWIST_TOKEN=abc")
+        self.assertEqual(printed(granted, "text"), "abc")
