@@ -7,11 +7,12 @@ is started anew can be told again. A session has a process of its own
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Raw
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from mcptwist.company import LEVELS, Company, Crowd, Member, remind, text_member
 from mcptwist.eras.revisions import revise, revised, said
@@ -20,13 +21,14 @@ from mcptwist.errors import (
     InvalidMessage,
     InvalidParams,
     McpTwistError,
+    Overloaded,
     ServerMisbehaved,
 )
-from mcptwist.exchange import Behind, Exchange
-from mcptwist.interfaces import IReply
-from mcptwist.messages import Answer, Notification, Result, encode_json, error_answer, open_fields
+from mcptwist.exchange import Exchange
+from mcptwist.messages import Answer, Json, Notification, Result, encode_json, open_fields
 from mcptwist.negotiation import agree, read_hello
 from mcptwist.opening import Handshake
+from mcptwist.passing import pass_on
 
 if TYPE_CHECKING:
     from mcptwist.backend import Backend
@@ -116,13 +118,23 @@ class Attachment:
 
     def _subscribe(self, exchange: Exchange) -> None:
         uri = text_member(exchange.request.params, "uri")
-        if uri is not None and len(self.subscriptions) < _SUBSCRIPTIONS:
-            self.subscriptions.add(uri)
+        if len(self.subscriptions) >= _SUBSCRIPTIONS:
+            exchange.fail(
+                Overloaded(
+                    f"{_SUBSCRIPTIONS} resources are subscribed to already; end a subscription",
+                    limit="subscriptions",
+                )
+            )
+            return
+        if uri is not None:
+            _once_accepted(exchange, partial(self.subscriptions.add, uri))
         self.put(exchange)
 
     def _unsubscribe(self, exchange: Exchange) -> None:
         uri = text_member(exchange.request.params, "uri")
-        self.subscriptions.discard(uri or "")
+        forget = partial(self.subscriptions.discard, uri or "")
+        forget()
+        _once_accepted(exchange, forget)  # for one that is being made meanwhile
         if self.others_want(uri):
             exchange.succeed({})
         else:
@@ -131,6 +143,17 @@ class Attachment:
     def others_want(self, uri: str | None) -> bool:
         """Whether the server must go on telling of that resource."""
         return False
+
+
+def _once_accepted(exchange: Exchange, do: Callable[[], None]) -> None:
+    """Have something done when the server has granted what it is asked."""
+
+    def see(answer: Answer) -> Answer:
+        if isinstance(answer, Result):
+            do()
+        return answer
+
+    exchange.amend(exchange.request.params, see)
 
 
 class OwnProcess(Attachment, Company):
@@ -187,7 +210,9 @@ class Membership(Attachment, Member):
         if link is None or link.revision <= self.session.revision:
             self.supervisor.begin(exchange)
         else:
-            Revised(exchange, self.session.revision).begin(self.supervisor)
+            edit = partial(_in_older_words, exchange.request.method, self.session.revision)
+            heard = partial(said, revision=self.session.revision)
+            pass_on(exchange, self.supervisor.begin, exchange.request.params, edit, heard)
 
     def welcome(self, link: Link) -> Any:
         """The server's words, in the revision this client and the server can both do."""
@@ -220,44 +245,9 @@ class Membership(Attachment, Member):
         self.crowd.leave(self)
 
 
-@implementer(IReply)
-class Revised:
-    """An exchange whose answer is put into an older revision's words.
-
-    :param front: the client's exchange.
-    :param revision: what the client speaks.
-    """
-
-    def __init__(self, front: Exchange, revision: str) -> None:
-        self._front = front
-        self._revision = revision
-
-    def begin(self, supervisor: Supervisor) -> None:
-        """Ask."""
-        behind = Exchange(self._front.request, self, self._front.stay)
-        self._front.in_charge(behind.cancel)
-        self._front.source = Behind(behind)
-        supervisor.begin(behind)
-
-    def notified(self, exchange: Exchange, notification: Notification) -> None:
-        """Pass it on, in the older revision's words."""
-        heard = said(notification, self._revision)
-        if heard is not None:
-            self._front.notify(heard)
-
-    def asked(self, exchange: Exchange, question: Exchange) -> None:
-        """Pass it on."""
-        self._front.ask(question)
-
-    def answered(self, exchange: Exchange, answer: Answer) -> None:
-        """Put it into the older revision's words."""
-        try:
-            if isinstance(answer, Result):
-                result = revised(exchange.request.method, answer.result, self._revision)
-                answer = Result(answer.id, result)
-        except InvalidMessage as problem:
-            answer = error_answer(0, ServerMisbehaved(f"its result: {problem.message}"))
-        self._front.answer(answer)
-
-    def cancelled(self, exchange: Exchange, reason: str) -> None:
-        """The client cancelled; it knows."""
+def _in_older_words(method: str, revision: str, result: Json) -> Json:
+    """A server's result as a client of an older revision reads it."""
+    try:
+        return revised(method, result, revision)
+    except InvalidMessage as problem:
+        raise ServerMisbehaved(f"its result: {problem.message}") from None

@@ -301,13 +301,16 @@ class Asked:
 
     The id given also serves as progress token, so that one table maps both.
 
-    :param limit: how many may be waiting at once.
+    :param limit: how many may be waiting at once, subscriptions not counted.
     :param tally: told of each answer, where answers are counted.
+    :param listens: how many subscriptions there may be at once.
     """
 
-    def __init__(self, limit: int, tally: Tally | None = None) -> None:
+    def __init__(self, limit: int, tally: Tally | None = None, listens: int = 10_000) -> None:
         self._limit = limit
         self._tally = tally
+        self._listens = listens
+        self._listening: set[MessageId] = set()
         self._last = 0
         self._waiting: dict[MessageId, Question] = {}
 
@@ -336,13 +339,14 @@ class Asked:
         :return: the request to send.
         :raises Overloaded: too many are waiting.
         """
-        if len(self._waiting) >= self._limit:
-            raise Overloaded(
-                f"{self._limit} requests are waiting for it already", limit="in_flight"
-            )
+        asked = exchange.request
+        listens = asked.method == LISTEN
+        if listens or len(self._waiting) - len(self._listening) >= self._limit:
+            self._see_to_room(listens)
         self._last += 1
         id = self._last
-        asked = exchange.request
+        if listens:
+            self._listening.add(id)
         token, params = _own_token(asked.params, id)
         self._waiting[id] = Question(
             exchange,
@@ -354,16 +358,36 @@ class Asked:
         )
         return Request(id, asked.method, params)
 
+    def _see_to_room(self, listens: bool) -> None:
+        """What waits for long must not keep out what does not.
+
+        :raises Overloaded: there is none.
+        """
+        if listens and len(self._listening) >= self._listens:
+            raise Overloaded(
+                f"{self._listens} subscriptions wait for it already", limit="listens_per_server"
+            )
+        if not listens:
+            raise Overloaded(
+                f"{self._limit} requests are waiting for it already", limit="in_flight"
+            )
+
     def take(self, id: MessageId) -> Exchange | None:
         """The exchange known to the far end as *id*, which is not waiting any more."""
-        question = self._waiting.pop(id, None)
+        question = self._pop(id)
         return None if question is None else question.exchange
+
+    def _pop(self, id: MessageId) -> Question | None:
+        question = self._waiting.pop(id, None)
+        if self._listening:
+            self._listening.discard(id)
+        return question
 
     def answered(self, answer: Answer) -> bool:
         """Pass an answer on; whether anybody waited for it."""
         if answer.id is None:
             return False
-        question = self._waiting.pop(answer.id, None)
+        question = self._pop(answer.id)
         if question is None:
             return False
         if self._tally is not None:
@@ -406,7 +430,7 @@ class Asked:
         Nothing where it was not waiting, nor for ``initialize``, which may not be
         cancelled (MCP 2025-11-25, *Cancellation*).
         """
-        question = self._waiting.pop(id, None)
+        question = self._pop(id)
         if question is None or question.exchange.request.method == "initialize":
             return None
         return cancelled_notification(id, reason)
@@ -423,15 +447,12 @@ class Asked:
 
     def listening(self) -> list[tuple[MessageId, Exchange]]:
         """The subscriptions that wait, with our ids."""
-        return [
-            (id, q.exchange)
-            for id, q in self._waiting.items()
-            if q.exchange.request.method == LISTEN
-        ]
+        return [(id, self._waiting[id].exchange) for id in self._listening]
 
     def fail_all(self, problem: McpTwistError) -> None:
         """The far end is gone: tell every asker why."""
         questions, self._waiting = list(self._waiting.values()), {}
+        self._listening.clear()
         for question in questions:
             question.exchange.fail(problem)
 

@@ -56,7 +56,8 @@ class Deadlines(msgspec.Struct, frozen=True):
 
     :ivar idle: seconds without an answer or a word of progress, ``None`` for ever.
     :ivar total: seconds whatever is reported, ``None`` for ever.
-    :ivar in_flight: how many requests may wait on one link.
+    :ivar in_flight: how many requests may wait on one link, subscriptions not counted.
+    :ivar listens: how many subscriptions may.
     :ivar backlog: bytes that a server which does not read may leave waiting.
     """
 
@@ -64,6 +65,7 @@ class Deadlines(msgspec.Struct, frozen=True):
     total: float | None = 3600.0
     in_flight: int = 1024
     backlog: int = 64 << 20
+    listens: int = 10_000
 
 
 @implementer(IWireReader, IReminder, IAnswerer, IReply, ISource)
@@ -111,7 +113,7 @@ class Link:
         self._clock = clock
         self.tally = tally or Tally(server, clock)
         self._traffic = self.tally.traffic
-        self._asked = Asked(self._deadlines.in_flight, self.tally)
+        self._asked = Asked(self._deadlines.in_flight, self.tally, self._deadlines.listens)
         self._opened = Opened(self._deadlines.in_flight)
         self._held: set[Exchange] = set()
         self._paused = False

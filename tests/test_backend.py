@@ -13,13 +13,14 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from mcptwist import attachment
 from mcptwist.backend import Backend, BackendSettings
 from mcptwist.eras.held import Held
 from mcptwist.errors import ClientGone, Draining, HeaderMismatch, ServerExited, ServerStartFailed
 from mcptwist.exchange import Exchange
 from mcptwist.gateway import ServerView
 from mcptwist.interfaces import IAnswerer, ICompany
-from mcptwist.messages import Message, Notification, Request, Result, encode_json
+from mcptwist.messages import Error, Message, Notification, Request, Result, encode_json
 from mcptwist.patience import Patience
 from mcptwist.session import Session, Visit
 from mcptwist.supervisor import SupervisorSettings
@@ -223,6 +224,31 @@ class SubscriptionTests(BackendCase):
         self.updated("a:1")
         self.updated("a:2")
         self.assertEqual((len(self.said(self.one)), self.said(self.two)), (1, []))
+
+    def test_refused(self) -> None:
+        """A subscription that the server did not grant is none, nor made again."""
+        heard = self.ask(self.one, "resources/subscribe", {"uri": "a:1"})
+        (request,) = self.requests()
+        self.wire.receive(Error(request.id, b'{"code":-32002,"message":"no"}'))
+        self.assertEqual(heard.error["code"], -32002)
+        self.updated("a:1")
+        self.assertEqual(self.said(self.one), [])
+        self.assertEqual(self.backend.attach(self.one).subscriptions, set())
+
+    def test_taken_back_at_once(self) -> None:
+        """One that is taken back before it was granted does not stay."""
+        self.ask(self.one, "resources/subscribe", {"uri": "a:1"}, id=1)
+        self.ask(self.one, "resources/unsubscribe", {"uri": "a:1"}, id=2)
+        for request in self.requests():
+            self.wire.receive(Result(request.id, b"{}"))
+        self.assertEqual(self.backend.attach(self.one).subscriptions, set())
+
+    def test_too_many(self) -> None:
+        """There is a bound, and the client is told of it."""
+        self.patch(attachment, "_SUBSCRIPTIONS", 1)
+        self.subscribe(self.one, "a:1")
+        heard = self.ask(self.one, "resources/subscribe", {"uri": "a:2"})
+        self.assertEqual((heard.error["data"]["limit"], self.methods()), ("subscriptions", []))
 
     def test_while_another_wants_it(self) -> None:
         """The server is told to stop only when nobody wants it any more."""

@@ -16,6 +16,7 @@ from zope.interface.verify import verifyObject
 
 from mcptwist.errors import Cancelled, DuplicateId, Overloaded, ServerExited
 from mcptwist.exchange import (
+    LISTEN,
     PROGRESS,
     SUBSCRIPTION_ID,
     Asked,
@@ -436,6 +437,22 @@ class SubscriptionTests(SynchronousTestCase):
             heard.answered = lambda _, answer: told.append(answer)  # type: ignore[method-assign] # noqa: B023
             self.table.answered(Result(self.table.put(one).id, text))
             self.assertEqual([bytes(each.result) for each in told], [text])
+
+    def test_listens_have_room_of_their_own(self) -> None:
+        """Subscriptions that wait for long keep nobody out, and have a bound of their own."""
+        table = Asked(1, listens=2)
+        listens = [Exchange(Request(n, LISTEN), Heard()) for n in range(3)]
+        first = table.put(listens[0])
+        table.put(listens[1])
+        problem = self.assertRaises(Overloaded, table.put, listens[2])
+        self.assertEqual(problem.data["limit"], "listens_per_server")
+        asked = table.put(Exchange(Request(9, "tools/call"), Heard()))
+        problem = self.assertRaises(Overloaded, table.put, Exchange(Request(8, "x"), Heard()))
+        self.assertEqual(problem.data["limit"], "in_flight")
+        table.answered(Result(first.id, b"{}"))
+        table.put(listens[2])
+        table.cancelled(asked.id, "enough")
+        table.put(Exchange(Request(8, "x"), Heard()))
 
     def test_listening(self) -> None:
         """Only listens are listed as such."""

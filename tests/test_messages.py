@@ -7,6 +7,7 @@ Messages*; MCP 2025-03-26, *Base protocol, Batching*.
 from __future__ import annotations
 
 import json
+import tracemalloc
 from typing import Any
 
 from hypothesis import given, settings
@@ -283,6 +284,17 @@ class BatchTests(SynchronousTestCase):
         self.assertEqual(len(decode_many(text, 5)), 5)  # type: ignore[arg-type]
         problem = self.assertRaises(InvalidMessage, decode_many, text, 4)
         self.assertIn("4", problem.message)
+        self.assertRaises(InvalidMessage, decode_many, b"[]", 4)
+        for text in (b"[1", b"[1,]", b"[" * DEEP + b"]" * DEEP):
+            self.assertRaises((UnparsableMessage, InvalidMessage), decode_many, text, 4)
+
+    def test_limit_of_memory(self) -> None:
+        """Of a batch that is far too long no more is made than may be."""
+        text = b"[%b1]" % (b"1," * 1_000_000)
+        tracemalloc.start()
+        self.addCleanup(tracemalloc.stop)
+        self.assertRaises(InvalidMessage, decode_many, text, 100)
+        self.assertLess(tracemalloc.get_traced_memory()[1], len(text) // 10)
 
 
 class OpeningTests(SynchronousTestCase):

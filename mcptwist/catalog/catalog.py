@@ -54,12 +54,7 @@ from mcptwist.errors import (
 )
 from mcptwist.exchange import LISTEN, Awaited, Exchange, ask
 from mcptwist.interfaces import IAnswerer, IGroup
-from mcptwist.messages import (
-    Json,
-    Notification,
-    encode_json,
-    open_fields,
-)
+from mcptwist.messages import Answer, Json, Notification, Result, encode_json, open_fields
 from mcptwist.negotiation import SERVER_KEY, agree, read_hello
 from mcptwist.passing import pass_on
 from mcptwist.versions import MODERN, MODERN_REVISIONS
@@ -452,7 +447,8 @@ class Catalog:
         uri = _text(fields, "uri")
         owned = await self._owner(exchange, uri)
         if exchange.request.method == "resources/subscribe":
-            self._guest(exchange.stay).remember(uri, owned)
+            guest = self._guest(exchange.stay)
+            exchange.amend(exchange.request.params, partial(_remembered, guest, uri, owned))
         self._pass_resource(exchange, fields, uri, owned)
 
     async def _unsubscribe(self, exchange: Exchange) -> None:
@@ -720,6 +716,13 @@ def _located(
     moved = {uri: other for uri, other in public.items() if other != uri}
     directory.mention(server, (uri for uri in uris if uri not in moved))
     return relinked(method, result, moved) if moved else result
+
+
+def _remembered(guest: Guest, uri: str, owned: Owned, answer: Answer) -> Answer:
+    """A subscription is one when the server has accepted it."""
+    if isinstance(answer, Result):
+        guest.remember(uri, owned)
+    return answer
 
 
 def _late(server: str, seconds: float) -> ServerTimeout:

@@ -53,6 +53,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     in_flight_per_server: Annotated[
         int, Key(count, "requests to one server not yet answered; see max_in_flight")
     ] = 1024
+    listens_per_server: Annotated[int, Key(count, "subscriptions that one server is to serve")] = (
+        10_000
+    )
     call_processes: Annotated[
         int, Key(count, "processes of one legacy server that calls have for themselves")
     ] = 16

@@ -119,7 +119,7 @@ class LegacyAsModern:
     def _listen(self, exchange: Exchange, wanted: Wanted, link: Link) -> None:
         listening = Listening(exchange, wanted, self._crowd, self.listening.discard)
         self.listening.add(listening)
-        listening.begin(link)
+        listening.begin(link, self.clock)
 
     def changed(self, notification: Notification) -> None:
         """A call's own process told of a change: those who listen hear of it too."""

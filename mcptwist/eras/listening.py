@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from msgspec import Raw
+from twisted.internet.defer import Deferred, DeferredList
 
 from mcptwist.catalog.subscription import ACKNOWLEDGED, Wanted
 from mcptwist.company import Crowd, Member, quietly, text_member
@@ -16,7 +18,15 @@ from mcptwist.exchange import SUBSCRIPTION_ID, Exchange, ask
 from mcptwist.messages import Json, Notification, encode_json, open_fields
 
 if TYPE_CHECKING:
+    from twisted.internet.interfaces import IReactorTime
+
     from mcptwist.link import Link
+
+_GRANTED_WITHIN = 5.0
+"""Seconds after which a subscription is acknowledged without what was not granted yet."""
+
+_EARLY = 1000
+"""What is kept of what is said before a subscription is acknowledged."""
 
 
 class Listening(Member):
@@ -38,24 +48,61 @@ class Listening(Member):
         self._crowd = crowd
         self._told_over = told_over
         self._changes: set[str] = set()
+        self._early: list[Notification] | None = []
 
-    def begin(self, link: Link) -> None:
-        """Say what will be told, and listen for it."""
+    def begin(self, link: Link, clock: IReactorTime) -> None:
+        """Ask for what is wanted, say which of it will be told, and listen for it.
+
+        :param clock: a server that is slow to grant a subscription is not waited for.
+        """
         honoured = _honoured(self._wanted, link.welcome)
         self._changes = set(honoured.of_lists())
         self._exchange.in_charge(lambda _: self._leave())
-        self._say(ACKNOWLEDGED, {"notifications": honoured})
-        new = set(honoured.resourceSubscriptions) - self._crowd.subscriptions()
-        self.subscriptions.update(honoured.resourceSubscriptions)
+        there = self._crowd.subscriptions()
         self._crowd.members.add(self)
-        for uri in new:
-            quietly(ask(link, "resources/subscribe", encode_json({"uri": uri})))
+        self.subscriptions |= there.intersection(honoured.resourceSubscriptions)
+        new = [uri for uri in honoured.resourceSubscriptions if uri not in there]
+        waiting = DeferredList([self._subscribe(link, uri) for uri in new])
+        late = clock.callLater(_GRANTED_WITHIN, self._acknowledge, honoured)
+
+        def granted(_: object) -> None:
+            if late.active():
+                late.cancel()
+                self._acknowledge(honoured)
+
+        waiting.addCallback(granted)
+
+    def _subscribe(self, link: Link, uri: str) -> Deferred[None]:
+        """Have the server tell of a resource."""
+
+        def accepted(_: Json) -> None:
+            if self._early is None or self._exchange.over:  # too late
+                if uri not in self._crowd.subscriptions():
+                    quietly(ask(link, "resources/unsubscribe", encode_json({"uri": uri})))
+            else:
+                self.subscriptions.add(uri)
+
+        asking = ask(link, "resources/subscribe", encode_json({"uri": uri}))
+        return asking.addCallbacks(accepted, lambda _: None)
+
+    def _acknowledge(self, honoured: Wanted) -> None:
+        """Say what will be told, and then what was told meanwhile."""
+        early, self._early = self._early or [], None
+        uris = [uri for uri in honoured.resourceSubscriptions if uri in self.subscriptions]
+        granted = msgspec.structs.replace(honoured, resourceSubscriptions=uris)
+        self._say(ACKNOWLEDGED, {"notifications": granted})
+        for notification in early:
+            self.tell(notification)
 
     def tell(self, notification: Notification) -> None:
         """Pass on what was subscribed to."""
         subscribed = text_member(notification.params, "uri") in self.subscriptions
-        if notification.method in self._changes or subscribed:
+        if notification.method not in self._changes and not subscribed:
+            return
+        if self._early is None:
             self._say(notification.method, open_fields(notification.params))
+        elif len(self._early) < _EARLY:
+            self._early.append(notification)
 
     def wants(self, level: str | None) -> bool:
         """Log messages are not for subscriptions (MCP 2026-07-28, *Logging*)."""

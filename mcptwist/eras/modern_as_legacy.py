@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Raw
 from zope.interface import implementer
 
-from mcptwist.attachment import Attachment, Revised
+from mcptwist.attachment import Attachment
 from mcptwist.catalog.subscription import ACKNOWLEDGED, Wanted
 from mcptwist.company import Assembly
 from mcptwist.eras.inputs import (
@@ -29,7 +29,7 @@ from mcptwist.eras.inputs import (
     question_params,
     retried,
 )
-from mcptwist.eras.revisions import said
+from mcptwist.eras.revisions import revised, said
 from mcptwist.eras.words import legacy_error, legacy_result, modern_params, unsolicited, welcome
 from mcptwist.errors import ClientError, McpTwistError, MethodNotFound, ServerMisbehaved
 from mcptwist.exchange import LISTEN, SUBSCRIPTION_ID, Awaited, Behind, Exchange, Refused
@@ -237,12 +237,11 @@ class Interview:
         self._put_all(inputs.requests)
 
     def _deliver(self, answer: Result) -> None:
-        method = self._front.request.method
-        answer = Result(answer.id, legacy_result(method, answer.result))
-        if self._session.session.revision < LATEST_LEGACY:
-            Revised(self._front, self._session.session.revision).answered(self._front, answer)
-        else:
-            self._front.answer(answer)
+        method, revision = self._front.request.method, self._session.session.revision
+        result = legacy_result(method, answer.result)
+        if revision < LATEST_LEGACY:
+            result = revised(method, result, revision)
+        self._front.answer(Result(answer.id, result))
 
     # --- asking the client ------------------------------------------------------------
 

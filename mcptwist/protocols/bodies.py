@@ -21,6 +21,9 @@ from mcptwist.protocols.eventstream import Event, EventReader
 JSON = b"application/json"
 EVENTS = b"text/event-stream"
 
+_BATCH = 1000
+"""Messages taken of one batch of a server."""
+
 
 class ResponseBody(Protocol):
     """The body of a response, while it comes; it can be held back.
@@ -162,7 +165,7 @@ def read_messages(text: bytes) -> list[Message | InvalidMessage]:
 
     :raises ClientError: it holds none.
     """
-    found = decode_many(text)
+    found = decode_many(text, _BATCH)
     return found if isinstance(found, list) else [found]
 
 

@@ -53,7 +53,10 @@ def make_backend(
     """One server behind the daemon."""
     limits = premises.config.limits
     deadlines = Deadlines(
-        server.timeout, server.timeout_max, server.max_in_flight or limits.in_flight_per_server
+        server.timeout,
+        server.timeout_max,
+        server.max_in_flight or limits.in_flight_per_server,
+        listens=limits.listens_per_server,
     )
     settings = BackendSettings(
         server.scope,

@@ -57,8 +57,9 @@ class FarWire(FakeWire):
     :ivar heard: the messages it was sent that no opening took.
     """
 
-    def __init__(self, reader: IWireReader, clock: Clock, era: str) -> None:
+    def __init__(self, reader: IWireReader, clock: Clock, era: str, far: Far) -> None:
         super().__init__(reader, f"to a {era} server", clock)
+        self.far = far
         self.era = era
         self.hello: Any = None
         self.heard: list[Message] = []
@@ -83,7 +84,9 @@ class FarWire(FakeWire):
         self.heard.append(message)
         if not isinstance(message, Request):
             return
-        if message.method in ("logging/setLevel", "resources/subscribe", "resources/unsubscribe"):
+        if message.method in ("logging/setLevel", "resources/unsubscribe") or (
+            message.method == "resources/subscribe" and self.far.grants
+        ):
             self.answer(message, {})
         elif message.method == "subscriptions/listen":
             wanted = opened(message.params)["notifications"]
@@ -139,7 +142,10 @@ class Far:
     """A server of one era, as many processes of it as are launched.
 
     :ivar wires: to all of them, those included that refused the wrong era.
+    :ivar grants: whether it grants subscriptions at once, or leaves them to the test.
     """
+
+    grants = True
 
     def __init__(self, clock: Clock, era: str) -> None:
         self.description = f"a {era} server"
@@ -148,7 +154,7 @@ class Far:
         self.wires: list[FarWire] = []
 
     def connect(self, reader: IWireReader) -> Deferred[IWire]:
-        wire = FarWire(reader, self.clock, self.era)
+        wire = FarWire(reader, self.clock, self.era, self)
         self.wires.append(wire)
         return succeed(wire)
 

@@ -610,6 +610,52 @@ class ModernAtLegacy(Stage):
         _, heard = self.listen(promptsListChanged=True, toolsListChanged=True)
         self.assertEqual(heard.said[0][1]["notifications"], {"toolsListChanged": True})
 
+    def listen_slowly(self) -> tuple[Any, Heard, FarWire, list[Request]]:
+        """A subscription to two resources, which the server has not granted yet."""
+        self.far.grants = False
+        exchange, heard = self.listen(toolsListChanged=True, resourceSubscriptions=["a:b", "c:d"])
+        (wire,) = self.far.up
+        return exchange, heard, wire, wire.requests("resources/subscribe")
+
+    def test_not_granted(self) -> None:
+        """What the server refuses is not promised; what it says meanwhile comes after."""
+        _, heard, wire, (one, two) = self.listen_slowly()
+        wire.answer(one, {})
+        wire.say(UPDATED, uri="a:b")
+        wire.say(UPDATED, uri="c:d")
+        self.assertEqual(heard.said, [])
+        wire.refuse(two, -32002)
+        (acknowledged, params), *rest = heard.said
+        self.assertEqual(acknowledged, ACKNOWLEDGED)
+        self.assertEqual(
+            params["notifications"], {"toolsListChanged": True, "resourceSubscriptions": ["a:b"]}
+        )
+        self.assertEqual([p["uri"] for _, p in rest], ["a:b"])
+
+    def test_granted_too_late(self) -> None:
+        """A server that is slow to grant is not waited for, and not listened to later."""
+        _, heard, wire, (one, two) = self.listen_slowly()
+        wire.answer(one, {})
+        self.turn(5)
+        self.assertEqual(heard.said[0][1]["notifications"]["resourceSubscriptions"], ["a:b"])
+        wire.answer(two, {})
+        self.turn()
+        (told,) = wire.requests("resources/unsubscribe")
+        self.assertEqual(opened(told.params), {"uri": "c:d"})
+        wire.say(UPDATED, uri="c:d")
+        self.assertEqual(len(heard.said), 1)
+
+    def test_left_before_it_was_granted(self) -> None:
+        """Who does not wait is not listened for."""
+        exchange, heard, wire, (one, two) = self.listen_slowly()
+        wire.answer(one, {})
+        exchange.cancel("enough")
+        wire.answer(two, {})
+        self.turn(5)
+        left = [opened(r.params)["uri"] for r in wire.requests("resources/unsubscribe")]
+        self.assertEqual((left, heard.said), (["a:b", "c:d"], []))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
     def test_two_listen(self) -> None:
         """Two who want the same resource subscribe once, and neither ends it for the other."""
         first, _ = self.listen(1, resourceSubscriptions=["a:b"])
