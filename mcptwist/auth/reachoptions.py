@@ -21,7 +21,7 @@ class ReachOptions(Command):
             "identity",
             "i",
             "",
-            "The private key to come with; your own otherwise, if need be.",
+            "The private key to come with, or SHA256:… of your ssh-agent's.",
         ],
         ["principal", "p", "", "As whom; the key's fingerprint otherwise."],
         ["known-hosts", None, None, "The file of servers' keys; your own known_hosts otherwise."],
@@ -45,13 +45,17 @@ class ReachOptions(Command):
     def reach(self) -> Reach:
         """What was said."""
         return Reach(
-            key=_absolute(self["identity"]) or "",
+            key=_key(self["identity"]),
             principal=self["principal"] or "",
             host_keys=tuple(self["host-keys"]),
             known_hosts=_absolute(self["known-hosts"]),
             accept_new=bool(self["accept-new"]),
             ca=_absolute(self["ca"]),
         )
+
+
+def _key(given: str) -> str:
+    return given if is_fingerprint(given) else _absolute(given) or ""
 
 
 def _absolute(path: str | None) -> str | None:

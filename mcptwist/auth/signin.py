@@ -27,7 +27,7 @@ from mcptwist.auth import discovery
 from mcptwist.auth.assertions import TYPE
 from mcptwist.auth.discovery import Challenge, Issuer, Resource
 from mcptwist.auth.jws import Malformed, read_object, sign_jws
-from mcptwist.auth.keys import ISigner, to_base64url
+from mcptwist.auth.keys import ISigner, KeyProblem, to_base64url
 from mcptwist.auth.possession import Possession
 from mcptwist.errors import McpTwistError, SignInFailed
 from mcptwist.protocols.bodies import WholeBody, header
@@ -200,7 +200,10 @@ class SignIn:
                 f"{issuer.name} takes no signatures of a key of type {signer.public.kind}; it "
                 f"takes {', '.join(issuer.algorithms)}"
             )
-        return await sign_jws(signer, {"typ": "JWT"}, claims, algorithm)
+        try:
+            return await sign_jws(signer, {"typ": "JWT"}, claims, algorithm)
+        except KeyProblem as problem:
+            raise SignInFailed(str(problem)) from None
 
     # --- documents ------------------------------------------------------------------------
 

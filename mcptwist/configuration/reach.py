@@ -5,21 +5,33 @@ Pure.
 
 from __future__ import annotations
 
-from typing import Annotated
+import re
+from typing import Annotated, Any
 
 import msgspec
 
 from mcptwist.configuration.paths import path
-from mcptwist.configuration.settings import Key, full_text, yes_or_no
+from mcptwist.configuration.settings import Key, Place, full_text, yes_or_no
 
-__all__ = ["Keys", "Reach"]
+__all__ = ["Keys", "Reach", "private_key"]
+
+
+_FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}\Z")
+
+
+def private_key(place: Place, value: Any) -> str | None:
+    """Read the path of a private key's file, or the fingerprint of one that an agent holds."""
+    if isinstance(value, str) and _FINGERPRINT.match(value):
+        return value
+    return path(place, value)
 
 
 class Keys(msgspec.Struct, frozen=True, kw_only=True):
     """The ``[keys]`` section: what servers elsewhere have that do not say it themselves."""
 
     key: Annotated[
-        str | None, Key(path, "file of the private key to sign in with, where one is wanted")
+        str | None,
+        Key(private_key, "file of the private key to sign in with; SHA256:… of an agent's"),
     ] = None
     principal: Annotated[
         str | None, Key(full_text, "what its owner is called there; its fingerprint otherwise")

@@ -17,7 +17,7 @@ import msgspec
 
 from mcptwist.catalog.selection import NamedSelection, Selection, Selections
 from mcptwist.configuration.paths import path
-from mcptwist.configuration.reach import Keys, Reach
+from mcptwist.configuration.reach import Keys, Reach, private_key
 from mcptwist.configuration.redaction import (
     redact,
     secret_values,
@@ -384,7 +384,8 @@ class RemoteServer(Server, frozen=True, kw_only=True):
         str | None, Key(path, "PEM file: certificates trusted in place of the system's")
     ] = None
     key: Annotated[
-        str | None, Key(path, "file of the private key to sign in with, where one is wanted")
+        str | None,
+        Key(private_key, "file of the private key to sign in with; SHA256:… of an agent's"),
     ] = None
     principal: Annotated[
         str | None, Key(full_text, "what its owner is called there; its fingerprint otherwise")

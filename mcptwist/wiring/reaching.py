@@ -10,11 +10,12 @@ from typing import Any
 
 import msgspec
 
-from mcptwist.auth.identity import OWN, Ask, Identity, ask_passphrase
+from mcptwist.auth.identity import Ask, Identity, ask_passphrase, named
 from mcptwist.auth.introduction import introduce
 from mcptwist.auth.keyfiles import FileProblem
 from mcptwist.auth.pinning import Pinning
 from mcptwist.auth.signin import SignIn, Ways
+from mcptwist.auth.sshagent import VARIABLE, Agent
 from mcptwist.auth.tokensource import TokenSource
 from mcptwist.configuration.gateconfig import config_directory
 from mcptwist.configuration.reach import Reach
@@ -47,12 +48,15 @@ def make_trust(reach: Reach, environ: Mapping[str, str] = os.environ) -> Trust:
 
 
 def make_identity(
-    reach: Reach, environ: Mapping[str, str] = os.environ, ask: Ask = ask_passphrase
+    reach: Reach,
+    reactor: Any,
+    environ: Mapping[str, str] = os.environ,
+    ask: Ask = ask_passphrase,
 ) -> Identity:
     """The key that we come with."""
-    directory = config_directory(environ)
-    files = [reach.key] if reach.key else [os.path.join(directory, name) for name in OWN]
-    return Identity(files, ask)
+    socket = environ.get(VARIABLE)
+    agent = Agent(socket, reactor) if socket else None
+    return Identity(named(reach.key or "", config_directory(environ)), ask, agent)
 
 
 def make_signin(
@@ -72,7 +76,9 @@ def make_signin(
         time.time,
         secrets.token_bytes,
     )
-    return SignIn(_as_http(url), make_identity(reach, environ, ask).load, ways, reach.principal)
+    return SignIn(
+        _as_http(url), make_identity(reach, reactor, environ, ask).load, ways, reach.principal
+    )
 
 
 def _as_http(url: str) -> str:

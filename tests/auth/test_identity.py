@@ -9,7 +9,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from mcptwist.auth.identity import Identity
+from mcptwist.auth.identity import Identity, Named
 from mcptwist.errors import SignInFailed
 from tests.auth.people import key
 
@@ -32,7 +32,7 @@ class IdentityTests(SynchronousTestCase):
         return self.passphrase
 
     def identity(self, *names: str) -> Identity:
-        return Identity([str(self.place / name) for name in names], self.ask)
+        return Identity(Named([str(self.place / name) for name in names]), self.ask)
 
     def load(self, identity: Identity) -> Any:
         return self.successResultOf(Deferred.fromCoroutine(identity.load())).public
