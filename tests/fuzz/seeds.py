@@ -31,6 +31,21 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
         b"\0\0\x08\6\0\0\0\0\0" + b"12345678",
         b"\0\0\4\x08\0\0\0\0\0\0\0\0\1",
     ),
+    "header_block": (
+        b"\x82\x86\x84\x41\x0f\x77ww.example.com.au",
+        b"\x40\x03x-a\x01b\xbe\x20\x00\x01a\x81\x1f",
+    ),
+    "http2_answers": (
+        b"\0\0\0\4\0\0\0\0\0" + b"\0\0\1\1\4\0\0\0\1\x88" + b"\0\0\2\0\1\0\0\0\1{}",
+        b"\0\0\0\4\0\0\0\0\0" + b"\0\0\x08\7\0\0\0\0\0\0\0\0\0\0\0\0\0",
+        b"\0\0\0\4\0\0\0\0\0" + b"\0\0\4\3\0\0\0\0\1\0\0\0\7",
+    ),
+    "websocket_connection": (
+        b"\x81\x82\0\0\0\0{}",
+        b"\x01\x81\0\0\0\0{" + b"\x89\x80\0\0\0\0" + b"\x80\x81\0\0\0\0}",
+        b"\x88\x82\0\0\0\0\x03\xe8",
+        b"\x81\xfe\0\x80\0\0\0\0" + b" " * 128,
+    ),
     "chunked_body": (b"5\r\nhello\r\n0\r\n\r\n", b"1;a=b\r\nx\r\n0\r\nX: y\r\n\r\n"),
     "event_stream": (
         b"id: 1-2\nevent: message\ndata: {}\n\n: hello\r\n\r\nretry: 10\rdata: a\rdata: b\r\r",

@@ -8,9 +8,12 @@ is written back the same.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
+from hpack import Decoder, HPACKError
 from twisted.internet.address import IPv4Address
 from twisted.internet.task import Clock
+from twisted.web.http_headers import Headers
 
 from mcptwist import config, messages, negotiation
 from mcptwist.auth.authorizedkeys import LineProblem, read_authorized_keys, read_revoked_keys
@@ -20,11 +23,16 @@ from mcptwist.eras import held
 from mcptwist.errors import McpTwistError
 from mcptwist.messages import Request
 from mcptwist.protocols import eventstream, lines, mcphttp
+from mcptwist.protocols.h2client import HTTP2Client, HTTP2ClientLimits
+from mcptwist.protocols.h2frames import ConnectionFailed
+from mcptwist.protocols.h2question import Body, Question
+from mcptwist.protocols.hpacking import FieldReader
 from mcptwist.protocols.http1syntax import ChunkedBody, read_head
 from mcptwist.protocols.http2 import HTTP2Connection
 from mcptwist.protocols.limits import Limits
 from mcptwist.protocols.refusals import Refused
 from tests.protocols.front import Front, Wire
+from tests.protocols.wsfront import SocketFront, frames
 
 Target = Callable[[bytes], None]
 TARGETS: dict[str, Target] = {}
@@ -185,6 +193,52 @@ def http2_connection(data: bytes) -> None:
     if not wire.disconnecting:
         connection.dataReceived(data)
     assert front.counters.failures == 0
+
+
+@target
+def header_block(data: bytes) -> None:
+    """HPACK: a block that we can read means to us what it means to the hpack library."""
+    try:
+        fields = list(FieldReader(1 << 16).decode(data))
+    except ConnectionFailed:
+        return
+    try:
+        expected = list(Decoder(1 << 16).decode(data, raw=True))
+    except HPACKError:
+        return
+    assert fields == [tuple(field) for field in expected]
+
+
+@target
+def http2_answers(data: bytes) -> None:
+    """The asking end of an HTTP/2 connection: whatever comes, who asked is told how it ended."""
+    clock, ends = Clock(), list[object]()
+    client: Any = HTTP2Client(clock, HTTP2ClientLimits(), lambda: ends.append("retired"))
+    wire = Wire(hostAddress=_ADDRESS)
+    wire.protocol = client
+    client.makeConnection(wire)
+    question = Question(b"GET", b"https://x/", b"x", b"/", Headers(), Body(None, 0))
+    client.ask(question).addBoth(ends.append)
+    clock.advance(0)
+    client.dataReceived(data)
+    clock.advance(0)
+    if wire.connected:
+        wire.lose()
+    assert len(ends) == 2, ends
+
+
+@target
+def websocket_connection(data: bytes) -> None:
+    """A whole WebSocket, after a good handshake, cut in two or not."""
+    for pieces in ([data], [data[: len(data) // 2], data[len(data) // 2 :]]):
+        front = SocketFront()
+        socket = front.open()
+        for piece in pieces:
+            if not socket.wire.is_closed:
+                socket.wire.protocol.dataReceived(piece)
+                front.clock.advance(0)
+        assert front.counters.failures == 0
+        frames(socket.wire.value())
 
 
 @target
