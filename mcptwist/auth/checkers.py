@@ -30,7 +30,7 @@ from mcptwist.auth.keys import (
     PublicKey,
     to_base64url,
 )
-from mcptwist.auth.realm import CERTIFICATE, SIGNATURE, TICKET, TOKEN, Proved
+from mcptwist.auth.realm import CERTIFICATE, PROOF, TICKET, TOKEN, Proved
 from mcptwist.auth.tickets import TicketTable
 from mcptwist.auth.tokens import LONGEST, Token, TokenTable, is_ours
 
@@ -81,7 +81,7 @@ class KeySignatureChecker:
         good = [grant for grant in known if _fits(grant, credentials)]
         for grant in good:
             if _is_signed(grant.key, credentials):
-                return Proved(grant, SIGNATURE)
+                return Proved(grant, credentials.via)
         nobody = self._nobody.get(credentials.algorithm)
         if nobody is None:
             raise CredentialsRefused("algorithm is none that is taken")
@@ -110,7 +110,8 @@ def _keys_of_nobody() -> dict[str, PublicKey]:
 def _fits(grant: Grant, credentials: IKeySignature) -> bool:
     """Whether that key may be meant, and may be used like this."""
     hint, key = credentials.hint, grant.key
-    if credentials.algorithm not in key.algorithms or not grant.oauth:
+    allowed = grant.websocket if credentials.via == PROOF else grant.oauth
+    if credentials.algorithm not in key.algorithms or not allowed:
         return False
     if hint is not None and hint not in (key.fingerprint, key.thumbprint):
         return False

@@ -11,6 +11,7 @@ from twisted.cred.credentials import ICredentials
 from zope.interface import Attribute, implementer
 
 from mcptwist.auth.keys import PublicKey
+from mcptwist.auth.realm import SIGNATURE
 
 
 class IKeySignature(ICredentials):
@@ -22,6 +23,7 @@ class IKeySignature(ICredentials):
     signed = Attribute("The bytes that are signed.")
     signature = Attribute("The signature, as JWS has it.")
     source = Attribute("Where it came from: an address, or ``unix``.")
+    via = Attribute("What it is used for: ``SIGNATURE`` for a token, ``PROOF`` on a WebSocket.")
 
 
 class IAccessToken(ICredentials):
@@ -63,6 +65,7 @@ class KeySignature(msgspec.Struct, frozen=True):
     signed: bytes
     signature: bytes
     source: str
+    via: str = SIGNATURE
 
 
 @implementer(IClientCertificate)

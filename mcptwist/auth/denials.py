@@ -42,6 +42,10 @@ class Unauthenticated(Denied):
     status = 401
 
 
+class NothingBrought(Unauthenticated):
+    """The request says nothing of who is calling."""
+
+
 class InsufficientScope(Denied):
     """Who is calling is known, and what they brought is not enough for this.
 

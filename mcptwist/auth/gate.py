@@ -13,13 +13,20 @@ from typing import Any
 from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
-from mcptwist.auth.denials import Denied, HeaderList
+from mcptwist.auth.denials import Denied, HeaderList, NothingBrought
+from mcptwist.auth.doorstep import Doorkeeper, Doorstep
 from mcptwist.auth.guard import Guard
+from mcptwist.caller import Caller
 from mcptwist.errors import McpTwistError
 from mcptwist.messages import error_answer, pieces
 from mcptwist.protocols.request import IAsksEarly, Request
 from mcptwist.protocols.site import PLACE as SITE_PLACE
 from mcptwist.protocols.site import descend
+from mcptwist.protocols.vestibule import TurnedAway, Vestibule
+from mcptwist.protocols.websocket import WebSocketPlace
+
+NOT_FOUND = 4404
+"""What a WebSocket is closed with that was opened where there is none."""
 
 _CREDENTIALS = frozenset({b"authorization", b"dpop", b"cookie", b"proxy-authorization"})
 _JSON = (b"content-type", b"application/json")
@@ -35,6 +42,8 @@ class Gate:
     :param inside: the root of what is behind the guard.
     :param public: what is not, by the first part of its path.
     :param opened: told of each request that was let in.
+    :param doorstep: where those stand who prove who they are on a WebSocket.
+    :param vestibule: where these are opened.
     """
 
     isLeaf = True
@@ -45,11 +54,15 @@ class Gate:
         inside: Any,
         public: Mapping[bytes, Any],
         opened: Callable[[Request], object] = lambda request: None,
+        doorstep: Doorstep | None = None,
+        vestibule: Vestibule | None = None,
     ) -> None:
         self._guard = guard
         self._inside = inside
         self._public = dict(public)
         self._opened = opened
+        self._doorstep = doorstep
+        self._vestibule = vestibule
 
     def getChildWithDefault(self, name: bytes, request: Request) -> Any:
         """There is nothing below the gate; it walks on by itself."""
@@ -71,6 +84,9 @@ class Gate:
                 return NOT_DONE_YET
         try:
             request.principal = self._guard.admit(request)
+        except NothingBrought as nothing:
+            self._hear_or_deny(request, nothing)
+            return NOT_DONE_YET
         except Denied as denied:
             deny(request, denied)
             return NOT_DONE_YET
@@ -82,6 +98,32 @@ class Gate:
         else:
             self._go_inside(request)
         return NOT_DONE_YET
+
+    def _hear_or_deny(self, request: Request, nothing: NothingBrought) -> None:
+        """Let who offers to prove a key on a WebSocket do so, and nobody else."""
+        doorstep, vestibule = self._doorstep, self._vestibule
+        if doorstep is None or vestibule is None or not doorstep.is_wanted(request):
+            deny(request, nothing)
+            return
+        keepers: list[Doorkeeper] = []
+
+        def make_keeper() -> Doorkeeper:
+            keepers.append(doorstep.keeper(request))
+            return keepers[0]
+
+        vestibule.open(request, make_keeper, lambda _: self._proved_there(request, keepers[0]))
+
+    def _proved_there(self, request: Request, keeper: Doorkeeper) -> Caller:
+        """The client that came with *request*, and has proved who it is since.
+
+        :raises TurnedAway: there is nothing there; nobody hears that who has not.
+        """
+        request.principal = keeper.principal
+        self._guard.admitted += 1
+        place = descend(self._inside, request)
+        if not isinstance(place, WebSocketPlace):
+            raise TurnedAway(NOT_FOUND, "there is no WebSocket there")
+        return place.adopt(request)
 
     def _is_public(self, request: Request) -> bool:
         """Answer what anybody may ask."""

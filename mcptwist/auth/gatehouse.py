@@ -25,6 +25,7 @@ from mcptwist.auth.checkers import (
     KeySignatureChecker,
     TicketChecker,
 )
+from mcptwist.auth.doorstep import Doorstep, Standing
 from mcptwist.auth.dpop import Nonces, ProofReader
 from mcptwist.auth.gate import Gate
 from mcptwist.auth.guard import Guard, Guarding, source_of
@@ -57,6 +58,7 @@ from mcptwist.protocols import refusals
 from mcptwist.protocols.pages import Tree
 from mcptwist.protocols.refusals import Refusal
 from mcptwist.protocols.request import Request
+from mcptwist.protocols.vestibule import Vestibule
 from mcptwist.session import SessionTable
 from mcptwist.watching.journal import Journal
 
@@ -143,6 +145,18 @@ class Gatehouse(MultiService):
                 int(auth.token_ttl),
             )
         )
+        self.doorstep = Doorstep(
+            Standing(
+                self.portal,
+                self.guard,
+                self.audit,
+                make_bytes,
+                auth.stream_age,
+                auth.unproved,
+                auth.unproved_per_source,
+            )
+        )
+        self.vestibule: Vestibule | None = None
         self._desk = TicketDesk(self.guard, self.tickets, self.penalties, self.audit)
         self.presence = Presence(monotonic, auth.stream_age)
         self.files = KeyFiles(*auth.paths(environ), self.keyring, self.audit)
@@ -186,7 +200,9 @@ class Gatehouse(MultiService):
             name: Tree(children, "see the authorization server's metadata")
             for name, children in public_pages.items()
         }
-        return Gate(self.guard, inside, {**pages, **public}, self._opened)
+        return Gate(
+            self.guard, inside, {**pages, **public}, self._opened, self.doorstep, self.vestibule
+        )
 
     def view(self, view: IView) -> IView:
         """A view in which everyone reaches what they may."""

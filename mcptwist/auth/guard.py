@@ -24,6 +24,7 @@ from mcptwist.auth.denials import (
     InsufficientScope,
     NoRoom,
     NotAllowed,
+    NothingBrought,
     TooManyFailures,
     Unauthenticated,
 )
@@ -47,6 +48,10 @@ _ADMINISTRATION = "/admin"
 NONCE_CHALLENGED = "auth.nonce.challenged"
 
 _ALGORITHMS = " ".join(PROOF_ALGORITHMS)
+_PROVE = (
+    "who is calling must be proved: get a token from the authorization server that the resource "
+    "metadata names"
+)
 # What is concluded from a head and holds for the next one like it (see Request.facts).
 _WHO = "guard.who"
 
@@ -121,7 +126,7 @@ class Guard:
             self._tell(request, address, reason="the replay cache is full")
             raise NoRoom("try again shortly", [(b"retry-after", b"5")]) from None
         self._on.audit.count("auth.challenged")  # no event: so clients find out where to go
-        raise self._unknown(address, None)
+        raise NothingBrought(_PROVE, self._challenges(address, None))
 
     def _let_in(self, request: Request, address: Address, credentials: ICredentials) -> Principal:
         principal: Principal = now(self._on.portal.login(credentials, request, IPrincipal))
@@ -226,15 +231,16 @@ class Guard:
         return self._unknown(address, refused.error)
 
     def _unknown(self, address: Address, error: str | None, scheme: str = "Bearer") -> Denied:
+        return Unauthenticated(_PROVE, self._challenges(address, error, scheme))
+
+    def _challenges(
+        self, address: Address, error: str | None, scheme: str = "Bearer"
+    ) -> list[tuple[bytes, bytes]]:
         scope = " ".join(baseline(address.place))
         headers = [(b"www-authenticate", _challenge(scheme, address, scope, error))]
         if self._on.nonces is not None and scheme == "DPoP":
             headers.append((b"dpop-nonce", self._on.nonces.current().encode()))
-        return Unauthenticated(
-            "who is calling must be proved: get a token from the authorization server that the "
-            "resource metadata names",
-            headers,
-        )
+        return headers
 
     def _tell(self, request: Request, address: Address, **fields: Any) -> None:
         self._on.audit.tell(

@@ -18,7 +18,8 @@ from zope.interface import Attribute, Interface, implementer
 from mcptwist.auth.authorizedkeys import Grant
 from mcptwist.auth.tokens import Token
 
-SIGNATURE, TOKEN, TICKET, CERTIFICATE = "signature", "token", "ticket", "certificate"
+SIGNATURE, TOKEN, TICKET = "signature", "token", "ticket"
+CERTIFICATE, PROOF = "certificate", "proof"
 """How it was proved who is calling."""
 OF_CONNECTIONS = frozenset({CERTIFICATE})
 """What is proved once for a whole connection."""

@@ -18,6 +18,7 @@ from mcptwist.configuration.paths import path
 from mcptwist.configuration.settings import (
     Key,
     Place,
+    count,
     many,
     seconds,
     text,
@@ -88,6 +89,10 @@ class Auth(msgspec.Struct, frozen=True, kw_only=True):
     stream_age: Annotated[
         float, Key(seconds, "a request may be open for so long on one proof of who asks", "seconds")
     ] = 3600.0
+    unproved: Annotated[
+        int, Key(count, "WebSockets open at a time whose clients have not proved who they are yet")
+    ] = 1024
+    unproved_per_source: Annotated[int, Key(count, "the same, of one address")] = 64
     dpop_nonces: Annotated[
         bool, Key(yes_or_no, "proofs of possession must hold a nonce of ours")
     ] = False

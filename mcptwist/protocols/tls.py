@@ -132,6 +132,7 @@ class Certificates:
         self._now = now
         self._seen: Any = None
         self._default: SSL.Context | None = None
+        self._keys: dict[bytes, Any] = {}
         self._by_name: dict[str, SSL.Context] = {}
 
     @property
@@ -149,16 +150,26 @@ class Certificates:
         self._seen = self._look()
         contexts: list[SSL.Context] = []
         by_name: dict[str, SSL.Context] = {}
+        keys: dict[bytes, Any] = {}
         for files in self._files:
             chain, key = files.read()
             context = self._context(chain, key, files)
             contexts.append(context)
+            keys[_public(chain[0].public_key())] = key
             for name in _names(chain[0]):
                 by_name.setdefault(name, context)
             self._warn_of_end(chain[0], files)
             if len(contexts) == 1:
                 fingerprint = _fingerprint(chain[0])
         self._default, self._by_name, self.fingerprint = contexts[0], by_name, fingerprint
+        self._keys = keys
+
+    def key_shown(self, connection: SSL.Connection) -> Any:
+        """The private key of the certificate that was shown there, ``None`` if it is gone."""
+        shown = connection.get_certificate()
+        if shown is None:
+            return None
+        return self._keys.get(_public(shown.to_cryptography().public_key()))
 
     def reload(self) -> bool:
         """Read the files again; whether they can be used. If not, the old ones stay in use."""

@@ -556,7 +556,7 @@ class WebSocketPlace(Endpoint):
         self._make_caller = make_caller
         self._clock = clock
         self._limits = limits or WebSocketLimits()
-        self._factory = _factory(clock, self._limits)
+        self._factory = websocket_factory(clock, self._limits)
 
     def render(self, request: Request) -> int:
         """Open a WebSocket, or say what is wrong with the request for one."""
@@ -564,7 +564,7 @@ class WebSocketPlace(Endpoint):
             check_handshake(request)
         except McpTwistError as problem:
             self.counters.refused += 1
-            refuse(request, problem, headers=_HELP if problem.status == 426 else ())
+            refuse(request, problem, headers=UPGRADE_HELP if problem.status == 426 else ())
         else:
             self._open(request)
         return NOT_DONE_YET
@@ -576,7 +576,7 @@ class WebSocketPlace(Endpoint):
             self._clock,
             self._limits,
             self.counters,
-            _handshake(request),
+            opening_handshake(request),
             caller.told_flow,
             self.wires.discard,
         )
@@ -588,12 +588,20 @@ class WebSocketPlace(Endpoint):
         self.wires.add(wire)
         request.upgrade(wire)
 
+    def adopt(self, request: Request) -> Caller:
+        """A client for a WebSocket that *request* has opened elsewhere, for this place."""
+        return self._make_caller(request)
+
     def close(self) -> list[Deferred[None]]:
         """The daemon stops: close all in good order."""
         return [wire.close(reason="the daemon stops") for wire in list(self.wires)]
 
 
-_HELP = ((b"upgrade", b"websocket"), (b"connection", b"upgrade"), (b"sec-websocket-version", b"13"))
+UPGRADE_HELP = (
+    (b"upgrade", b"websocket"),
+    (b"connection", b"upgrade"),
+    (b"sec-websocket-version", b"13"),
+)
 
 
 def check_handshake(request: Request) -> None:
@@ -631,7 +639,7 @@ def _is_key(value: bytes) -> bool:
         return False
 
 
-def _handshake(request: Request) -> bytes:
+def opening_handshake(request: Request, subprotocol: str = PROTOCOL) -> bytes:
     """The request as Autobahn wants to read it, with what it needs to know and no more."""
     lines = [
         b"GET / HTTP/1.1",
@@ -642,11 +650,12 @@ def _handshake(request: Request) -> bytes:
         b"Sec-WebSocket-Key: %b" % request.header_values(b"sec-websocket-key")[0],
     ]
     if request.header(b"sec-websocket-protocol"):
-        lines.append(b"Sec-WebSocket-Protocol: %b" % PROTOCOL.encode())
+        lines.append(b"Sec-WebSocket-Protocol: %b" % subprotocol.encode())
     return b"\r\n".join([*lines, b"", b""])
 
 
-def _factory(clock: IReactorTime, limits: WebSocketLimits) -> WebSocketServerFactory:
+def websocket_factory(clock: IReactorTime, limits: WebSocketLimits) -> WebSocketServerFactory:
+    """What Autobahn takes its settings from."""
     factory = WebSocketServerFactory(reactor=clock)
     factory.server = None
     factory.setProtocolOptions(

@@ -56,7 +56,7 @@ class Front:
         self._guard = _guard(config)
         self._counters = daemon.counters["http"] = Counters()
         self._places = make_places(daemon, premises, gatehouse)
-        self._secure = _secure(daemon, premises)
+        self._secure = _secure(daemon, premises, gatehouse)
 
     def open(self) -> None:
         """Give the daemon its listeners; they listen when it starts."""
@@ -112,7 +112,7 @@ def _guard(config: configuration.Config) -> HostGuard:
     return HostGuard((*config.allowed_hosts, *hosts), config.allowed_origins)
 
 
-def _secure(daemon: Daemon, premises: Premises) -> Callable[..., Any]:
+def _secure(daemon: Daemon, premises: Premises, gatehouse: Gatehouse | None) -> Callable[..., Any]:
     """What puts TLS around the connections of an endpoint; all show the same certificates."""
     config, environ = premises.config, premises.environ
     if not any(encrypted(entry)[0] for entry in config.endpoints.values()):
@@ -120,6 +120,8 @@ def _secure(daemon: Daemon, premises: Premises) -> Callable[..., Any]:
     tls12 = config.tls.min_version == "1.2"
     certificates = Certificates(lambda: _certificate_files(config, environ), tls12, time.time)
     daemon.certificates = certificates
+    if gatehouse is not None:
+        gatehouse.doorstep.host_key = certificates.key_shown
     watch = TimerService(_RENEWED_WITHIN, certificates.reload_if_changed)
     watch.clock = premises.reactor
     watch.setServiceParent(daemon)

@@ -16,6 +16,7 @@ from mcptwist.protocols.httpsse import HttpSse, HttpSseSettings
 from mcptwist.protocols.pages import Places
 from mcptwist.protocols.streamable import Concourse, StreamableHttp, StreamableSettings
 from mcptwist.protocols.streams import StreamLimits
+from mcptwist.protocols.vestibule import Vestibule
 from mcptwist.protocols.websocket import WebSocketCounters, WebSocketLimits, WebSocketPlace
 from mcptwist.session import ANYONE, SessionTable
 from mcptwist.wiring.premises import Premises
@@ -78,6 +79,9 @@ def make_places(daemon: Daemon, premises: Premises, gatehouse: Gatehouse | None)
     bounds, counters = _websocket_limits(config.websocket), WebSocketCounters()
     daemon.counters["websocket"] = counters
     sse = HttpSseSettings(config.limits.body_bytes, config.sse.streams)
+    if gatehouse is not None:
+        gatehouse.vestibule = Vestibule(premises.reactor, bounds, counters)
+        daemon.closing += (gatehouse.vestibule.close,)
     principal = gatehouse.principal if gatehouse is not None else lambda _: ANYONE
     admit = gatehouse.admit if gatehouse is not None else None
 

@@ -41,15 +41,16 @@ class SecureDoor:
     """A TLS listener of the daemon's.
 
     :param mutual: whether it asks for certificates.
+    :param tls12: whether TLS 1.2 is spoken too.
     :ivar certificates: what it shows.
     """
 
-    def __init__(self, house: Closed, place: Path, mutual: bool) -> None:
+    def __init__(self, house: Closed, place: Path, mutual: bool, tls12: bool = False) -> None:
         place.mkdir(parents=True, exist_ok=True)
         self.house = house
         self.clock = house.clock
         files = make_pair(place, "daemon")
-        self.certificates = Certificates(lambda: [files], False, lambda: NOW)
+        self.certificates = Certificates(lambda: [files], tls12, lambda: NOW)
         self.certificates.load()
         shown = ClientCertificates(self.certificates) if mutual else self.certificates
         self.tls = _TLSFactory(shown, False, SecureFront(house.factory), self.clock)

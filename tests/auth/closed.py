@@ -26,7 +26,8 @@ from mcptwist.protocols.httpsse import HttpSse
 from mcptwist.protocols.pages import Answering, Tree, site_tree
 from mcptwist.protocols.site import HostGuard, Site
 from mcptwist.protocols.streamable import StreamableHttp
-from mcptwist.protocols.websocket import WebSocketPlace
+from mcptwist.protocols.vestibule import Vestibule
+from mcptwist.protocols.websocket import WebSocketCounters, WebSocketLimits, WebSocketPlace
 from tests.auth.people import NOW, assertion, key, proof
 from tests.conversations.posting import House, Response
 from tests.protocols.front import PORT, Wire
@@ -77,6 +78,8 @@ class Closed(House):
         self.gatehouse.audit._write = self.lines.append
         self.gatehouse.watch(self.concourse.sessions)
         self.gatehouse.startService()
+        bounds = WebSocketLimits()
+        self.gatehouse.vestibule = Vestibule(self.clock, bounds, WebSocketCounters())
         guard = HostGuard(allowed_origins=origins)
         self.site = Site(self._tree(), guard, clock=self.clock)
         self.site.told = self.gatehouse.objected
