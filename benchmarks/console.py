@@ -20,8 +20,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import urwid.testing
 from twisted.internet.task import Clock
 
+from mcptwist.asked import Asked
 from mcptwist.console.app import Console
-from mcptwist.exchange import Asked, Exchange
+from mcptwist.exchange import Exchange
 from mcptwist.messages import Request, Result, encode_json
 from mcptwist.session import Visit
 from mcptwist.watching.events import Events

@@ -24,7 +24,7 @@ from mcptwist.errors import (
     McpTwistError,
     NotInitialized,
 )
-from mcptwist.exchange import Exchange, Opened
+from mcptwist.exchange import Exchange
 from mcptwist.interfaces import IBackChannel, IReply, IWireReader
 from mcptwist.messages import (
     Answer,
@@ -37,6 +37,7 @@ from mcptwist.messages import (
     error_answer,
 )
 from mcptwist.negotiation import looks_modern, read_envelope, require_modern
+from mcptwist.opened import Opened
 from mcptwist.session import ANYONE, Session, Visit, visit
 
 if TYPE_CHECKING:

@@ -28,9 +28,10 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 import mcptwist
+from mcptwist.awaited import Awaited, Refused
 from mcptwist.configuration.reach import Reach
 from mcptwist.errors import EraMismatch, McpTwistError, MethodNotFound, ServerMisbehaved
-from mcptwist.exchange import PROGRESS, Awaited, Refused
+from mcptwist.exchange import PROGRESS
 from mcptwist.interfaces import ICompany, IConnector
 from mcptwist.messages import Notification, encode_json
 from mcptwist.negotiation import hello_params, modern_meta

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from twisted.internet.defer import Deferred
 
+from mcptwist.awaited import ask
 from mcptwist.errors import EraMismatch, InvalidMessage, MethodNotFound
-from mcptwist.exchange import Exchange, ask
+from mcptwist.exchange import Exchange
 from mcptwist.messages import Json, Notification, encode_json, open_fields
 from mcptwist.versions import MODERN
 

@@ -18,8 +18,9 @@ import msgspec
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from mcptwist.asked import Asked
 from mcptwist.errors import ClientError, McpTwistError, Overloaded, ServerTimeout
-from mcptwist.exchange import LISTEN, PROGRESS, SUBSCRIPTION_ID, Asked, Exchange, Opened
+from mcptwist.exchange import LISTEN, PROGRESS, SUBSCRIPTION_ID, Exchange
 from mcptwist.interfaces import (
     IAnswerer,
     IReminder,
@@ -39,6 +40,7 @@ from mcptwist.messages import (
     Result,
     error_answer,
 )
+from mcptwist.opened import Opened
 from mcptwist.versions import MODERN
 from mcptwist.watching.tally import Tally
 

@@ -16,6 +16,7 @@ import msgspec
 from twisted.internet.defer import Deferred
 from zope.interface import Interface, implementer
 
+from mcptwist.awaited import Refused, ask
 from mcptwist.errors import (
     HEADER_MISMATCH,
     INTERNAL_ERROR,
@@ -28,7 +29,6 @@ from mcptwist.errors import (
     ServerMisbehaved,
     ServerStartFailed,
 )
-from mcptwist.exchange import Refused, ask
 from mcptwist.link import Link
 from mcptwist.messages import Json, Notification, encode_json
 from mcptwist.negotiation import (

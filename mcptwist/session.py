@@ -16,6 +16,7 @@ import msgspec
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from mcptwist.asked import Asked
 from mcptwist.errors import (
     ClientGone,
     InvalidParams,
@@ -23,7 +24,7 @@ from mcptwist.errors import (
     NotInitialized,
     Overloaded,
 )
-from mcptwist.exchange import PROGRESS, Asked, Exchange, Opened
+from mcptwist.exchange import PROGRESS, Exchange
 from mcptwist.interfaces import IAnswerer, IReply, IStay
 from mcptwist.messages import (
     Answer,
@@ -35,6 +36,7 @@ from mcptwist.messages import (
     encode,
 )
 from mcptwist.negotiation import Envelope, Hello, agree, read_hello
+from mcptwist.opened import Opened
 from mcptwist.versions import LATEST_LEGACY, LEGACY, MODERN
 
 if TYPE_CHECKING:

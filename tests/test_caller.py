@@ -11,9 +11,10 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from mcptwist.asked import cancelled_notification
 from mcptwist.caller import Caller
 from mcptwist.errors import ClientGone, Draining, InvalidMessage, UnparsableMessage
-from mcptwist.exchange import Exchange, cancelled_notification
+from mcptwist.exchange import Exchange
 from mcptwist.interfaces import IBackChannel, IReply, IWireReader
 from mcptwist.messages import Error, Notification, Request, Result, encode_json
 from mcptwist.negotiation import modern_meta

@@ -12,8 +12,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
+from mcptwist.asked import cancelled_notification
 from mcptwist.errors import McpTwistError, MethodNotFound, ServerExited, UnparsableMessage
-from mcptwist.exchange import LISTEN, SUBSCRIPTION_ID, Exchange, cancelled_notification
+from mcptwist.exchange import LISTEN, SUBSCRIPTION_ID, Exchange
 from mcptwist.interfaces import IAnswerer, ICompany, IReply, IWireReader
 from mcptwist.link import Deadlines, Link
 from mcptwist.messages import Error, Notification, Request, Result, encode_json

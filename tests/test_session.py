@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
+from mcptwist.asked import cancelled_notification
 from mcptwist.errors import (
     ClientGone,
     DuplicateId,
@@ -22,7 +23,7 @@ from mcptwist.errors import (
     ServerExited,
     UnknownSession,
 )
-from mcptwist.exchange import Exchange, cancelled_notification
+from mcptwist.exchange import Exchange
 from mcptwist.interfaces import IAnswerer, IStay, IView
 from mcptwist.messages import Error, Message, Notification, Request, Result, encode_json
 from mcptwist.negotiation import Envelope

@@ -24,6 +24,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import Attribute, implementer
 
+from mcptwist.awaited import Awaited, ask
 from mcptwist.catalog.directory import (
     CHANGES,
     PROMPTS,
@@ -52,7 +53,7 @@ from mcptwist.errors import (
     UnknownName,
     unknown_resource,
 )
-from mcptwist.exchange import LISTEN, Awaited, Exchange, ask
+from mcptwist.exchange import LISTEN, Exchange
 from mcptwist.interfaces import IAnswerer, IGroup
 from mcptwist.messages import Answer, Json, Notification, Result, encode_json, open_fields
 from mcptwist.negotiation import SERVER_KEY, agree, read_hello

@@ -22,12 +22,13 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from mcptwist.awaited import Refused, ask
 from mcptwist.catalog.directory import CHANGES, SHELVES, Shelf
 from mcptwist.catalog.listings import Asker, Bounds, Listing, read_all
 from mcptwist.catalog.selectedserver import seen
 from mcptwist.catalog.selection import EVERYTHING, Selections
 from mcptwist.errors import InvalidMessage, McpTwistError
-from mcptwist.exchange import Exchange, Refused, ask
+from mcptwist.exchange import Exchange
 from mcptwist.messages import Json, Notification, open_fields
 from mcptwist.negotiation import discover_params
 from mcptwist.session import ANYONE

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Raw
 from twisted.internet.defer import Deferred
 
+from mcptwist.awaited import Refused
 from mcptwist.catalog.directory import PROMPTS, TOOLS, Shelf
 from mcptwist.catalog.links import view_of, with_view
 from mcptwist.catalog.toolnames import public_name
@@ -29,7 +30,6 @@ from mcptwist.errors import (
     ServerMisbehaved,
     ServerUnavailable,
 )
-from mcptwist.exchange import Refused
 from mcptwist.messages import Json, encode_json, open_fields
 from mcptwist.negotiation import SERVER_KEY
 from mcptwist.versions import LATEST_LEGACY, LEGACY, MODERN, is_legacy

@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Raw
 from zope.interface import implementer
 
+from mcptwist.awaited import Refused
 from mcptwist.catalog.listings import (
     UNAVAILABLE_KEY,
     Listing,
@@ -31,7 +32,7 @@ from mcptwist.errors import (
     InvalidParams,
     MethodNotFound,
 )
-from mcptwist.exchange import LISTEN, SUBSCRIPTION_ID, Exchange, Refused
+from mcptwist.exchange import LISTEN, SUBSCRIPTION_ID, Exchange
 from mcptwist.interfaces import IReply, ISource
 from mcptwist.messages import (
     Answer,

@@ -16,10 +16,10 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from mcptwist.awaited import Refused
 from mcptwist.client import Client, ToolResult
 from mcptwist.console.model import CONNECTED, STRANGE, Offer, World
 from mcptwist.errors import McpTwistError
-from mcptwist.exchange import Refused
 from mcptwist.messages import Notification
 from mcptwist.watching.builtin import AUDIT, LOG, STATUS
 from mcptwist.watching.events import EVENTS, Events

@@ -12,9 +12,10 @@ import msgspec
 from msgspec import Raw
 from twisted.internet.defer import Deferred, DeferredList
 
+from mcptwist.awaited import ask
 from mcptwist.catalog.subscription import ACKNOWLEDGED, Wanted
 from mcptwist.company import Crowd, Member, quietly, text_member
-from mcptwist.exchange import SUBSCRIPTION_ID, Exchange, ask
+from mcptwist.exchange import SUBSCRIPTION_ID, Exchange
 from mcptwist.messages import Json, Notification, encode_json, open_fields
 
 if TYPE_CHECKING:

@@ -19,6 +19,7 @@ from msgspec import Raw
 from zope.interface import implementer
 
 from mcptwist.attachment import Attachment
+from mcptwist.awaited import Awaited, Refused
 from mcptwist.catalog.subscription import ACKNOWLEDGED, Wanted
 from mcptwist.company import Assembly
 from mcptwist.eras.inputs import (
@@ -32,7 +33,7 @@ from mcptwist.eras.inputs import (
 from mcptwist.eras.revisions import revised, said
 from mcptwist.eras.words import legacy_error, legacy_result, modern_params, unsolicited, welcome
 from mcptwist.errors import ClientError, McpTwistError, MethodNotFound, ServerMisbehaved
-from mcptwist.exchange import LISTEN, SUBSCRIPTION_ID, Awaited, Behind, Exchange, Refused
+from mcptwist.exchange import LISTEN, SUBSCRIPTION_ID, Behind, Exchange
 from mcptwist.interfaces import IReply
 from mcptwist.messages import Answer, Json, Notification, Request, Result, encode_json, open_fields
 from mcptwist.negotiation import read_hello

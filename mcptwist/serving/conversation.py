@@ -16,6 +16,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from mcptwist.asked import Asked
 from mcptwist.errors import (
     ClientError,
     ClientGone,
@@ -26,7 +27,7 @@ from mcptwist.errors import (
     NotInitialized,
     Overloaded,
 )
-from mcptwist.exchange import SUBSCRIPTION_ID, Asked, Exchange, Opened
+from mcptwist.exchange import SUBSCRIPTION_ID, Exchange
 from mcptwist.interfaces import IReply, IWire, IWireReader
 from mcptwist.messages import (
     Answer,
@@ -44,6 +45,7 @@ from mcptwist.negotiation import (
     read_hello,
     require_modern,
 )
+from mcptwist.opened import Opened
 from mcptwist.serving.calls import AnswerRefused, Question, Terms, Turn
 from mcptwist.serving.context import LEVELS
 from mcptwist.serving.repertoire import UriParams, read_params

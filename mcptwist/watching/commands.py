@@ -19,9 +19,9 @@ from twisted.python.failure import Failure
 from mcptwist.auth.keyfiles import FileProblem
 from mcptwist.auth.keys import KeyProblem
 from mcptwist.auth.reachoptions import ReachOptions
+from mcptwist.awaited import Refused
 from mcptwist.client import Client
 from mcptwist.errors import HostNotTrusted, McpTwistError
-from mcptwist.exchange import Refused
 from mcptwist.watching.overview import FAILED, say_status, say_top
 from mcptwist.watching.whereabouts import CannotFind, Way, Whereabouts, found
 from mcptwist.wiring.reaching import introduce_to

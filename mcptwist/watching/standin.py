@@ -10,9 +10,9 @@ from msgspec import Raw
 from twisted.internet.interfaces import IReactorTime
 
 import mcptwist
+from mcptwist.awaited import Awaited
+from mcptwist.awaited import Refused as ErrorAnswer
 from mcptwist.errors import InvalidMessage
-from mcptwist.exchange import Awaited
-from mcptwist.exchange import Refused as ErrorAnswer
 from mcptwist.interfaces import IAnswerer
 from mcptwist.messages import Json, Notification, Result, encode_json, open_fields
 from mcptwist.negotiation import CAPABILITIES_KEY, modern_meta

@@ -21,7 +21,7 @@ from mcptwist.watching.traffic import Traffic
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
-    from mcptwist.exchange import Question
+    from mcptwist.asked import Question
 
 BOUNDS = tuple(
     part * 10.0**power for power in range(-4, 3) for part in (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)

@@ -9,12 +9,13 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from mcptwist.awaited import ask
 from mcptwist.catalog.directory import PROMPTS, TOOLS, Shelf
 from mcptwist.catalog.inventory import Inventory
 from mcptwist.catalog.listings import Listing
 from mcptwist.catalog.selection import NamedSelection, Selections
 from mcptwist.errors import ServerExited
-from mcptwist.exchange import Exchange, ask
+from mcptwist.exchange import Exchange
 from mcptwist.messages import Json, Notification, encode_json
 from mcptwist.session import Session
 from mcptwist.versions import LEGACY, MODERN

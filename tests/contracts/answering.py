@@ -11,9 +11,9 @@ from typing import Any
 
 import msgspec
 
+from mcptwist.asked import cancelled_notification
 from mcptwist.caller import Caller
 from mcptwist.errors import ServerExited
-from mcptwist.exchange import cancelled_notification
 from mcptwist.messages import Error, Notification, Request, Result, encode_json
 from mcptwist.negotiation import modern_meta
 from mcptwist.protocols.httpsse import HttpSse

@@ -12,9 +12,10 @@ import msgspec
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
+from mcptwist.awaited import Awaited, Refused
 from mcptwist.config import Config, PythonServer
 from mcptwist.errors import EraMismatch
-from mcptwist.exchange import Awaited, Exchange, Refused
+from mcptwist.exchange import Exchange
 from mcptwist.interfaces import ICompany, IConnector
 from mcptwist.link import Deadlines
 from mcptwist.messages import Notification, encode_json

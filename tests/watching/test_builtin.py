@@ -7,8 +7,8 @@ from typing import Any
 from twisted.logger import Logger
 from twisted.trial.unittest import SynchronousTestCase
 
+from mcptwist.awaited import Refused as ErrorAnswer
 from mcptwist.errors import McpTwistError
-from mcptwist.exchange import Refused as ErrorAnswer
 from mcptwist.server import Refused
 from mcptwist.watching.events import EVENTS
 from tests.administered import NOW, Administered, FakeDesk

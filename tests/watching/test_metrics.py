@@ -8,7 +8,7 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 from twisted.trial.unittest import SynchronousTestCase
 
-from mcptwist.exchange import Refused
+from mcptwist.awaited import Refused
 from mcptwist.watching.metrics import exposition
 from mcptwist.watching.status import Status
 from tests.administered import Administered
