@@ -24,6 +24,7 @@ from mcptwist.watching.traffic import Traffic
 
 if TYPE_CHECKING:
     from mcptwist.backend import Backend
+    from mcptwist.catalog.gathering import Gathering
     from mcptwist.config import Loaded
     from mcptwist.eras.held import Held
     from mcptwist.gateway import Gateway
@@ -50,12 +51,14 @@ class Daemon(MultiService):
     :ivar certificates: what those show that are encrypted; None where none is.
     :ivar closing: called when it stops, to close wires that outlive a request.
     :ivar traffic: what passes, for those who watch.
+    :ivar gathering: its servers, which may become others while it runs.
     :ivar held: the calls that wait for their clients, where there are any.
     :ivar lag: how late the reactor is.
     :ivar journal: the last log events.
     :ivar bans: who may not connect.
     :ivar counters: those of its parts, by name.
     :ivar reread: reads its configuration again, where there is one to read.
+    :ivar reload: does so, puts into effect what can be, and tells what has changed.
     :ivar admin: where it is administered, if anywhere; it stays open until the end.
     """
 
@@ -72,11 +75,13 @@ class Daemon(MultiService):
         self.closing: list[Callable[[], list[Deferred[None]]]] = []
         self.traffic = Traffic()
         self.held: Held | None = None
+        self.gathering: Gathering | None = None
         self.lag = Lag(clock)
         self.journal = Journal()
         self.bans = Bans(clock)
         self.counters: dict[str, Any] = {}
         self.reread: Callable[[], Loaded] | None = None
+        self.reload: Callable[[], list[str]] | None = None
         self.admin: AdminSocket | None = None
         self._clock = clock
         self._grace = grace

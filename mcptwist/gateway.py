@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import Deferred, DeferredList
 from zope.interface import implementer
 
-from mcptwist.errors import McpTwistError, UnknownServer
+from mcptwist.errors import McpTwistError, ServerUnavailable, UnknownServer
 from mcptwist.interfaces import IGroup, IView
 
 if TYPE_CHECKING:
@@ -31,6 +31,10 @@ class ServerView:
     def __init__(self, backend: Backend | SelectedServer) -> None:
         self.name = backend.name
         self._backend = backend
+
+    def shows(self, backend: Backend | SelectedServer) -> bool:
+        """Whether it is that one's view."""
+        return self._backend is backend
 
     def begin(self, exchange: Exchange) -> None:
         """Put it to the server."""
@@ -94,7 +98,8 @@ class Gateway:
         self.whole = whole
         self.groups = dict(groups or {})
         shown: Mapping[str, Backend | SelectedServer] = {**self.backends, **(selected or {})}
-        self._views: dict[str, IView] = {name: ServerView(each) for name, each in shown.items()}
+        self._views = {name: ServerView(each) for name, each in shown.items()}
+        self._leaving: list[Deferred[None]] = []
 
     def __iter__(self) -> Iterator[Backend]:
         return iter(self.backends.values())
@@ -124,6 +129,37 @@ class Gateway:
             raise UnknownServer(f"there is no group {name}; there is: {known}")
         return view
 
+    def regather(
+        self,
+        backends: Mapping[str, Backend],
+        broken: Mapping[str, str],
+        groups: Mapping[str, IGroup],
+        selected: Mapping[str, SelectedServer],
+    ) -> None:
+        """Have these servers and groups from now on; those that stay are seen as before.
+
+        Servers that are no more are stopped, and what waited for them is told.
+        """
+        gone = [each for name, each in self.backends.items() if backends.get(name) is not each]
+        self.backends, self.broken, self.groups = dict(backends), dict(broken), dict(groups)
+        shown: Mapping[str, Backend | SelectedServer] = {**backends, **selected}
+        self._views = {name: self._seen(name, each) for name, each in shown.items()}
+        for backend in gone:
+            self._dismiss(backend)
+
+    def _seen(self, name: str, shown: Backend | SelectedServer) -> ServerView:
+        view = self._views.get(name)
+        return view if view is not None and view.shows(shown) else ServerView(shown)
+
+    def _dismiss(self, backend: Backend) -> None:
+        reason = ServerUnavailable(
+            f"{backend.name} was taken out of the configuration, or put there anew",
+            server=backend.name,
+        )
+        stopping = backend.stop(reason)
+        self._leaving.append(stopping)
+        stopping.addBoth(lambda _: self._leaving.remove(stopping))
+
     def start(self) -> None:
         """Start the servers that shall not wait to be asked."""
         for backend in self:
@@ -141,7 +177,7 @@ class Gateway:
     def stop(self, reason: McpTwistError | None = None) -> Deferred[None]:
         """Stop all servers; fires when nothing of them is left."""
         stopping = [backend.stop(reason) for backend in self]
-        return DeferredList(stopping).addCallback(lambda _: None)
+        return DeferredList([*stopping, *self._leaving]).addCallback(lambda _: None)
 
 
 def whole_view(

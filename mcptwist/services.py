@@ -50,10 +50,10 @@ def _with_servers(premises: Premises) -> Daemon:
     held = Held(reactor, secrets.token_bytes, limits.held_calls, limits.held_call_wait)
     backends = make_backends(premises, held, traffic)
     kept = kept_lists(premises)
-    gateway = Gathering(config, backends, reactor, IDENTITY, kept).gateway()
+    gathering = Gathering(config, backends, reactor, IDENTITY, kept)
     concourse = make_concourse(config.limits, reactor)
-    daemon = Daemon(gateway, concourse, reactor, config.limits.drain)
-    daemon.traffic, daemon.held = traffic, held
+    daemon = Daemon(gathering.gateway, concourse, reactor, config.limits.drain)
+    daemon.traffic, daemon.held, daemon.gathering = traffic, held, gathering
     if kept is not None:
         kept.setServiceParent(daemon)
     return daemon

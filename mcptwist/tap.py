@@ -15,6 +15,7 @@ from mcptwist import config as configuration
 from mcptwist import logs
 from mcptwist.auth.denials import CannotStart
 from mcptwist.collecting import spare_what_stays
+from mcptwist.hangup import Hangup
 from mcptwist.services import make_daemon
 from mcptwist.stopping import Stopping
 
@@ -119,6 +120,8 @@ def makeService(options: Options) -> IService:
         raise SystemExit(f"mcptwist: {problem}") from None
     if options["config"] is not None:
         service.reread = partial(load, options["config"], options["listen"])
+    if not os.isatty(0):
+        running.callWhenRunning(Hangup(running, service.reload).heed)
     return service  # type: ignore[no-any-return]
 
 

@@ -7,85 +7,264 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from mcptwist.caller import Caller
+from mcptwist.client import Client, connect
 from mcptwist.config import Loaded, load
-from mcptwist.reloading import CannotReload, Reloading
+from mcptwist.errors import McpTwistError, UnknownServer
+from mcptwist.exchange import LISTEN, Refused
+from mcptwist.messages import Notification
+from mcptwist.protocols.memory import MemoryConnector
+from mcptwist.reloading import CannotReload
+from mcptwist.server import Server
 from tests.administered import Administered
 
 SUMS = {"python": "tests.administered:sums"}
+WORDS = {"python": "tests.test_reloading:words"}
+OTHERS = {"python": "tests.test_reloading:other_words"}
+LISTEN_AT = ["tcp:8808:interface=127.0.0.1"]
+TOOLS_CHANGED = "notifications/tools/list_changed"
+
+
+def words() -> Server:
+    """A server with one tool."""
+    server = Server("words", version="1")
+
+    @server.tool
+    def shout(word: str) -> str:
+        """Shout."""
+        return word.upper()
+
+    return server
+
+
+def other_words() -> Server:
+    """Another one."""
+    server = Server("words", version="2")
+
+    @server.tool
+    def whisper(word: str) -> str:
+        """Whisper."""
+        return word.lower()
+
+    return server
 
 
 def configured(servers: Any, **more: Any) -> Loaded:
-    text = json.dumps({"mcpServers": servers, **more})
+    text = json.dumps({"listen": LISTEN_AT, "mcpServers": servers, **more})
     return load(text, "test.json", {"SECRET_TOKEN": "hunter2hunter2"})
 
 
-class ReloadingTests(SynchronousTestCase):
-    """A daemon with one server."""
+class ReloadCase(SynchronousTestCase):
+    """A daemon whose configuration the test writes."""
+
+    servers: Any = {"sums": SUMS, "words": WORDS}
 
     def setUp(self) -> None:
-        self.house = Administered({"sums": SUMS})
+        self.house = Administered(self.servers)
         self.addCleanup(self.house.stop)
-        before = configured({"sums": SUMS})
-        assert before.config is not None
-        self.now = before
-        self.made: list[str] = []
-        self.reloading = Reloading(
-            before.config, self.house.daemon.gateway, lambda: self.now, self.make
-        )
-
-    def make(self, server: Any) -> Any:
-        self.made.append(server.name)
-        return self.house.daemon.gateway.backends["sums"]._connector
+        self.daemon = self.house.daemon
+        self.now = configured(self.servers)
+        self.daemon.reread = lambda: self.now
 
     def put(self, servers: Any, **more: Any) -> list[str]:
+        """Write it, have it read, and see what is told."""
         self.now = configured(servers, **more)
-        return self.reloading.reload()
+        assert self.daemon.reload is not None
+        lines = self.daemon.reload()
+        self.house.turn(1)
+        return lines
+
+    def client(self, view: Any, era: str = "legacy") -> Client:
+        """A client of a view."""
+
+        def welcome(wire: Any) -> Any:
+            caller = Caller(view, self.daemon.concourse.sessions.begin)
+            caller.wire = wire
+            return caller
+
+        self.told: list[Notification] = []
+        connector = MemoryConnector(self.house.reactor, "a test", welcome)
+        told, reactor = self.told.append, self.house.reactor
+        client: Client = self.house.result(connect(connector, reactor=reactor, era=era, told=told))
+        return client
+
+    def tools(self, client: Client) -> list[str]:
+        return sorted(tool["name"] for tool in self.house.result(client.list_tools(), step=0.05))
+
+    def restarts(self) -> dict[str, int]:
+        return {server.name: server.restarts for server in self.house.survey.status().servers}
+
+
+class ServersTests(ReloadCase):
+    """Servers that come, go and change."""
 
     def test_nothing(self) -> None:
         """Where nothing has changed nothing is done."""
-        self.assertEqual((self.put({"sums": SUMS}), self.made), ([], []))
+        before = dict(self.daemon.gateway.backends)
+        self.assertEqual(self.put(self.servers), [])
+        self.assertEqual(self.daemon.gateway.backends, before)
+
+    def test_new(self) -> None:
+        """It is there at once: at its own URL, and for who sees all of them; others stay."""
+        all_of_them, sums = self.daemon.gateway.whole, self.daemon.gateway.view("sums")
+        client = self.client(all_of_them)
+        self.assertEqual(self.tools(client)[-1], "words__shout")
+        self.assertEqual(self.put({**self.servers, "more": OTHERS}), ["more is new"])
+        self.assertIn(TOOLS_CHANGED, [each.method for each in self.told])
+        self.assertIn("more__whisper", self.tools(client))
+        called = self.house.result(client.call_tool("more__whisper", {"word": "A"}), step=0.05)
+        self.assertEqual(called.text, "a")
+        self.assertEqual(self.tools(self.client(self.daemon.gateway.view("more"))), ["whisper"])
+        self.assertIs(self.daemon.gateway.view("sums"), sums)
+        self.assertEqual(self.restarts(), {"sums": 0, "words": 0, "more": 0})
+
+    def test_gone(self) -> None:
+        """It is stopped, and nowhere any more; who waits for it is told."""
+        client = self.client(self.daemon.gateway.whole)
+        waiting = client.call_tool("sums__wait", {})
+        waiting.addErrback(lambda failure: failure.value.body.message)
+        self.house.turn(1)
+        (line,) = self.put({"words": WORDS})
+        self.assertEqual(line, "sums is not there any more; it is stopped")
+        self.assertIn("taken out of the configuration", self.house.result(waiting))
+        self.assertEqual(self.tools(client), ["words__shout"])
+        self.assertRaises(UnknownServer, self.daemon.gateway.view, "sums")
+        problem = self.assertRaises(
+            Refused, self.house.result, client.call_tool("sums__add", {"a": 1, "b": 2})
+        )
+        self.assertIn("sums__add", problem.body.message)
+
+    def test_come_and_gone(self) -> None:
+        """One that comes back is there again."""
+        client = self.client(self.daemon.gateway.whole)
+        self.put({"words": WORDS})
+        self.assertEqual(self.put(self.servers), ["sums is new"])
+        called = self.house.result(client.call_tool("sums__add", {"a": 1, "b": 2}), step=0.05)
+        self.assertEqual(called.text, "3")
 
     def test_another_way(self) -> None:
-        """A server that is reached otherwise is restarted with that, once."""
-        self.house.ask_server()
-        changed = {"python": "tests.administered:other"}
-        (line,) = self.put({"sums": changed})
-        self.assertEqual(line, "sums: python changed; it is restarted with that")
-        self.assertEqual(self.made, ["sums"])
-        self.house.turn(1)
-        (server,) = self.house.survey.status().servers
-        self.assertEqual(server.restarts, 1)
-        self.assertEqual(self.put({"sums": changed}), [])
+        """A server that is reached otherwise is restarted with that, once; sessions stay."""
+        client = self.client(self.daemon.gateway.view("words"))
+        self.assertEqual(self.tools(client), ["shout"])
+        changed = {**self.servers, "words": OTHERS}
+        (line,) = self.put(changed)
+        self.assertEqual(line, "words: python changed; it is restarted with that")
+        self.assertEqual(self.tools(self.client(self.daemon.gateway.view("words"))), ["whisper"])
+        self.assertEqual(self.restarts(), {"sums": 0, "words": 1})
+        self.assertEqual(self.put(changed), [])
 
-    def test_what_has_to_wait(self) -> None:
-        """New and absent servers, other settings and other sections are named, not heeded."""
-        lines = self.put(
-            {"more": SUMS, "sums": {**SUMS, "timeout": 5}},
-            limits={"sessions": 5},
-            allowed_hosts=["a.example"],
-        )
-        self.assertEqual(self.made, [])
-        text = "\n".join(lines)
-        for part in ("more is new; ", "sums: timeout changed; ", "limits changed; "):
-            self.assertIn(part, text)
-        self.assertIn("allowed_hosts changed; restart the daemon", text)
-        (line,) = self.put({})
-        self.assertIn("sums is not there any more", line)
+    def test_other_settings(self) -> None:
+        """A server with other settings is started anew, and seen as they say."""
+        client = self.client(self.daemon.gateway.whole)
+        self.assertIn("sums__fail", self.tools(client))
+        fewer = {**self.servers, "sums": {**SUMS, "tools": {"deny": ["fail"]}}}
+        (line,) = self.put(fewer)
+        self.assertIn("changed; it is restarted with that", line)
+        self.assertNotIn("sums__fail", self.tools(client))
+        self.assertEqual(self.put(fewer), [])
 
     def test_another_kind(self) -> None:
-        """A server of another kind has to wait as well."""
-        (line,) = self.put({"sums": {"command": "cat"}})
-        self.assertIn("restart the daemon", line)
+        """Another kind of server under the same name is another server."""
+        (line,) = self.put({"sums": SUMS, "words": {"command": "/nowhere/cat"}})
+        self.assertEqual(line, "words is another kind of server; it is started anew")
+        problem = self.assertRaises(McpTwistError, self.client, self.daemon.gateway.view("words"))
+        self.assertIn("/nowhere/cat", str(problem))
 
-    def test_mistakes(self) -> None:
+    def test_modern_listener(self) -> None:
+        """Who listens hears that lists have changed, and then of the new server as well."""
+        client = self.client(self.daemon.gateway.whole, "modern")
+        heard: list[Notification] = []
+        wanted = {"notifications": {"toolsListChanged": True}}
+        client.ask(LISTEN, wanted, heard=heard.append).addErrback(lambda _: None)
+        self.house.turn(1)
+        self.put({**self.servers, "more": OTHERS})
+        self.assertEqual([n.method for n in heard].count(TOOLS_CHANGED), 1)
+        self.put({"words": WORDS, "more": OTHERS})
+        self.assertEqual([n.method for n in heard].count(TOOLS_CHANGED), 2)
+        self.assertEqual(self.tools(client), ["more__whisper", "words__shout"])
+
+    def test_drained_with_the_daemon(self) -> None:
+        """A server on its way out is waited for when the daemon stops."""
+        self.client(self.daemon.gateway.view("words"))
+        self.now = configured({"sums": SUMS})
+        assert self.daemon.reload is not None
+        self.daemon.reload()
+        self.house.result(self.daemon.gateway.stop(), step=0.1)
+
+
+class OneServerTests(ReloadCase):
+    """A daemon with one server, which clients see without its name."""
+
+    servers: Any = {"words": WORDS}
+
+    def test_names_stay(self) -> None:
+        """More servers do not change what those at ``/mcp`` see; each is at its own URL."""
+        client = self.client(self.daemon.gateway.whole)
+        lines = self.put({"words": WORDS, "sums": SUMS})
+        self.assertEqual(lines[0], "sums is new")
+        self.assertIn("/mcp shows the servers that there were", lines[1])
+        self.assertEqual(self.tools(client), ["shout"])
+        self.assertIn("add", self.tools(self.client(self.daemon.gateway.view("sums"))))
+
+
+class GroupsTests(ReloadCase):
+    """Groups that come, go and change."""
+
+    def test_groups(self) -> None:
+        """They are as the file says; who sees one is told."""
+        self.put(self.servers, groups={"all": {"servers": ["sums", "words"]}})
+        client = self.client(self.daemon.gateway.group("all"))
+        self.assertEqual(self.tools(client)[-1], "words__shout")
+        self.assertEqual(
+            self.put(self.servers, groups={"all": {"servers": ["words"]}}), ["groups changed"]
+        )
+        self.assertIn(TOOLS_CHANGED, [each.method for each in self.told])
+        self.assertEqual(self.tools(client), ["words__shout"])
+        self.put(self.servers)
+        self.assertRaises(UnknownServer, self.daemon.gateway.group, "all")
+        self.assertEqual(self.tools(client), [])
+
+
+class MistakesTests(ReloadCase):
+    """Files that are not right, and what has to wait."""
+
+    def test_what_has_to_wait(self) -> None:
+        """Other sections are named each time, and not heeded."""
+        for _ in range(2):
+            lines = self.put(self.servers, limits={"sessions": 5}, allowed_hosts=["a.example"])
+            self.assertEqual(
+                lines,
+                [
+                    "allowed_hosts changed; restart the daemon to have that heeded",
+                    "limits changed; restart the daemon to have that heeded",
+                ],
+            )
+
+    def test_unusable(self) -> None:
         """A configuration that cannot be used changes nothing; every mistake is told."""
-        problem = self.assertRaises(CannotReload, self.put, {"sums": SUMS}, listen=7)
-        self.assertIn("listen", problem.message)
-        (line,) = self.put({"sums": SUMS, "bad": {"url": 7}})
-        self.assertIn("mcpServers.bad", line)
+        before = dict(self.daemon.gateway.backends)
+        problem = self.assertRaises(CannotReload, self.put, {}, listen=7, limits=8)
+        for name in ("listen", "limits"):
+            self.assertIn(name, problem.message)
+        self.assertEqual(self.daemon.gateway.backends, before)
+
+    def test_one_server(self) -> None:
+        """A mistake in one server stops that one, and tells why wherever it is asked for."""
+        (line, gone) = self.put({"sums": SUMS, "words": {"url": 7}})
+        self.assertIn("mcpServers.words", line)
+        self.assertEqual(gone, "words is not there any more; it is stopped")
+        problem = self.assertRaises(UnknownServer, self.daemon.gateway.view, "words")
+        self.assertIn("mcpServers.words", problem.message)
+        self.assertEqual(self.put(self.servers), ["words is new"])
 
     def test_no_value_is_told(self) -> None:
         """Names of settings are told, what they are is not."""
-        self.put({"sums": SUMS})
-        lines = self.put({"sums": {"command": "cat", "env": {"A_TOKEN": "${SECRET_TOKEN}"}}})
+        lines = self.put({"words": {**WORDS, "headers": {"A": "${SECRET_TOKEN}"}}})
+        lines += self.put({"words": {"command": "cat", "env": {"A_TOKEN": "${SECRET_TOKEN}"}}})
         self.assertNotIn("hunter2", "\n".join(lines))
+
+    def test_no_file(self) -> None:
+        """A daemon that was not started from a file has nothing to read again."""
+        self.daemon.reread = None
+        assert self.daemon.reload is not None
+        self.assertRaises(CannotReload, self.daemon.reload)

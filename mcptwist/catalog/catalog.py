@@ -167,6 +167,16 @@ class Guest:
             self._known_as.pop(owned, None)
         return owned
 
+    def part(self, server: str) -> None:
+        """That server is no more."""
+        for key in [key for key in self.late if key[0] == server]:
+            self.late[key].cancel()
+            self.late.pop(key, None)
+        self.missed = {key for key in self.missed if key[0] != server}
+        self.met.discard(server)
+        for owned in [owned for owned in self._known_as if owned.server == server]:
+            self.forget(self._known_as[owned])
+
     def known_as(self, owned: Owned) -> str | None:
         """The URI under which it subscribed to a resource."""
         return self._known_as.get(owned)
@@ -202,10 +212,7 @@ class Catalog:
         self._directories = Directories(tuple(self._servers))
         self._guests: dict[Session, Guest] = {}
         self._subscriptions: set[Subscription] = set()
-        self._broken = [
-            Listing(name, trouble=Trouble("misconfigured", reason))
-            for name, reason in (broken or {}).items()
-        ]
+        self._broken = _misconfigured(broken or {})
         self._inventories: Mapping[str, Inventory] = inventories or {
             name: Inventory(name, server, clock, self._identity, self._settings.bounds)
             for name, server in self._servers.items()
@@ -569,6 +576,49 @@ class Catalog:
         self._directories.forget(server, change)
         self._inventories[server].changed(change)
 
+    # --- other servers ----------------------------------------------------------------
+
+    def regather(
+        self,
+        servers: Mapping[str, Any],
+        inventories: Mapping[str, Inventory],
+        broken: Mapping[str, str],
+    ) -> None:
+        """Be the view of these servers from now on.
+
+        Whoever sees them is told that lists have changed. A server that is another object than
+        before is another server, though it has the same name.
+        """
+        before, self._servers = self._servers, dict(servers)
+        self._broken = _misconfigured(broken)
+        gone = [name for name, server in before.items() if servers.get(name) is not server]
+        come = [name for name, server in servers.items() if before.get(name) is not server]
+        for name in gone:
+            self._dismiss(name, before[name])
+        self._inventories = dict(inventories)
+        if gone or come or list(before) != list(servers):
+            self._directories = Directories(tuple(servers))
+            self._admit(come)
+
+    def _dismiss(self, name: str, server: Any) -> None:
+        self._inventories[name].followers.remove(self)
+        for stay, guest in self._guests.items():
+            guest.part(name)
+            server.detach(stay)
+        for subscription in list(self._subscriptions):
+            subscription.dismiss(name)
+
+    def _admit(self, names: Sequence[str]) -> None:
+        for name in names:
+            self._inventories[name].followers.append(self)
+        for subscription in list(self._subscriptions):
+            for name in names:
+                subscription.admit(name)
+            subscription.announce()
+        for stay in list(self._guests):
+            for change in sorted(CHANGES):
+                stay.tell("", Notification(change))
+
     # --- what becomes of servers ------------------------------------------------------
 
     def server_up(self, server: str, session: Session | None) -> None:
@@ -724,6 +774,12 @@ def _remembered(guest: Guest, uri: str, owned: Owned, answer: Answer) -> Answer:
     if isinstance(answer, Result):
         guest.remember(uri, owned)
     return answer
+
+
+def _misconfigured(broken: Mapping[str, str]) -> list[Listing]:
+    return [
+        Listing(name, trouble=Trouble("misconfigured", reason)) for name, reason in broken.items()
+    ]
 
 
 def _late(server: str, seconds: float) -> ServerTimeout:

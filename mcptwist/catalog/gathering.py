@@ -17,7 +17,7 @@ from mcptwist.catalog.listings import Bounds
 from mcptwist.catalog.selectedserver import SelectedServer
 from mcptwist.catalog.subscription import Patiences
 from mcptwist.config import Catalog as CatalogKeys
-from mcptwist.config import Config
+from mcptwist.config import Config, Group
 from mcptwist.configuration.serverconfig import (
     PythonServer,
     RemoteServer,
@@ -33,11 +33,12 @@ _Shown: TypeAlias = "Backend | SelectedServer"
 
 
 class Gathering:
-    """Makes the gateway of a configuration.
+    """The servers of a configuration, gathered into views.
 
     :param backends: the usable servers by name, in the order of the file.
     :param identity: name and version of the daemon.
     :param kept: keeps the lists of those that may be listed without being started.
+    :ivar gateway: finds the view of a name.
     """
 
     def __init__(
@@ -48,35 +49,75 @@ class Gathering:
         identity: dict[str, str],
         kept: KeptLists | None = None,
     ) -> None:
-        self._config = config
-        self._backends = backends
         self._clock = clock
         self._identity = identity
         self._settings = settings_of(config.catalog)
         self._kept = kept
-        self._broken = {each.name: str(each.mistakes[0]) for each in config.broken}
-        self._selected = {
-            server.name: SelectedServer(backends[server.name], server.selections)
-            for server in config.servers
-            if not server.selections.everything()
-        }
-        self._inventories = {server.name: self._inventory(server) for server in config.servers}
+        self._config = config
+        self._backends = dict(backends)
+        self._selected: dict[str, SelectedServer] = {}
+        self._inventories: dict[str, Inventory] = {}
+        self._take_in(config)
+        broken = _broken(config)
+        self._whole = self._catalog(tuple(backends), broken)
+        self._groups = {group.name: self._group(group) for group in config.groups}
+        whole = whole_view(self._shown(tuple(backends)), self._whole, broken)
+        self.gateway = Gateway(self._backends, whole, broken, self._groups, self._selected)
 
-    def gateway(self) -> Gateway:
-        """All of it."""
-        names = tuple(self._backends)
-        return Gateway(
-            self._backends,
-            whole_view(self._shown(names), self._catalog(names, self._broken), self._broken),
-            self._broken,
-            {group.name: self._group(group.servers) for group in self._config.groups},
-            self._selected,
-        )
+    @property
+    def whole_is_merged(self) -> bool:
+        """Whether ``/mcp`` shows servers as one, and so can show more of them or fewer."""
+        return self.gateway.whole is self._whole
 
-    def _group(self, servers: Sequence[str]) -> Catalog:
-        names = [name for name in servers if name in self._backends]
-        broken = {name: self._broken[name] for name in servers if name in self._broken}
-        return self._catalog(names, broken)
+    def regather(self, config: Config, backends: Mapping[str, Backend]) -> None:
+        """Gather what another configuration has; a backend that is the same is left as it is.
+
+        :param backends: the usable servers by name, in the order of the file.
+        """
+        gone = [n for n, backend in self._backends.items() if backends.get(n) is not backend]
+        inventories = [self._inventories.pop(name) for name in gone]
+        for name in gone:
+            self._selected.pop(name, None)
+            if self._kept is not None:
+                self._kept.forget(name)
+        self._config, self._backends = config, dict(backends)
+        self._take_in(config)
+        broken = _broken(config)
+        self._whole.regather(self._shown(tuple(backends)), self._inventories, broken)
+        groups = {group.name: self._regrouped(group) for group in config.groups}
+        for name in self._groups.keys() - groups.keys():
+            self._groups[name].regather({}, {}, {})
+        self._groups = groups
+        self.gateway.regather(self._backends, broken, self._groups, self._selected)
+        for inventory in inventories:
+            inventory.close()
+
+    def _take_in(self, config: Config) -> None:
+        """Make what stands before each server that has nothing there yet."""
+        for server in config.servers:
+            if server.name in self._inventories:
+                continue
+            if not server.selections.everything():
+                backend = self._backends[server.name]
+                self._selected[server.name] = SelectedServer(backend, server.selections)
+            self._inventories[server.name] = self._inventory(server)
+
+    def _regrouped(self, group: Group) -> Catalog:
+        known = self._groups.get(group.name)
+        if known is None:
+            return self._group(group)
+        names, broken = self._members(group)
+        known.regather(self._shown(names), {n: self._inventories[n] for n in names}, broken)
+        return known
+
+    def _group(self, group: Group) -> Catalog:
+        return self._catalog(*self._members(group))
+
+    def _members(self, group: Group) -> tuple[list[str], dict[str, str]]:
+        """Those of a group that can be used, and those that cannot, with the reason for each."""
+        broken = _broken(self._config)
+        names = [name for name in group.servers if name in self._backends]
+        return names, {name: broken[name] for name in group.servers if name in broken}
 
     def _catalog(self, names: Sequence[str], broken: Mapping[str, str]) -> Catalog:
         return Catalog(
@@ -112,6 +153,10 @@ class Gathering:
         if kept is not None:
             kept.keep(inventory, mark_of(_reached_by(server)))
         return inventory
+
+
+def _broken(config: Config) -> dict[str, str]:
+    return {each.name: str(each.mistakes[0]) for each in config.broken}
 
 
 def _reached_by(server: ServerConfig) -> list[object]:

@@ -134,6 +134,10 @@ class Inventory:
         self._shown_to: WeakKeyDictionary[Session, set[Shelf]] = WeakKeyDictionary()
         server.watchers.append(self)
 
+    def close(self) -> None:
+        """Follow the server no more."""
+        self._server.watchers.remove(self)
+
     # --- giving out -------------------------------------------------------------------
 
     def known(self, stay: Any, shelf: Shelf, anew: bool = False) -> Listing | None:

@@ -236,6 +236,11 @@ class KeptLists(Service):
         """
         self._kept[inventory.name] = inventory, mark
 
+    def forget(self, server: str) -> None:
+        """Keep its lists no more; what is on disk stays, for a server that comes back."""
+        self._kept.pop(server, None)
+        self._changed.discard(server)
+
     def changed(self, server: str) -> None:
         """There are other lists to be kept of *server*."""
         self._changed.add(server)

@@ -139,7 +139,7 @@ class Subscription:
         public: Callable[[str, str], str] = lambda server, uri: uri,
     ) -> None:
         self._exchange = exchange
-        self._wanted = wanted
+        self._wanted = dict(wanted)
         self._put = put
         self._told = told
         self._clock = clock
@@ -188,6 +188,37 @@ class Subscription:
             return
         if wanted is not None and change in wanted.of_lists():
             self._say(Notification(change, encode_json({"_meta": self._tag()})))
+
+    def admit(self, server: str) -> None:
+        """One more server: listen for changes of its lists, if the client wants such."""
+        asked = read_wanted(self._exchange.request.params)
+        wanted = msgspec.structs.replace(asked, resourceSubscriptions=[])
+        if wanted == Wanted() or self._exchange.over:
+            return
+        self._wanted[server] = wanted
+        self._tries[server] = 0
+        self._rested.add(server)  # what it has is told by `announce`, with all else that is new
+        self._join(server)
+
+    def dismiss(self, server: str) -> None:
+        """One server less: nothing is heard of it any more."""
+        if self._wanted.pop(server, None) is None or self._exchange.over:
+            return
+        timer = self._timers.pop(server, None)
+        if timer is not None:
+            timer.cancel()
+        listening = self._open.pop(server, None)
+        if listening is not None:
+            listening.cancel(f"{server} is taken out of the configuration")
+        self._failed.pop(server, None)
+        self._resting.discard(server)
+        self._settled(server)
+
+    def announce(self) -> None:
+        """There are other servers: every list is another than the client may have."""
+        if not self._exchange.over:
+            for change in read_wanted(self._exchange.request.params).of_lists():
+                self._say(Notification(change, encode_json({"_meta": self._tag()})))
 
     def _tag(self) -> dict[str, Any]:
         return {SUBSCRIPTION_ID: Raw(id_text(self._exchange.request.id))}

@@ -150,18 +150,21 @@ class Views(Resource):
         self._find = find
         self._above = above
         self._make_places = places
-        self._made: dict[str, Resource] = {}
+        self._made: dict[str, tuple[IView, Resource]] = {}
 
     def getChild(self, path: bytes, request: Request) -> Resource:
         """The place of that name, or the reason why there is none."""
         name = path.decode("utf-8", "replace")
-        if name not in self._made:
-            try:
-                places = self._make_places(self._find(name))
-            except UnknownServer as problem:
-                return absent(problem)
-            self._made[name] = Tree(places, _hint(f"{self._above}/{name}/", places))
-        return self._made[name]
+        try:
+            view = self._find(name)
+        except UnknownServer as problem:
+            self._made.pop(name, None)
+            return absent(problem)
+        made = self._made.get(name)
+        if made is None or made[0] is not view:
+            places = self._make_places(view)
+            made = self._made[name] = view, Tree(places, _hint(f"{self._above}/{name}/", places))
+        return made[1]
 
 
 def site_tree(

@@ -368,8 +368,8 @@ class Admin:
         return Done(f"{fingerprint} is revoked")
 
     def reload_configuration(self) -> Done:
-        """Read the configuration again, restart servers that are reached otherwise now, and tell
-        what else has changed."""
+        """Read the configuration again: put its servers and groups into effect, and tell what
+        else has changed."""
         if self._reload is None:
             raise Refused("this daemon was not started from a configuration file")
         try:

@@ -35,7 +35,7 @@ from mcptwist.watching.metrics import CONTENT_TYPE, exposition
 from mcptwist.watching.survey import Survey
 from mcptwist.wiring.admission import make_desk
 from mcptwist.wiring.premises import IDENTITY, Premises
-from mcptwist.wiring.servers import make_connector
+from mcptwist.wiring.servers import make_backend, make_connector
 
 _LINKS = 8
 """How many may be served by the daemon's own server before they share a link."""
@@ -75,8 +75,8 @@ def make_admin_backend(
     daemon: Daemon, survey: Survey, premises: Premises, desk: Desk | None
 ) -> Backend:
     """The daemon itself, as a server that can be asked."""
-    reload = _reload(daemon, premises)
-    admin = Admin(survey, premises.reactor, daemon.journal, logs.set_level, desk, reload)
+    daemon.reload = _reload(daemon, premises)
+    admin = Admin(survey, premises.reactor, daemon.journal, logs.set_level, desk, daemon.reload)
     connector = PythonConnector(admin.server, premises.reactor, "the daemon itself")
     # A watcher that is slow holds its link back, and should not hold others'.
     settings = BackendSettings(
@@ -89,7 +89,9 @@ def make_admin_backend(
 
 def _reload(daemon: Daemon, premises: Premises) -> Callable[[], list[str]]:
     """What reads the configuration again."""
-    config = premises.config
+    config, gathering, held = premises.config, daemon.gathering, daemon.held
+    assert gathering is not None
+    assert held is not None
 
     def reread() -> Loaded:
         if daemon.reread is None:
@@ -99,4 +101,7 @@ def _reload(daemon: Daemon, premises: Premises) -> Callable[[], list[str]]:
     def connector(server: ServerConfig) -> IConnector:
         return make_connector(server, config.limits, premises.reactor, premises.environ)
 
-    return Reloading(config, daemon.gateway, reread, connector).reload
+    def backend(server: ServerConfig) -> Backend:
+        return make_backend(server, premises, held, daemon.traffic)
+
+    return Reloading(config, gathering, reread, connector, backend).reload

@@ -47,7 +47,7 @@ class GatheringCase(SynchronousTestCase):
             self.directory, self.clock, lambda: 1e9, lambda work, *args: succeed(work(*args)), 60
         )
         backends: Any = self.servers
-        return Gathering(loaded.config, backends, self.clock, IDENTITY, self.kept).gateway()
+        return Gathering(loaded.config, backends, self.clock, IDENTITY, self.kept).gateway
 
     def scripted(self, name: str) -> ScriptedServer:
         server = ScriptedServer({"tools/list": tools("x", "y"), "tools/call": {"content": []}})
