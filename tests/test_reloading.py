@@ -7,11 +7,12 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from mcptwist.awaited import Refused
 from mcptwist.caller import Caller
 from mcptwist.client import Client, connect
 from mcptwist.config import Loaded, load
 from mcptwist.errors import McpTwistError, UnknownServer
-from mcptwist.exchange import LISTEN, Refused
+from mcptwist.exchange import LISTEN
 from mcptwist.messages import Notification
 from mcptwist.protocols.memory import MemoryConnector
 from mcptwist.reloading import CannotReload
