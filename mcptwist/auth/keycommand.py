@@ -1,0 +1,71 @@
+"""What the commands about keys have in common.
+
+They have the habits of OpenSSH's. Files are in the person's own directory unless they say
+otherwise; nothing is ever overwritten unasked, and no secret is printed but where it was asked for.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from twisted.python import usage
+
+from mcptwist.auth.authorizedkeys import LineProblem
+from mcptwist.auth.denials import CannotStart
+from mcptwist.auth.keys import KeyProblem
+from mcptwist.command import Command
+from mcptwist.configuration.gateconfig import config_directory
+from mcptwist.errors import HostNotTrusted, McpTwistError
+
+OK, FAILED, USAGE, NOT_TRUSTED = 0, 1, 2, 3
+_TROUBLES = (CannotStart, KeyProblem, LineProblem, McpTwistError, OSError)
+
+
+def own(name: str) -> str:
+    """A file of the person's own."""
+    return os.path.join(config_directory(os.environ), name)
+
+
+class KeyCommand(Command):
+    """One of the commands about keys."""
+
+    is_free = True
+
+    def perform(self) -> int:
+        """Do it; what goes wrong is told on standard error."""
+        try:
+            return self.do()
+        except usage.UsageError as problem:
+            return _failed(problem, USAGE)
+        except HostNotTrusted as problem:
+            return _failed(problem, NOT_TRUSTED)
+        except _TROUBLES as problem:
+            return _failed(problem, FAILED)
+
+    def do(self) -> int:
+        """What the command does; returns its exit status."""
+        raise NotImplementedError
+
+
+def _failed(problem: Exception, status: int) -> int:
+    print(f"mcptwist: {problem}", file=sys.stderr)
+    return status
+
+
+class Nouns(KeyCommand):
+    """A command that has others below it."""
+
+    is_free = False
+
+    def postOptions(self) -> None:
+        """Called when all options are there."""
+        if getattr(self, "subOptions", None) is None:
+            raise usage.UsageError("which command?")
+
+    def do(self) -> int:
+        """Do what was asked."""
+        command: Any = self.subOptions
+        status: int = command.perform()
+        return status
