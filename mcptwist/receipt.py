@@ -14,7 +14,7 @@ def receipt(
     urls: Sequence[str],
     servers: Sequence[str],
     broken: Sequence[str] = (),
-    certificate: tuple[str, str] | None = None,
+    certificate: tuple[str, str, str] | None = None,
     wires: Sequence[str] = (),
 ) -> str:
     """What was started and how to use it.
@@ -23,7 +23,8 @@ def receipt(
     :param servers: the names of the servers behind it.
     :param broken: a line for each server that could not be configured.
     :param wires: what else is served beside Streamable HTTP: ``ws``, ``sse``.
-    :param certificate: that of encrypted endpoints: its file, and its SHA-256 fingerprint.
+    :param certificate: that of encrypted endpoints: its file, its SHA-256 fingerprint, and that of
+        its key, as known_hosts goes by it; empty for a key of another kind.
     """
     lines = [f"mcptwist serves {_named(servers)}:", ""]
     for url in urls:
@@ -60,8 +61,9 @@ def _others(url: str, wires: Sequence[str]) -> list[str]:
     return [f"  {places[wire]}  ({_WIRES[wire]})" for wire in wires]
 
 
-def _certificate(path: str, fingerprint: str) -> list[str]:
-    return [f"Certificate: {path}", "  SHA-256", f"  {fingerprint}", ""]
+def _certificate(path: str, fingerprint: str, key: str) -> list[str]:
+    shown = [f"Host key: {key}", ""] if key else []
+    return [f"Certificate: {path}", "  SHA-256", f"  {fingerprint}", "", *shown]
 
 
 def _snippet(url: str, servers: Sequence[str]) -> str:

@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 
 from mcptwist import logs
 from mcptwist.auth.denials import CannotStart
+from mcptwist.auth.keystore import key_of_certificate
 from mcptwist.collecting import spare_what_stays
 from mcptwist.config import Loaded, report
 from mcptwist.daemon import CannotListen, Daemon
@@ -87,7 +88,10 @@ class _Foreground:
         urls = [listener.url() for listener in self._daemon.listeners]
         broken = [f"{each.name}: {each.mistakes[0]}" for each in config.broken]
         shown = self._daemon.certificates
-        certificate = (shown.path, shown.fingerprint) if shown else None
+        certificate = None
+        if shown:
+            key = key_of_certificate(shown.path)
+            certificate = (shown.path, shown.fingerprint, key.fingerprint if key else "")
         names = [each.name for each in config.servers]
         wires = [n for n, wire in (("ws", config.websocket), ("sse", config.sse)) if wire.shared]
         print(receipt(urls, names, broken, certificate, wires), flush=True)

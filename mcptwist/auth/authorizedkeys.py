@@ -202,6 +202,33 @@ def _read_options(line: str) -> tuple[dict[str, str | None], str]:
             raise LineProblem(f"is not understood after the option {name}")
 
 
+def succeeded(line: str, successor: str, until: float) -> tuple[str, str]:
+    """A line whose key has a successor: itself, good until then, and that of the successor.
+
+    The successor may do what the line lets its key do, under the same name, and no more.
+
+    :param line: that was understood.
+    :param successor: a key's line without options.
+    :param until: seconds since 1970; the line ends sooner if it says so.
+    :raises LineProblem: the successor's line is not understood.
+    """
+    grant, options = read_line(line), ""
+    rest = line
+    if _SPACES.split(line, maxsplit=1)[0] not in ALGORITHMS:
+        rest = _read_options(line)[1]
+        options = line[: -len(rest)]
+    inherited = options
+    if not re.search(r'(?:\A|,)principal="', options) and not is_fingerprint(grant.principal):
+        inherited = ",".join(filter(None, [f'principal="{grant.principal}"', options]))
+    following = f"{inherited} {successor}".strip()
+    read_line(following)
+    if grant.expires is None or grant.expires > until:
+        end = time.strftime("%Y%m%d%H%M%SZ", time.gmtime(until))
+        left = re.sub(r'(?:\A|,)expiry-time="[^"]*"', "", options).strip(",")
+        options = ",".join(filter(None, [f'expiry-time="{end}"', left]))
+    return f"{options} {rest.strip()}".strip(), following
+
+
 def _make_grant(key: PublicKey, options: Mapping[str, str | None], comment: str) -> Grant:
     fields: dict[str, Any] = {"key": key}
     for name, value in options.items():

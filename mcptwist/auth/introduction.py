@@ -16,8 +16,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from mcptwist.auth.keys import KeyProblem, PublicKey
+from mcptwist.auth.keystore import SMALLEST_HOST_RSA
 from mcptwist.auth.knownhosts import name_of
-from mcptwist.auth.pinning import SMALLEST_RSA, Pinning
+from mcptwist.auth.pinning import Pinning
 from mcptwist.errors import HostNotTrusted, ServerUnreachable
 
 _ENCRYPTED = {"https": 443, "wss": 443}
@@ -39,7 +40,7 @@ def scan(host: str, port: int, timeout: float = _LONGEST) -> PublicKey:
     key = x509.load_der_x509_certificate(certificate).public_key()
     try:
         spki = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-        return PublicKey.from_spki(spki, SMALLEST_RSA)
+        return PublicKey.from_spki(spki, SMALLEST_HOST_RSA)
     except KeyProblem as problem:
         raise ServerUnreachable(f"{host}:{port}: {problem}") from None
 

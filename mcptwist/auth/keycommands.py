@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import os
 import secrets
 import socket
 import sys
@@ -50,6 +51,7 @@ class KeygenOptions(KeyCommand):
             public = load_public(path if path.endswith(".pub") else f"{path}.pub")
             print(f"{public.fingerprint} {path} ({public.kind})")
             return OK
+        _ask_about_old(path)
         private = PrivateKey.generate(kind)
         comment = self["comment"] or f"{getpass.getuser()}@{socket.gethostname()}"
         if not comment.isprintable():
@@ -66,6 +68,19 @@ class KeygenOptions(KeyCommand):
             if given != getpass.getpass("The same again: "):
                 raise KeyProblem("the passphrases differ")
         return given.encode() if given else None
+
+
+def _ask_about_old(path: str) -> None:
+    """Take a key that is there out of the way, if the person says so; otherwise it stays."""
+    old = [each for each in (path, f"{path}.pub") if os.path.lexists(each)]
+    if not old or not sys.stdin.isatty():
+        return
+    print(f"{old[0]} already exists.", file=sys.stderr)
+    print("Overwrite (y/n)? ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise KeyProblem(f"{old[0]} stays as it is")
+    for each in old:
+        os.unlink(each)
 
 
 def _forget(known: KeyList, host: str, port: int) -> int:

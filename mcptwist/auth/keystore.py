@@ -7,11 +7,17 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
 from mcptwist.auth.authorizedkeys import LineProblem, read_line, read_revoked_keys
 from mcptwist.auth.keyfiles import FileProblem, read_strictly
 from mcptwist.auth.keys import KeyProblem, PrivateKey, PublicKey
 
 PRIVATE, PUBLIC = 0o600, 0o644
+SMALLEST_HOST_RSA = 2048
+"""Bits that a server's RSA key must have; the world's certificates have no more."""
+_LARGEST = 1 << 20
 
 
 def load_private(path: str, ask: Callable[[], bytes | None]) -> PrivateKey:
@@ -42,6 +48,18 @@ def load_public(path: str, most: int = 64 * 1024) -> PublicKey:
             return PublicKey.from_text(file.read(most).decode("utf-8", "replace"))
     except OSError as problem:
         raise FileProblem(f"{path} cannot be read: {problem.strerror}") from None
+
+
+def key_of_certificate(path: str) -> PublicKey | None:
+    """The key of the first certificate in a PEM file; ``None`` if there is none that we take."""
+    try:
+        with open(path, "rb") as file:
+            certificate = x509.load_pem_x509_certificate(file.read(_LARGEST))
+        key = certificate.public_key()
+        spki = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        return PublicKey.from_spki(spki, SMALLEST_HOST_RSA)
+    except (OSError, ValueError):
+        return None
 
 
 def write_new(path: str, content: bytes, mode: int) -> None:
@@ -92,6 +110,16 @@ class KeyList:
             if len(kept) < len(lines):
                 self._replace("".join(kept))
             return len(lines) - len(kept)
+
+    def change(self, changed: Callable[[str], list[str]]) -> None:
+        """Put other lines in the place of each.
+
+        :param changed: the lines that come for one.
+        :raises FileProblem: it cannot be written.
+        """
+        with self._locked():
+            lines = [each for line in self.text().splitlines() for each in changed(line)]
+            self._replace("".join(f"{line}\n" for line in lines))
 
     def _replace(self, text: str) -> None:
         new = f"{self.path}.new"

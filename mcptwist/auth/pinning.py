@@ -15,13 +15,10 @@ from zope.interface import implementer
 
 from mcptwist.auth.keyfiles import FileProblem
 from mcptwist.auth.keys import KeyProblem, PublicKey
-from mcptwist.auth.keystore import KeyList
+from mcptwist.auth.keystore import SMALLEST_HOST_RSA, KeyList
 from mcptwist.auth.knownhosts import CHANGED, KNOWN, REVOKED, KnownHosts, line_of, name_of
 from mcptwist.errors import HostNotTrusted
 from mcptwist.interfaces import IHostKeys
-
-SMALLEST_RSA = 2048
-"""Bits that a server's RSA key must have; the world's certificates have no more."""
 
 
 @implementer(IHostKeys)
@@ -95,7 +92,7 @@ class Pinning:
 def _read_key(key: bytes) -> PublicKey | None:
     """The key, if it is of a kind that can be known."""
     try:
-        return PublicKey.from_spki(key, SMALLEST_RSA)
+        return PublicKey.from_spki(key, SMALLEST_HOST_RSA)
     except KeyProblem:
         return None
 

@@ -6,9 +6,11 @@ import json
 import os
 import stat
 import sys
+import time
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -17,7 +19,18 @@ from mcptwist.auth.authorizedkeys import read_authorized_keys, read_revoked_keys
 from mcptwist.auth.keys import PrivateKey, PublicKey
 from mcptwist.auth.knownhosts import KNOWN, KnownHosts, line_of
 from mcptwist.cli import main
-from tests.auth.people import key
+from tests.auth.people import NOW, key
+
+
+class Typed(StringIO):
+    """What a person, or a program, types."""
+
+    def __init__(self, text: str, is_terminal: bool) -> None:
+        super().__init__(text)
+        self._is_terminal = is_terminal
+
+    def isatty(self) -> bool:
+        return self._is_terminal
 
 
 class CommandCase(SynchronousTestCase):
@@ -25,6 +38,8 @@ class CommandCase(SynchronousTestCase):
 
     :ivar place: where its keys are.
     """
+
+    is_terminal = False
 
     def setUp(self) -> None:
         home = Path(self.mktemp())
@@ -35,7 +50,7 @@ class CommandCase(SynchronousTestCase):
     def run_command(self, *words: str, says: str = "") -> tuple[int, str, str]:
         """The exit status, and what was printed."""
         out, err = StringIO(), StringIO()
-        stdin = mock.patch.object(sys, "stdin", StringIO(says))
+        stdin = mock.patch.object(sys, "stdin", Typed(says, self.is_terminal))
         with stdin, redirect_stdout(out), redirect_stderr(err):
             ended = self.assertRaises(SystemExit, main, words)
         return int(ended.code or 0), out.getvalue(), err.getvalue()
@@ -71,6 +86,19 @@ class KeygenTests(CommandCase):
         before = (self.place / "id_ed25519").read_bytes()
         self.assertIn("not overwritten", self.assert_failed("keygen"))
         self.assertEqual((self.place / "id_ed25519").read_bytes(), before)
+
+    def test_asked_about_overwriting(self) -> None:
+        """On a terminal one is asked, as by ssh-keygen; anything but yes leaves it."""
+        self.assert_done("keygen", "-N", "")
+        before = (self.place / "id_ed25519").read_bytes()
+        self.is_terminal = True
+        for answer in ("n\n", "", "what\n"):
+            status, _, err = self.run_command("keygen", "-N", "", says=answer)
+            self.assertEqual(status, 1)
+            self.assertIn("Overwrite", err)
+            self.assertEqual((self.place / "id_ed25519").read_bytes(), before)
+        self.assertEqual(self.run_command("keygen", "-N", "", says="y\n")[0], 0)
+        self.assertNotEqual((self.place / "id_ed25519").read_bytes(), before)
 
     def test_passphrase(self) -> None:
         self.assert_done("keygen", "-N", "sesame")
@@ -183,6 +211,77 @@ class AuthorizeTests(CommandCase):
         self.assertEqual(read_revoked_keys(text), both)
         self.assertEqual(len(text.splitlines()), 2)
         self.assert_failed("revoke", "SHA256:short")
+
+    def test_revoked_by_name(self) -> None:
+        """All keys of whoever lost a laptop."""
+        for name in ("a", "b", "c"):
+            owner = "bob" if name == "c" else "alice"
+            self.assert_done("authorize", "add", "--principal", owner, key(name).public.words())
+        out = self.assert_done("revoke", "alice")
+        self.assertEqual(len(out.splitlines()), 2)
+        revoked = read_revoked_keys((self.place / "revoked_keys").read_text())
+        self.assertEqual(revoked, {key(name).public.fingerprint for name in ("a", "b")})
+        self.assertIn("nobody", self.assert_failed("revoke", "carol"))
+
+    def test_options_after_arguments(self) -> None:
+        self.assert_done("authorize", "add", str(self.pub), "--scope", "mcp:call")
+        (grant,) = read_authorized_keys(self.file.read_text()).grants.values()
+        self.assertEqual(grant.scopes, {"mcp:call"})
+
+
+class RotateTests(CommandCase):
+    """A new key in the place of an old one."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.patch(time, "time", lambda: NOW)
+        self.file = self.place / "authorized_keys"
+        options = ("--scope", "mcp:read mcp:call", "--tools", "a__*")
+        self.assert_done("authorize", "add", *options, f"{key('old').public.words()} alice@home")
+
+    def grants(self) -> dict[str, Any]:
+        found = read_authorized_keys(self.file.read_text())
+        self.assertEqual(found.refused, ())
+        return {grant.key.fingerprint: grant for grant in found.grants.values()}
+
+    def test_rotated(self) -> None:
+        """The same name and reach; the old one ends."""
+        new = f"{key('new').public.words()} somebody@else"
+        out = self.assert_done("authorize", "rotate", "alice", new, "--grace", "2h")
+        self.assertIn("is good until", out)
+        grants = self.grants()
+        old, young = (grants[key(name).public.fingerprint] for name in ("old", "new"))
+        self.assertEqual((young.principal, young.scopes), ("alice", old.scopes))
+        assert young.tools
+        self.assertFalse(young.tools.allow("b__x"))
+        self.assertIsNone(young.expires)
+        self.assertEqual(old.expires, NOW + 7200)
+        self.assertIn("(until ", self.assert_done("authorize", "list"))
+
+    def test_at_once(self) -> None:
+        self.assert_done("authorize", "rotate", "--grace", "0", "alice", key("new").public.words())
+        self.assertEqual(list(self.grants()), [key("new").public.fingerprint])
+
+    def test_never_longer(self) -> None:
+        """A key that ends sooner ends then, and so does its successor."""
+        self.file.write_text(
+            f'expiry-time="20200101",scope="mcp:call" {key("old").public.words()} alice'
+        )
+        self.assert_done("authorize", "rotate", "alice", key("new").public.words())
+        ends = {grant.expires for grant in self.grants().values()}
+        self.assertEqual(len(ends), 1)
+        self.assertLess(ends.pop(), NOW)
+
+    def test_refused(self) -> None:
+        new = key("new").public.words()
+        before = self.file.read_text()
+        self.assertIn("nobody", self.assert_failed("authorize", "rotate", "bob", new))
+        self.assert_failed("authorize", "rotate", "alice", key("old").public.words())
+        self.assert_failed("authorize", "rotate", "alice", "ssh-dss AAAA")
+        self.assert_failed("authorize", "rotate", "--grace", "soon", "alice", new)
+        self.assertEqual(self.file.read_text(), before)
+        self.assert_done("authorize", "add", f"{key('second').public.words()} alice")
+        self.assertIn("several", self.assert_failed("authorize", "rotate", "alice", new))
 
 
 class HostTests(CommandCase):

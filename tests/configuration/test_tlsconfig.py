@@ -120,7 +120,9 @@ class ReceiptTests(SynchronousTestCase):
 
     def test_certificate(self) -> None:
         """Which file to trust, and how to know it again."""
-        said = receipt(["https://127.0.0.1:1"], ["a"], certificate=("/x/cert.pem", "AA:BB"))
+        said = receipt(
+            ["https://127.0.0.1:1"], ["a"], certificate=("/x/cert.pem", "AA:BB", "SHA256:x")
+        )
         self.assertIn("Certificate: /x/cert.pem\n  SHA-256\n  AA:BB\n", said)
         self.assertIn('"url": "https://127.0.0.1:1/mcp"', said)
         self.assertNotIn("Certificate", receipt(["http://127.0.0.1:1"], ["a"]))
