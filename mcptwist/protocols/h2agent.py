@@ -35,7 +35,8 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IAgentEndpointFactory, IBodyProducer, IResponse
 from zope.interface import implementer
 
-from mcptwist.protocols.h2client import Http1Wanted, HTTP2Client, HTTP2ClientLimits, NotBegun
+from mcptwist.protocols.h2client import Http1Wanted, HTTP2Client, NotBegun
+from mcptwist.protocols.h2limits import HTTP2ClientLimits
 from mcptwist.protocols.h2question import Body, Question
 from mcptwist.protocols.tls import H2, HTTP1
 from mcptwist.protocols.trust import Trust

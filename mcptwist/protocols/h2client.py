@@ -14,7 +14,6 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
 from h2 import events
 from h2.config import H2Configuration
 from h2.connection import H2Connection
@@ -33,49 +32,13 @@ from mcptwist.errors import Overloaded
 from mcptwist.protocols import h2frames as frames
 from mcptwist.protocols.h2answer import Answer
 from mcptwist.protocols.h2frames import ConnectionFailed, Frame, FrameReader
+from mcptwist.protocols.h2limits import HTTP2ClientLimits
 from mcptwist.protocols.h2question import Question
 
-__all__ = ["HTTP2Client", "HTTP2ClientLimits", "Http1Wanted", "NotBegun"]
+__all__ = ["HTTP2Client", "Http1Wanted", "NotBegun"]
 
 _WRITE = 64 << 10
 _HIGHEST = 2**31 - 1
-
-
-class HTTP2ClientLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """The bounds of the connections to one origin; sizes in bytes, times in seconds.
-
-    :ivar streams: requests open at one time on a connection, if the server allows as many.
-    :ivar first_streams: the same, before the server has said how many it allows.
-    :ivar waiting: requests that wait for one of these to end.
-    :ivar stream_window: of one answer that may come ahead of its use.
-    :ivar connection_window: the same, of all answers of a connection together.
-    :ivar fields: of the head of an answer.
-    :ivar control: of what is no body that may wait for a server that does not read.
-    :ivar replay: of a body that is kept for the case that it must be sent again.
-    :ivar attempts: how often a request is made that the server did not begin with.
-    :ivar again: before the second attempt; it doubles.
-    :ivar connect: until a connection is made and encrypted.
-    :ivar idle: after which a connection without requests is closed.
-    :ivar ping: of silence while requests are open, after which the server is pinged.
-    :ivar pong: that it has to answer.
-    :ivar http1: that an origin which chose HTTP/1.1 is not asked again.
-    """
-
-    streams: int = 256
-    first_streams: int = 100
-    waiting: int = 1024
-    stream_window: int = 512 << 10
-    connection_window: int = 32 << 20
-    fields: int = 64 << 10
-    control: int = 256 << 10
-    replay: int = 1 << 20
-    attempts: int = 4
-    again: float = 0.05
-    connect: float = 10.0
-    idle: float = 60.0
-    ping: float = 30.0
-    pong: float = 15.0
-    http1: float = 600.0
 
 
 class NotBegun(Exception):

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
 from twisted.internet.error import ConnectionAborted, ConnectionDone
 from twisted.internet.interfaces import IAddress, IPushProducer, ISSLTransport
 from twisted.internet.protocol import Protocol, connectionDone
@@ -24,10 +23,10 @@ from zope.interface import implementer
 
 from mcptwist.protocols import h2frames as frames
 from mcptwist.protocols import refusals
-from mcptwist.protocols.h2codec import HIGHEST, Codec, CodecLimits, ICodecUser
+from mcptwist.protocols.h2codec import HIGHEST, Codec, ICodecUser
 from mcptwist.protocols.h2fields import KnownHeads, Malformed, check_trailers
 from mcptwist.protocols.h2frames import ConnectionFailed
-from mcptwist.protocols.h2purses import Rates
+from mcptwist.protocols.h2limits import HTTP2Limits
 from mcptwist.protocols.h2stream import NEVER, HTTP2Stream
 from mcptwist.protocols.hpacking import Fields
 from mcptwist.protocols.http1 import SLICE
@@ -38,39 +37,10 @@ from mcptwist.protocols.request import Request
 from mcptwist.protocols.sockets import at_turns_end
 from mcptwist.protocols.tls import encryption
 
-__all__ = ["HTTP2Connection", "HTTP2Limits"]
+__all__ = ["HTTP2Connection"]
 
 #: Seconds a client may take to close after it was told to.
 ABORT_TIME = 1.0
-
-
-class HTTP2Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """The bounds that only HTTP/2 has; the others are those of the listener.
-
-    :ivar streams: requests open on one connection at one time; more are refused.
-    :ivar stream_window: bytes of a request body that may come ahead of its use.
-    :ivar connection_window: the same, for all streams of a connection together.
-    :ivar backlog: bytes of answers waiting for one client; beyond it, it may ask for nothing new.
-    :ivar control: bytes of everything but bodies that may wait for a client that does not read.
-    :ivar codec: what frames may be sent how often, in `CodecLimits.rates`.
-    """
-
-    streams: int = 100
-    stream_window: int = 1 << 20
-    connection_window: int = 4 << 20
-    backlog: int = 64 << 20
-    control: int = 256 * 1024
-    rates: Rates = Rates()
-
-    def for_codec(self, fields: int) -> CodecLimits:
-        """What of it concerns the codec."""
-        return CodecLimits(
-            streams=self.streams,
-            stream_window=self.stream_window,
-            connection_window=self.connection_window,
-            fields=fields,
-            rates=self.rates,
-        )
 
 
 @implementer(IPushProducer, ICodecUser)

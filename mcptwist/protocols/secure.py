@@ -18,8 +18,9 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mcptwist.protocols import sockets
+from mcptwist.protocols.h2limits import HTTP2Limits
 from mcptwist.protocols.http1factory import HTTP1Factory
-from mcptwist.protocols.http2 import HTTP2Connection, HTTP2Limits
+from mcptwist.protocols.http2 import HTTP2Connection
 from mcptwist.protocols.tls import H2
 
 __all__ = ["SecureFront", "secured"]

@@ -16,9 +16,9 @@ from mcptwist.configuration.listening import LINES, encrypted, is_mutual
 from mcptwist.daemon import Daemon
 from mcptwist.protocols.bytestream import LineFactory, LineLimits
 from mcptwist.protocols.cors import CrossOrigin
+from mcptwist.protocols.h2limits import HTTP2Limits
 from mcptwist.protocols.hostcertificate import host_certificate, own_names, state_directory
 from mcptwist.protocols.http1factory import HTTP1Factory
-from mcptwist.protocols.http2 import HTTP2Limits
 from mcptwist.protocols.limits import Counters, Limits
 from mcptwist.protocols.listener import Listener
 from mcptwist.protocols.pages import site_tree

@@ -13,8 +13,7 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 from zope.interface import implementer
 
 from mcptwist.protocols.h2agent import H2Agent
-from mcptwist.protocols.h2client import HTTP2ClientLimits
-from mcptwist.protocols.http2 import HTTP2Limits
+from mcptwist.protocols.h2limits import HTTP2ClientLimits, HTTP2Limits
 from mcptwist.protocols.secure import secured
 from mcptwist.protocols.tls import CertificateFiles, Certificates
 from mcptwist.protocols.trust import Trust

@@ -10,7 +10,8 @@ from h2.connection import H2Connection
 from twisted.internet.interfaces import ISSLTransport
 from zope.interface import directlyProvides
 
-from mcptwist.protocols.http2 import HTTP2Connection, HTTP2Limits
+from mcptwist.protocols.h2limits import HTTP2Limits
+from mcptwist.protocols.http2 import HTTP2Connection
 from mcptwist.protocols.limits import Limits
 from mcptwist.protocols.site import HostGuard
 from tests.protocols.front import PORT, Front, Wire

@@ -19,8 +19,8 @@ from zope.interface.verify import verifyObject
 from mcptwist.errors import Overloaded, ServerUnreachable
 from mcptwist.protocols.bodies import WholeBody
 from mcptwist.protocols.h2agent import H2Agent
-from mcptwist.protocols.h2client import HTTP2ClientLimits
-from mcptwist.protocols.http2 import HTTP2Connection, HTTP2Limits
+from mcptwist.protocols.h2limits import HTTP2ClientLimits, HTTP2Limits
+from mcptwist.protocols.http2 import HTTP2Connection
 from mcptwist.protocols.request import Request
 from mcptwist.protocols.trust import Trust
 from mcptwist.protocols.upstream import unreachable

@@ -20,8 +20,8 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from mcptwist.protocols.h2codec import ICodecUser
+from mcptwist.protocols.h2limits import HTTP2Limits
 from mcptwist.protocols.h2purses import Rate, Rates
-from mcptwist.protocols.http2 import HTTP2Limits
 from mcptwist.protocols.limits import Limits
 from mcptwist.protocols.request import IHTTPStream, Request
 from mcptwist.protocols.site import HostGuard
