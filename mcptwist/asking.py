@@ -26,6 +26,7 @@ from mcptwist.protocols.bodies import WholeBody
 from mcptwist.protocols.remote import make_agent
 from mcptwist.protocols.upstream import Upstream
 from mcptwist.supervisor import SupervisorSettings
+from mcptwist.wiring.premises import Premises
 from mcptwist.wiring.reaching import introduce_to, make_trust
 from mcptwist.wiring.servers import make_connector
 
@@ -167,7 +168,7 @@ async def _started(question: Question, reactor: Any) -> Client:
     server = config.server(question.server)
     if server is None:
         raise CannotAsk(_no_such_server(question.server, config))
-    connector = make_connector(server, config.limits, reactor, os.environ)
+    connector = make_connector(server, Premises(config, reactor, os.environ))
     settings = SupervisorSettings(server.start_timeout)
     return await connect(connector, reactor=reactor, name=server.name, settings=settings)
 

@@ -32,7 +32,15 @@ from mcptwist.messages import Notification
 from mcptwist.negotiation import hello_params
 from mcptwist.opening import Discovering, Handshake
 from mcptwist.spare import Spare
-from mcptwist.supervisor import IDLE, STARTING, UP, WAITING, Supervisor, SupervisorSettings
+from mcptwist.supervisor import (
+    IDLE,
+    STARTING,
+    UP,
+    WAITING,
+    Supervisor,
+    SupervisorSettings,
+    end_connections,
+)
 from mcptwist.versions import LEGACY, MODERN, REMOVED
 from mcptwist.watching.tally import Tally
 
@@ -337,7 +345,8 @@ class Backend:
         self._as_modern.leases.stop()
         self.spare.drop()
         stopping = [supervisor.stop(reason) for supervisor in self.supervisors()]
-        return DeferredList([*stopping, *self._leaving]).addCallback(lambda _: None)
+        stopped = DeferredList([*stopping, *self._leaving])
+        return stopped.addCallback(lambda _: end_connections(self._connector))
 
     def refuse(self, reason: McpTwistError) -> None:
         """Let nobody ask it any more; what is in flight goes on."""
@@ -352,12 +361,15 @@ class Backend:
 
     def replace(self, connector: IConnector) -> None:
         """Reach it by another way from now on: whatever is up is restarted with that."""
-        self._connector = connector
+        before, self._connector = self._connector, connector
         self.spare.drop()
         self.spare.trusted = True
-        for supervisor in self.supervisors():
+        supervisors = list(self.supervisors())
+        for supervisor in supervisors:
             supervisor.replace(connector)
         self.restart()
+        closed = DeferredList([supervisor.when_closed() for supervisor in supervisors])
+        self.departing(closed.addCallback(lambda _: end_connections(before)))
 
     def start_now(self) -> None:
         """Start it, if it is not started, whatever its back-off says."""

@@ -37,7 +37,7 @@ from mcptwist.messages import Notification, encode_json
 from mcptwist.negotiation import hello_params, modern_meta
 from mcptwist.opening import Discovering, Handshake
 from mcptwist.patience import Patience
-from mcptwist.supervisor import Supervisor, SupervisorSettings
+from mcptwist.supervisor import Supervisor, SupervisorSettings, end_connections
 from mcptwist.versions import MODERN
 
 if TYPE_CHECKING:
@@ -212,7 +212,7 @@ class Client:
     def close(self) -> Deferred[None]:
         """Leave; fires when nothing of the connection is left."""
         assert self._supervisor is not None
-        return self._supervisor.stop()
+        return self._supervisor.stop().addCallback(lambda _: end_connections(self._connector))
 
     # --- how --------------------------------------------------------------------------
 

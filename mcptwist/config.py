@@ -21,6 +21,7 @@ from typing import Any
 from mcptwist.configuration.catalogconfig import Catalog, Group, check_groups
 from mcptwist.configuration.configtext import SyntaxMistake, parse
 from mcptwist.configuration.gateconfig import Auth
+from mcptwist.configuration.http2config import Http2, Http2Client
 from mcptwist.configuration.limitsconfig import MIB, Cors, Http, Limits, Log
 from mcptwist.configuration.listening import encrypted
 from mcptwist.configuration.reach import Keys
@@ -65,6 +66,8 @@ __all__ = [
     "Cors",
     "Group",
     "Http",
+    "Http2",
+    "Http2Client",
     "KeyPair",
     "Limits",
     "Loaded",

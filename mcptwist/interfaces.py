@@ -132,6 +132,16 @@ class IConnector(Interface):
         """
 
 
+class IKeepsConnections(Interface):
+    """What keeps connections for a while, between wires or between requests."""
+
+    def close() -> Deferred[None]:
+        """End them in good order; it can be used again, and then makes others.
+
+        :return: fires when none is left.
+        """
+
+
 class IReply(Interface):
     """The way back of an exchange, provided by whoever opened it."""
 

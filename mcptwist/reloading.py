@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from mcptwist.catalog.gathering import Gathering
     from mcptwist.interfaces import IConnector
 
-WAY = frozenset(
-    {"command", "args", "env", "env_inherit", "cwd", "stop_grace", "url", "headers", "ca", "python"}
-)
+_OF_CHILDREN = {"command", "args", "env", "env_inherit", "cwd", "stop_grace"}
+_OF_REMOTES = {"url", "headers", "ca", "http2"}
+
+WAY = frozenset({*_OF_CHILDREN, *_OF_REMOTES, "python"})
 """The settings of a server that say how it is reached."""
 
 _SERVERS = frozenset({"servers", "broken", "disabled", "notes", "groups"})

@@ -54,6 +54,7 @@ def _with_servers(premises: Premises) -> Daemon:
     concourse = make_concourse(config.limits, reactor)
     daemon = Daemon(gathering.gateway, concourse, reactor, config.limits.drain)
     daemon.traffic, daemon.held, daemon.gathering = traffic, held, gathering
+    daemon.counters["http2_client"] = premises.http2_client
     if kept is not None:
         kept.setServiceParent(daemon)
     return daemon

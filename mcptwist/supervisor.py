@@ -29,7 +29,7 @@ from mcptwist.errors import (
     ServerUnreachable,
 )
 from mcptwist.exchange import Exchange
-from mcptwist.interfaces import IAnswerer
+from mcptwist.interfaces import IAnswerer, IKeepsConnections
 from mcptwist.link import Deadlines, Link
 from mcptwist.opening import agreed
 from mcptwist.versions import LEGACY, MODERN
@@ -410,6 +410,10 @@ class Supervisor:
         if link is not None:
             self._close(link)
             link.lost(problem)
+        return self.when_closed()
+
+    def when_closed(self) -> Deferred[None]:
+        """Fires when nothing is left of the links that were ended before."""
         return DeferredList(self._closing).addCallback(lambda _: None)
 
     def replace(self, connector: IConnector) -> None:
@@ -466,3 +470,12 @@ class Supervisor:
 def _stderr(link: Link) -> list[str] | None:
     tail = getattr(link.wire, "stderr_tail", None)
     return tail() if tail is not None else None
+
+
+def end_connections(connector: IConnector) -> Deferred[None]:
+    """End what a way to a server keeps open between wires, if anything; fires when it is gone."""
+    if not IKeepsConnections.providedBy(connector):
+        return succeed(None)
+    keeper: Any = connector
+    closed: Deferred[None] = keeper.close()
+    return closed

@@ -9,8 +9,10 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as some
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from mcptwist import attachment
@@ -19,7 +21,7 @@ from mcptwist.eras.held import Held
 from mcptwist.errors import ClientGone, Draining, HeaderMismatch, ServerExited, ServerStartFailed
 from mcptwist.exchange import Exchange
 from mcptwist.gateway import ServerView
-from mcptwist.interfaces import IAnswerer, ICompany
+from mcptwist.interfaces import IAnswerer, ICompany, IKeepsConnections
 from mcptwist.messages import Error, Message, Notification, Request, Result, encode_json
 from mcptwist.patience import Patience
 from mcptwist.session import Session, Visit
@@ -575,6 +577,55 @@ class DaemonTests(BackendCase):
         self.backend.restart()
         self.clock.advance(0)
         self.assertEqual([w.gone for w in self.connector.wires], [True, True, False, False])
+
+
+@implementer(IKeepsConnections)
+class KeepingConnector(FakeConnector):
+    """A way on which connections are kept between wires.
+
+    :ivar closed: how many wires were left at each end of the connections.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.closed: list[int] = []
+
+    def close(self) -> Deferred[None]:
+        self.closed.append(sum(not wire.gone for wire in self.wires))
+        return succeed(None)
+
+
+class KeptConnectionsTests(BackendCase):
+    """What a way to a server keeps open is ended with the server."""
+
+    def make(self, plan: Any = (), **more: Any) -> None:
+        super().make(plan, **more)
+        self.connector = self.backend._connector = KeepingConnector(plan, clock=self.clock)
+        for supervisor in self.backend.supervisors():
+            supervisor.replace(self.connector)
+
+    @property
+    def keeping(self) -> KeepingConnector:
+        assert isinstance(self.connector, KeepingConnector)
+        return self.connector
+
+    def test_stopped(self) -> None:
+        """When the server is stopped, after its wires."""
+        self.greeted()
+        stopped = self.backend.stop()
+        self.assertEqual(self.keeping.closed, [])
+        self.clock.advance(0)
+        self.successResultOf(stopped)
+        self.assertEqual(self.keeping.closed, [0])
+
+    def test_reached_otherwise(self) -> None:
+        """When it is reached by another way, after the wires of the old one."""
+        self.greeted()
+        other = FakeConnector(clock=self.clock)
+        self.backend.replace(other)
+        self.assertEqual(self.keeping.closed, [])
+        self.clock.advance(0)
+        self.assertEqual((self.keeping.closed, len(other.wires)), ([0], 1))
 
 
 class CrossingTests(BackendCase):

@@ -23,6 +23,8 @@ from mcptwist.config import (
     Cors,
     Group,
     Http,
+    Http2,
+    Http2Client,
     Limits,
     Loaded,
     Log,
@@ -541,7 +543,8 @@ class GroupTests(SynchronousTestCase):
 
 TABLES: tuple[type[msgspec.Struct], ...] = (
     Server, Restart, Breaker, NamedSelection, StdioServer, RemoteServer, PythonServer, Config,
-    Limits, Http, StreamableHttp, WebSocket, Sse, Cors, Tls, Auth, Keys, Catalog, Group, Log,
+    Limits, Http, Http2, Http2Client, StreamableHttp, WebSocket, Sse, Cors, Tls, Auth, Keys,
+    Catalog, Group, Log,
 )  # fmt: skip
 
 

@@ -400,6 +400,7 @@ class RemoteServer(Server, frozen=True, kw_only=True):
     accept_new: Annotated[
         bool | None, Key(yes_or_no, "believe the key it shows when it is met for the first time")
     ] = None
+    http2: Annotated[bool, Key(yes_or_no, "whether it is offered HTTP/2 beside HTTP/1.1")] = True
     wire: Literal["auto", "http", "sse", "websocket"] = "auto"
 
     def with_defaults(self, keys: Keys) -> RemoteServer:
@@ -625,6 +626,8 @@ def _settle(place: Place, fields: dict[str, Any]) -> None:
     if not str(fields.get("url")).lower().startswith(("https:", "wss:")):
         for key in {"ca", "host_key", "known_hosts", "accept_new"} & fields.keys():
             place.at(key).mistake("means nothing where nothing is encrypted", "https:// or wss://")
+    if "http2" in fields and not str(fields.get("url")).lower().startswith("https:"):
+        place.at("http2").mistake("means nothing where HTTP/2 is not spoken", "https://")
     if "pool" in fields and fields.get("scope") != "pool":
         place.at("pool").mistake("means nothing with this scope", 'scope = "pool"')
     if "timeout_max" not in fields:

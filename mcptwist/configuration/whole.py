@@ -8,6 +8,7 @@ import msgspec
 
 from mcptwist.configuration.catalogconfig import Catalog, Group, groups_table
 from mcptwist.configuration.gateconfig import Auth
+from mcptwist.configuration.http2config import Http2, Http2Client, http2_table
 from mcptwist.configuration.limitsconfig import Cors, Http, Limits, Log
 from mcptwist.configuration.listening import DEFAULT_ENDPOINT, endpoints, host, origin
 from mcptwist.configuration.reach import Keys
@@ -53,6 +54,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     ] = "auto"
     limits: Annotated[Limits, Key(table_of(Limits), "a table as below")] = Limits()
     http: Annotated[Http, Key(table_of(Http), "a table as below")] = Http()
+    http2: Annotated[Http2, Key(http2_table(Http2), "a table as below, or false")] = Http2()
+    http2_client: Annotated[
+        Http2Client, Key(http2_table(Http2Client), "a table as below, or false")
+    ] = Http2Client()
     streamable_http: Annotated[
         StreamableHttp, Key(wire_table(StreamableHttp), "a table as below, or false")
     ] = StreamableHttp()

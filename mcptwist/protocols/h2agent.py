@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, DeferredList, succeed
 from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.error import ConnectionLost, TimeoutError
 from twisted.internet.interfaces import (
@@ -35,8 +35,9 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IAgentEndpointFactory, IBodyProducer, IResponse
 from zope.interface import implementer
 
+from mcptwist.interfaces import IKeepsConnections
 from mcptwist.protocols.h2client import Http1Wanted, HTTP2Client, NotBegun
-from mcptwist.protocols.h2limits import HTTP2ClientLimits
+from mcptwist.protocols.h2limits import HTTP2ClientCounters, HTTP2ClientLimits
 from mcptwist.protocols.h2question import Body, Question
 from mcptwist.protocols.tls import H2, HTTP1
 from mcptwist.protocols.trust import Trust
@@ -64,13 +65,14 @@ class _Quiet(_HTTP11ClientFactory):
     noisy = False
 
 
-@implementer(IAgent, IAgentEndpointFactory)
+@implementer(IAgent, IAgentEndpointFactory, IKeepsConnections)
 class H2Agent:
     """Makes requests over whichever version of HTTP the server prefers.
 
     :param reactor: connects and knows the time.
     :param trust: whose certificates are trusted.
     :param dial: makes the endpoint of a host and port, unencrypted.
+    :param counters: may be shared by several agents.
     :ivar origins: what is known of hosts that were asked.
     """
 
@@ -80,13 +82,15 @@ class H2Agent:
         trust: Trust | None = None,
         limits: HTTP2ClientLimits | None = None,
         dial: Dial = dial,
+        counters: HTTP2ClientCounters | None = None,
     ) -> None:
         self.reactor = reactor
         self.trust = trust or Trust()
         self.limits = limits or HTTP2ClientLimits()
+        self.counters = counters or HTTP2ClientCounters()
         self.origins: dict[tuple[bytes, int], Origin] = {}
         self._dial = dial
-        pool = HTTPConnectionPool(reactor)
+        self._pool = pool = HTTPConnectionPool(reactor)
         pool._factory = _Quiet
         # It would repeat a GET that was cancelled; the wires know better what to repeat.
         pool.retryAutomatically = False
@@ -111,6 +115,15 @@ class H2Agent:
         asking = self._ask(method, uri, headers or Headers(), bodyProducer)
         return Deferred.fromCoroutine(asking)
 
+    def close(self) -> Deferred[None]:
+        """End every connection in good order; requests made later open others.
+
+        :return: fires when none is left.
+        """
+        closing = [origin.close() for origin in self.origins.values()]
+        closing.append(self._pool.closeCachedConnections())
+        return DeferredList(closing, consumeErrors=True).addCallback(lambda _: None)
+
     async def _ask(
         self, method: bytes, uri: bytes, headers: Headers, producer: IBodyProducer | None
     ) -> IResponse:
@@ -128,10 +141,12 @@ class H2Agent:
                 return answer
             except NotBegun as problem:
                 if attempt == self.limits.attempts or not body.rewind():
+                    self.counters.requests_given_up += 1
                     raise ResponseNeverReceived(problem.reasons) from None
                 if isinstance(problem, Http1Wanted):
                     origin.speaks_http1()
                     producer = body.again(producer)
+            self.counters.requests_repeated += 1
             if attempt > 1 or connection.usable:
                 await deferLater(self.reactor, self.limits.again * 2**attempt)
         raise AssertionError("the last attempt ends otherwise")
@@ -172,6 +187,7 @@ class Origin:
 
     def __init__(self, agent: H2Agent, host: str, port: int) -> None:
         self.current: HTTP2Client | None = None
+        self._open: dict[HTTP2Client, None] = {}  # those that are used up too
         self._agent = agent
         self._host = host
         self._port = port
@@ -184,7 +200,8 @@ class Origin:
         """A connection that takes requests; None where HTTP/1.1 is spoken."""
         if self.current is not None and self.current.usable:
             return succeed(self.current)
-        if self._agent.reactor.seconds() < self._http1_until:
+        spoken = self._agent.limits.spoken
+        if not spoken or self._agent.reactor.seconds() < self._http1_until:
             return succeed(None)
         waiting: Deferred[HTTP2Client | None] = Deferred(self._given_up)
         self._waiting[waiting] = None
@@ -196,6 +213,11 @@ class Origin:
         """Do not ask it over HTTP/2 for a while."""
         self.current = None
         self._http1_until = self._agent.reactor.seconds() + self._agent.limits.http1
+
+    def close(self) -> Deferred[None]:
+        """End what is open in good order; fires when it is gone."""
+        ending = [connection.end() for connection in list(self._open)]
+        return DeferredList(ending).addCallback(lambda _: None)
 
     def _given_up(self, waiting: Deferred[HTTP2Client | None]) -> None:
         del self._waiting[waiting]
@@ -224,7 +246,9 @@ class Origin:
     def _connected(self, outcome: Any) -> None:
         self._connecting = None
         found: Any = outcome
-        if not isinstance(outcome, Failure):
+        if isinstance(outcome, Failure):
+            self._agent.counters.connects_failed += 1
+        else:
             found = self._settle(outcome)
         waiting, self._waiting = self._waiting, {}
         for one in waiting:
@@ -235,11 +259,17 @@ class Origin:
 
     def _settle(self, transport: Any) -> HTTP2Client | None:
         if transport.negotiatedProtocol != H2:
+            self._agent.counters.http1_chosen += 1
             self.speaks_http1()
             self._spare = transport
             return None
-        made = HTTP2Client(self._agent.reactor, self._agent.limits, self._retired)
+        agent = self._agent
+        agent.counters.connections += 1
+        made = HTTP2Client(
+            agent.reactor, agent.limits, self._retired, self._open.pop, agent.counters
+        )
         self.current = made
+        self._open[made] = None
         _hand_over(transport, made)
         return made
 

@@ -32,7 +32,7 @@ from mcptwist.errors import Overloaded
 from mcptwist.protocols import h2frames as frames
 from mcptwist.protocols.h2answer import Answer
 from mcptwist.protocols.h2frames import ConnectionFailed, Frame, FrameReader
-from mcptwist.protocols.h2limits import HTTP2ClientLimits
+from mcptwist.protocols.h2limits import HTTP2ClientCounters, HTTP2ClientLimits
 from mcptwist.protocols.h2question import Question
 
 __all__ = ["HTTP2Client", "Http1Wanted", "NotBegun"]
@@ -62,6 +62,8 @@ class HTTP2Client(Protocol):
 
     :param clock: knows the time.
     :param retired: told once, when no more requests may be made here.
+    :param gone: told once, when there is no connection any more.
+    :param counters: shared by all connections.
     :ivar usable: whether requests may be made here.
     :ivar streams: the questions that are open, by the number of their stream.
     """
@@ -69,13 +71,20 @@ class HTTP2Client(Protocol):
     _log = Logger()
 
     def __init__(
-        self, clock: IReactorTime, limits: HTTP2ClientLimits, retired: Callable[[], None]
+        self,
+        clock: IReactorTime,
+        limits: HTTP2ClientLimits,
+        retired: Callable[[], None],
+        gone: Callable[[HTTP2Client], None],
+        counters: HTTP2ClientCounters,
     ) -> None:
         self.usable = True
         self.streams: dict[int, Question] = {}
         self._clock = clock
         self._limits = limits
         self._retired = retired
+        self._gone = gone
+        self._counters = counters
         self._h2 = _connection(limits)
         self._frames = FrameReader(preface=b"")
         self._most = limits.first_streams
@@ -85,10 +94,13 @@ class HTTP2Client(Protocol):
         self._unread = 0  # control bytes written since
         self._flush_call: IDelayedCall | None = None
         self._look_call: IDelayedCall | None = None
+        self._farewell_call: IDelayedCall | None = None
+        self._when_gone: list[Deferred[None]] = []
         self._active_at = clock.seconds()
         self._pinged_at: float | None = None
         self._closing = False
-        self._lost = False
+        self._lost = False  # nothing may be said or heard any more
+        self._over = False  # and there is no connection
 
     # -- coming and going ----------------------------------------------------------------
 
@@ -105,11 +117,42 @@ class HTTP2Client(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Called when the connection is gone: so is everything that was open on it."""
-        self._lost = True
-        for call in (self._flush_call, self._look_call):
+        self._lost = self._over = True
+        for call in (self._flush_call, self._look_call, self._farewell_call):
             if call is not None and call.active():
                 call.cancel()
         self._fail(reason)
+        self._gone(self)
+        waiting, self._when_gone = self._when_gone, []
+        for one in waiting:
+            one.callback(None)
+
+    def end(self) -> Deferred[None]:
+        """Make no more requests here, let those end that are open, then say goodbye.
+
+        :return: fires when the connection is gone, which takes `farewell` seconds at most.
+        """
+        gone: Deferred[None] = Deferred()
+        if self._over:
+            gone.callback(None)
+            return gone
+        self._when_gone.append(gone)
+        self._see_to_the_end()
+        self._retire()
+        return gone
+
+    def _see_to_the_end(self) -> None:
+        if self._farewell_call is None:
+            self._farewell_call = self._clock.callLater(self._limits.farewell, self._late)
+
+    def _late(self) -> None:
+        self._counters.farewells_late += 1
+        problem = ConnectionAborted("the HTTP/2 connection took too long to end")
+        if self._lost:
+            transport: Any = self.transport
+            transport.abortConnection()
+        else:
+            self.abort(problem)
 
     def _fail(self, reason: Failure) -> None:
         if not reason.check(ConnectionDone, ConnectionLost, ConnectionAborted, TimeoutError):
@@ -142,6 +185,8 @@ class HTTP2Client(Protocol):
         if self.streams or self.usable or self._lost or self._closing:
             return
         self._closing = True
+        self._see_to_the_end()
+        self._h2.close_connection()
         transport: Any = self.transport
         self._write(self._h2.data_to_send())
         # TLS does not say goodbye while a producer may still have something to say.
@@ -168,10 +213,12 @@ class HTTP2Client(Protocol):
         limits, since = self._limits, self._clock.seconds() - self._active_at
         if not self.streams:
             if since >= limits.idle:
-                self._h2.close_connection()
+                self._counters.idle_closed += 1
                 self._retire()
-            self._look_later(limits.idle if since >= limits.idle else limits.idle - since)
+            else:
+                self._look_later(limits.idle - since)
         elif self._pinged_at is not None:
+            self._counters.pings_unanswered += 1
             self.abort(TimeoutError("no sign of life over HTTP/2"))
         elif since < limits.ping:
             self._look_later(limits.ping - since)
@@ -198,10 +245,12 @@ class HTTP2Client(Protocol):
         if not self.usable:
             question.fail(NotBegun(ConnectionLost("the HTTP/2 connection is at its end")))
         elif len(self._queue) >= self._limits.waiting:
+            self._counters.requests_refused += 1
             question.fail(Overloaded("too many requests wait for this server"))
         else:
             self._queue.append(question)
             self._begin_waiting()
+            self._counters.requests_waited += question in self._queue
         return asked
 
     def _begin_waiting(self) -> None:
@@ -218,6 +267,7 @@ class HTTP2Client(Protocol):
                 restful.cancel()
             self._active()
             self._look_later(self._limits.ping)
+        self._counters.requests += 1
         number = self._h2.get_next_available_stream_id()
         self.streams[number] = question
         question.number = number
@@ -315,6 +365,7 @@ class HTTP2Client(Protocol):
         if self._paused:
             self._unread += len(data)
             if self._unread > self._limits.control:
+                self._counters.control_exceeded += 1
                 self.abort(ConnectionLost("the server does not read what it asks for"))
                 return
         transport: Any = self.transport
@@ -347,6 +398,7 @@ class HTTP2Client(Protocol):
                 self._heard(frame)
         except (ProtocolError, ConnectionFailed) as problem:
             self._log.debug("HTTP/2 connection ended: {reason}", reason=str(problem))
+            self._counters.connections_failed += 1
             self._write(self._h2.data_to_send())
             self.abort(ConnectionLost(f"the server breaks the rules of HTTP/2: {problem}"))
             return
@@ -397,6 +449,7 @@ class HTTP2Client(Protocol):
         question = self.streams.get(event.stream_id)
         if question is None:
             return
+        self._counters.streams_reset += 1
         self._forget(question)
         problem = ConnectionAborted(f"the server reset the HTTP/2 stream, code {event.error_code}")
         if question.answer is None and event.error_code == frames.REFUSED_STREAM:

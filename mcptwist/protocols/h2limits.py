@@ -11,7 +11,7 @@ import msgspec
 from mcptwist.protocols.h2codec import CodecLimits
 from mcptwist.protocols.h2purses import Rates
 
-__all__ = ["HTTP2ClientLimits", "HTTP2Limits"]
+__all__ = ["HTTP2ClientCounters", "HTTP2ClientLimits", "HTTP2Limits"]
 
 
 class HTTP2Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,6 +46,7 @@ class HTTP2Limits(msgspec.Struct, frozen=True, kw_only=True):
 class HTTP2ClientLimits(msgspec.Struct, frozen=True, kw_only=True):
     """The bounds of the connections to one origin; sizes in bytes, times in seconds.
 
+    :ivar spoken: whether it is offered at all; if not, HTTP/1.1 is spoken everywhere.
     :ivar streams: requests open at one time on a connection, if the server allows as many.
     :ivar first_streams: the same, before the server has said how many it allows.
     :ivar waiting: requests that wait for one of these to end.
@@ -61,8 +62,10 @@ class HTTP2ClientLimits(msgspec.Struct, frozen=True, kw_only=True):
     :ivar ping: of silence while requests are open, after which the server is pinged.
     :ivar pong: that it has to answer.
     :ivar http1: that an origin which chose HTTP/1.1 is not asked again.
+    :ivar farewell: that a connection may take to end, once nothing new is asked on it.
     """
 
+    spoken: bool = True
     streams: int = 256
     first_streams: int = 100
     waiting: int = 1024
@@ -78,3 +81,39 @@ class HTTP2ClientLimits(msgspec.Struct, frozen=True, kw_only=True):
     ping: float = 30.0
     pong: float = 15.0
     http1: float = 600.0
+    farewell: float = 1.0
+
+
+class HTTP2ClientCounters(msgspec.Struct):
+    """What happened on our own connections to servers since the daemon started.
+
+    :ivar connections: made, over which HTTP/2 is spoken.
+    :ivar connects_failed: connections that came to nothing, or took too long.
+    :ivar http1_chosen: those on which the server chose HTTP/1.1.
+    :ivar requests: made.
+    :ivar requests_waited: for others to end, before they were made.
+    :ivar requests_refused: that failed because too many waited.
+    :ivar requests_repeated: because the server had not begun with them.
+    :ivar requests_given_up: repeated too often, or too long to be repeated.
+    :ivar streams_reset: requests that the server gave up.
+    :ivar connections_failed: ended because the server broke a rule or said more than it may.
+    :ivar control_exceeded: cut because the server asked and did not read.
+    :ivar pings_unanswered: connections cut because the server was silent.
+    :ivar idle_closed: connections closed because nothing was asked.
+    :ivar farewells_late: connections cut because they did not end in time.
+    """
+
+    connections: int = 0
+    connects_failed: int = 0
+    http1_chosen: int = 0
+    requests: int = 0
+    requests_waited: int = 0
+    requests_refused: int = 0
+    requests_repeated: int = 0
+    requests_given_up: int = 0
+    streams_reset: int = 0
+    connections_failed: int = 0
+    control_exceeded: int = 0
+    pings_unanswered: int = 0
+    idle_closed: int = 0
+    farewells_late: int = 0

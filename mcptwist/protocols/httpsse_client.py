@@ -24,7 +24,7 @@ from mcptwist.errors import (
     ServerExited,
     ServerStartFailed,
 )
-from mcptwist.interfaces import IConnector, IWire, IWireReader
+from mcptwist.interfaces import IConnector, IKeepsConnections, IWire, IWireReader
 from mcptwist.messages import Message, Notification, Request, encode, error_answer
 from mcptwist.protocols.bodies import EVENTS, EventBody, drop, media_type, messages_of
 from mcptwist.protocols.eventstream import Event
@@ -41,7 +41,7 @@ _LISTENING = [(b"accept", b"text/event-stream"), (b"cache-control", b"no-store")
 _POSTING = [(b"content-type", b"application/json"), (b"accept", b"*/*")]
 
 
-@implementer(IConnector)
+@implementer(IConnector, IKeepsConnections)
 class HttpSseConnector:
     """A way to a server that speaks HTTP+SSE; its URL is that of the stream."""
 
@@ -57,6 +57,10 @@ class HttpSseConnector:
         """Open a stream and wait to be told where to POST."""
         opening: Deferred[IWire] = Deferred.fromCoroutine(self._open(reader))
         return opening
+
+    def close(self) -> Deferred[None]:
+        """End the connections to it; see :class:`~mcptwist.interfaces.IKeepsConnections`."""
+        return self._upstream.close()
 
     async def _open(self, reader: IWireReader) -> IWire:
         wire = HttpSseWire(self._upstream, reader, self._clock, self._limits)

@@ -20,10 +20,11 @@ from twisted.web.iweb import IAgent
 from zope.interface import implementer
 
 from mcptwist.errors import McpTwistError
-from mcptwist.interfaces import IAdmission, IConnector, IWire, IWireReader
+from mcptwist.interfaces import IAdmission, IConnector, IKeepsConnections, IWire, IWireReader
 from mcptwist.messages import Message
 from mcptwist.protocols.bytestream import ByteStreamConnector
 from mcptwist.protocols.h2agent import H2Agent
+from mcptwist.protocols.h2limits import HTTP2ClientCounters, HTTP2ClientLimits
 from mcptwist.protocols.httpsse_client import HttpSseConnector
 from mcptwist.protocols.streamable_client import StreamableConnector, StreamableWire
 from mcptwist.protocols.trust import Trust
@@ -33,12 +34,17 @@ from mcptwist.protocols.websocket_client import WebSocketConnector, make_endpoin
 AUTO, HTTP, SSE, WEBSOCKET = "auto", "http", "sse", "websocket"
 
 
-def make_agent(reactor: Any, trust: Trust | None = None) -> IAgent:
+def make_agent(
+    reactor: Any,
+    trust: Trust | None = None,
+    http2: HTTP2ClientLimits | None = None,
+    counters: HTTP2ClientCounters | None = None,
+) -> IAgent:
     """HTTP/2 or HTTP/1.1 as the server likes, and TLS that verifies who it is.
 
     :param trust: whom we believe to be the server.
     """
-    agent: IAgent = H2Agent(reactor, trust)
+    agent: IAgent = H2Agent(reactor, trust, http2, counters=counters)
     return agent
 
 
@@ -54,6 +60,8 @@ def remote_connector(
     agent: IAgent | None = None,
     trust: Trust | None = None,
     admission: IAdmission | None = None,
+    http2: HTTP2ClientLimits | None = None,
+    counters: HTTP2ClientCounters | None = None,
 ) -> IConnector:
     """The way to the server at *url*.
 
@@ -64,6 +72,8 @@ def remote_connector(
     :param agent: makes HTTP requests; by default one of its own for this server.
     :param trust: whom we believe to be the server.
     :param admission: how we are let in; by the headers alone otherwise.
+    :param http2: the bounds of connections over HTTP/2.
+    :param counters: of these connections; may be shared.
     """
     if url.lower().startswith("unix:"):
         return ByteStreamConnector(url, reactor)
@@ -77,7 +87,7 @@ def remote_connector(
             endpoint=partial(make_endpoint, trust=trust),
             admission=admission,
         )
-    agent = agent or make_agent(reactor, trust)
+    agent = agent or make_agent(reactor, trust, http2, counters)
     upstream = Upstream(agent, url, headers, description, secrets, admission)
     if wire == HTTP:
         return StreamableConnector(upstream, reactor, limits)
@@ -86,7 +96,7 @@ def remote_connector(
     return FindingConnector(upstream, reactor, limits)
 
 
-@implementer(IConnector)
+@implementer(IConnector, IKeepsConnections)
 class FindingConnector:
     """A way to a server of which it is not known what it speaks over HTTP.
 
@@ -110,6 +120,10 @@ class FindingConnector:
         if self.older:
             return self._sse.connect(reader).addErrback(self._not_any_more)
         return succeed(FindingWire(self, self._upstream, reader, self._clock, self._limits))
+
+    def close(self) -> Deferred[None]:
+        """End the connections to it; see :class:`~mcptwist.interfaces.IKeepsConnections`."""
+        return self._upstream.close()
 
     def try_older(self, reader: IWireReader) -> Deferred[IWire]:
         """Try whether the server speaks HTTP+SSE."""

@@ -38,7 +38,7 @@ from mcptwist.errors import (
     ServerExited,
     ServerUnreachable,
 )
-from mcptwist.interfaces import IConnector, IReminder, IWire, IWireReader
+from mcptwist.interfaces import IConnector, IKeepsConnections, IReminder, IWire, IWireReader
 from mcptwist.messages import (
     Answer,
     Error,
@@ -90,7 +90,7 @@ async def nobody_else(_: Message) -> bool:
     return False
 
 
-@implementer(IConnector)
+@implementer(IConnector, IKeepsConnections)
 class StreamableConnector:
     """A way to a server that speaks Streamable HTTP.
 
@@ -109,6 +109,10 @@ class StreamableConnector:
     def connect(self, reader: IWireReader) -> Deferred[IWire]:
         """Make a wire; see :class:`~mcptwist.interfaces.IConnector`."""
         return succeed(StreamableWire(self._upstream, reader, self._clock, self._limits))
+
+    def close(self) -> Deferred[None]:
+        """End the connections to it; see :class:`~mcptwist.interfaces.IKeepsConnections`."""
+        return self._upstream.close()
 
 
 @implementer(IWire)

@@ -113,6 +113,7 @@ class Certificates:
         the first one that has the name it asks for (SNI), or the first of all.
     :param tls12: whether TLS 1.2 is spoken too.
     :param now: the wall clock, in seconds since the epoch.
+    :param http2: whether HTTP/2 may be chosen.
     :ivar fingerprint: SHA-256 of the first certificate, as ``openssl x509 -fingerprint`` writes it.
     """
 
@@ -123,6 +124,7 @@ class Certificates:
         files: Callable[[], Sequence[CertificateFiles]],
         tls12: bool,
         now: Callable[[], float],
+        http2: bool = True,
     ) -> None:
         self.fingerprint = ""
         self._find_files = files
@@ -130,6 +132,7 @@ class Certificates:
         self._loaded_at = 0.0
         self._tls12 = tls12
         self._now = now
+        self._protocols = (H2, HTTP1) if http2 else (HTTP1,)
         self._seen: Any = None
         self._default: SSL.Context | None = None
         self._keys: dict[bytes, Any] = {}
@@ -210,7 +213,7 @@ class Certificates:
         context.set_session_id(_NOT_TAKEN_UP)
         # What is idle keeps no buffers.
         context.set_mode(_RELEASE_BUFFERS)
-        context.set_alpn_select_callback(choose_protocol)
+        context.set_alpn_select_callback(self._choose_protocol)
         context.set_tlsext_servername_callback(self._choose_certificate)
         try:
             context.use_certificate(chain[0])
@@ -233,6 +236,16 @@ class Certificates:
         context = self._by_name.get(name) or self._by_name.get(f"*.{parent}")
         if context is not None:
             connection.set_context(context)
+
+    def _choose_protocol(self, _: SSL.Connection, offered: list[bytes]) -> bytes:
+        """Called by OpenSSL with what a client offers by ALPN.
+
+        :raises NoCommonProtocol: the handshake is to end.
+        """
+        for ours in self._protocols:
+            if ours in offered:
+                return ours
+        raise NoCommonProtocol([("", "", "no application protocol in common")])
 
     def _warn_of_end(self, certificate: x509.Certificate, files: CertificateFiles) -> None:
         end = certificate.not_valid_after_utc
@@ -268,17 +281,6 @@ class ClientCertificates:
 def _is_alone(_: SSL.Connection, __: object, problem: int, depth: int, ok: int) -> bool:
     """Called by OpenSSL with each certificate of a client's: only the first is looked at."""
     return depth == 0
-
-
-def choose_protocol(connection: SSL.Connection, offered: list[bytes]) -> bytes:
-    """Called by OpenSSL with what a client offers by ALPN.
-
-    :raises NoCommonProtocol: the handshake is to end.
-    """
-    for ours in (H2, HTTP1):
-        if ours in offered:
-            return ours
-    raise NoCommonProtocol([("", "", "no application protocol in common")])
 
 
 def _signs_of(path: str) -> tuple[int, int, int] | None:

@@ -34,7 +34,7 @@ from mcptwist.errors import (
     ServerMisbehaved,
     ServerUnreachable,
 )
-from mcptwist.interfaces import IAdmission
+from mcptwist.interfaces import IAdmission, IKeepsConnections
 from mcptwist.messages import Error
 from mcptwist.protocols.bodies import (
     WholeBody,
@@ -53,6 +53,7 @@ _TURNED_AWAY = (401, 403)
 _KEPT = (307, 308)
 _EXCERPT = 200
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_keeps = IKeepsConnections.providedBy
 _CUT = (error.ConnectionLost, error.ConnectionDone, error.ConnectionAborted)
 
 
@@ -140,6 +141,12 @@ class Upstream:
             drop(response)
             url = self._redirected(url, response)
         raise ServerMisbehaved(f"{self.description} redirects too often; correct its url")
+
+    def close(self) -> Deferred[None]:
+        """End the connections that are kept for it; fires when they are gone."""
+        agent: Any = self._agent
+        closed: Deferred[None] = agent.close() if _keeps(agent) else succeed(None)
+        return closed
 
     async def _admitted(
         self,

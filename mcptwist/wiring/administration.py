@@ -99,7 +99,7 @@ def _reload(daemon: Daemon, premises: Premises) -> Callable[[], list[str]]:
         return daemon.reread()
 
     def connector(server: ServerConfig) -> IConnector:
-        return make_connector(server, config.limits, premises.reactor, premises.environ)
+        return make_connector(server, premises)
 
     def backend(server: ServerConfig) -> Backend:
         return make_backend(server, premises, held, daemon.traffic)

@@ -118,14 +118,16 @@ def _secure(daemon: Daemon, premises: Premises, gatehouse: Gatehouse | None) -> 
     if not any(encrypted(entry)[0] for entry in config.endpoints.values()):
         return lambda http, mutual: http
     tls12 = config.tls.min_version == "1.2"
-    certificates = Certificates(lambda: _certificate_files(config, environ), tls12, time.time)
+    certificates = Certificates(
+        lambda: _certificate_files(config, environ), tls12, time.time, config.http2.spoken
+    )
     daemon.certificates = certificates
     if gatehouse is not None:
         gatehouse.doorstep.host_key = certificates.key_shown
     watch = TimerService(_RENEWED_WITHIN, certificates.reload_if_changed)
     watch.clock = premises.reactor
     watch.setServiceParent(daemon)
-    bounds = HTTP2Limits(streams=config.limits.streams_per_connection)
+    bounds = _http2_limits(config)
 
     def secure(http: HTTP1Factory, mutual: bool) -> Any:
         certificates.load()
@@ -149,6 +151,17 @@ def _certificate_files(
 
 def _cross_origin(cors: configuration.Cors) -> CrossOrigin:
     return CrossOrigin(cors.methods, cors.headers, cors.exposed_headers, cors.max_age)
+
+
+def _http2_limits(config: configuration.Config) -> HTTP2Limits:
+    http2 = config.http2
+    return HTTP2Limits(
+        streams=config.limits.streams_per_connection,
+        stream_window=http2.stream_window,
+        connection_window=http2.connection_window,
+        backlog=http2.backlog_bytes,
+        control=http2.control_bytes,
+    )
 
 
 def _http_limits(config: configuration.Config) -> Limits:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import mcptwist
 from mcptwist.config import Config
+from mcptwist.protocols.h2limits import HTTP2ClientCounters
 
 IDENTITY = {"name": "mcptwist", "version": mcptwist.__version__}
 """What the daemon calls itself, to clients and to servers."""
@@ -20,8 +21,10 @@ class Premises:
     :ivar config: checked values.
     :ivar reactor: everything that waits, listens or launches goes by it.
     :ivar environ: from which children inherit what their configuration names.
+    :ivar http2_client: what is counted of HTTP/2 connections to servers.
     """
 
     config: Config
     reactor: Any
     environ: Mapping[str, str]
+    http2_client: HTTP2ClientCounters = field(default_factory=HTTP2ClientCounters)

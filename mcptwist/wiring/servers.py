@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -15,7 +14,7 @@ from mcptwist.auth.identity import ask_nobody
 from mcptwist.backend import Backend, BackendSettings
 from mcptwist.catalog.gathering import settings_of
 from mcptwist.catalog.keptlists import KeptLists
-from mcptwist.config import Limits
+from mcptwist.config import Http2Client
 from mcptwist.configuration.described import described
 from mcptwist.configuration.serverconfig import (
     PythonServer,
@@ -29,6 +28,7 @@ from mcptwist.interfaces import IConnector
 from mcptwist.link import Deadlines
 from mcptwist.patience import Patience, jitter_from
 from mcptwist.protocols.child import ChildLimits, Launcher
+from mcptwist.protocols.h2limits import HTTP2ClientLimits
 from mcptwist.protocols.hostcertificate import state_directory
 from mcptwist.protocols.inprocess import PythonConnector
 from mcptwist.protocols.upstream import UpstreamLimits
@@ -69,7 +69,7 @@ def make_backend(
             limits.call_processes, limits.call_process_idle, limits.call_process_yield
         ),
     )
-    connector = make_connector(server, limits, premises.reactor, premises.environ)
+    connector = make_connector(server, premises)
     backend = Backend(
         server.name,
         connector,
@@ -84,20 +84,18 @@ def make_backend(
     return backend
 
 
-def make_connector(
-    server: ServerConfig, limits: Limits, reactor: Any, environ: Mapping[str, str] = os.environ
-) -> IConnector:
+def make_connector(server: ServerConfig, premises: Premises) -> IConnector:
     """The way to a server, by its kind."""
     if isinstance(server, StdioServer):
-        return _launcher(server, limits, reactor, environ)
+        return _launcher(server, premises)
     if isinstance(server, PythonServer):
-        return PythonConnector.named(server.python, reactor)
+        return PythonConnector.named(server.python, premises.reactor)
     return way_to(
         server.url,
-        reactor,
+        premises.reactor,
         server.headers,
         server.reach,
-        environ,
+        premises.environ,
         wire=server.wire,
         ask=ask_nobody,
         description=server.target,
@@ -106,12 +104,33 @@ def make_connector(
             posts=server.max_in_flight or UpstreamLimits().posts,
             opening=server.start_timeout * _OF_START,
         ),
+        http2=_http2_limits(premises.config.http2_client, server.http2),
+        counters=premises.http2_client,
     )
 
 
-def _launcher(
-    server: StdioServer, limits: Limits, reactor: Any, environ: Mapping[str, str]
-) -> Launcher:
+def _http2_limits(http2: Http2Client, offered: bool) -> HTTP2ClientLimits:
+    return HTTP2ClientLimits(
+        spoken=http2.spoken and offered,
+        streams=http2.streams,
+        waiting=http2.waiting,
+        stream_window=http2.stream_window,
+        connection_window=http2.connection_window,
+        fields=http2.header_bytes,
+        control=http2.control_bytes,
+        replay=http2.replay_bytes,
+        attempts=http2.attempts,
+        connect=http2.connect_timeout,
+        idle=http2.idle_timeout,
+        ping=http2.ping,
+        pong=http2.ping_timeout,
+        http1=http2.http1_time,
+        farewell=http2.farewell_timeout,
+    )
+
+
+def _launcher(server: StdioServer, premises: Premises) -> Launcher:
+    limits = premises.config.limits
     bounds = ChildLimits(
         limits.line_bytes,
         limits.stderr_lines,
@@ -121,9 +140,9 @@ def _launcher(
     )
     return Launcher(
         (server.command, *server.args),
-        server.environment(environ),
+        server.environment(premises.environ),
         server.cwd,
-        reactor=reactor,
+        reactor=premises.reactor,
         name=server.name,
         limits=bounds,
         secrets=server.secrets(),

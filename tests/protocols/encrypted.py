@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from OpenSSL import SSL
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IStreamClientEndpoint
 from zope.interface import implementer
@@ -21,18 +20,9 @@ from tests.joined import Network
 from tests.protocols.tlsfront import make_pair
 
 
-class _OnlyHTTP1(Certificates):
-    """Chooses HTTP/1.1, whatever else is offered."""
-
-    def _context(self, *arguments: Any) -> SSL.Context:
-        context = super()._context(*arguments)
-        context.set_alpn_select_callback(lambda connection, offered: b"http/1.1")
-        return context
-
-
 def certificates(files: CertificateFiles, http2: bool = True) -> Certificates:
     """What shows the certificate in *files*."""
-    made = (Certificates if http2 else _OnlyHTTP1)(lambda: [files], False, time.time)
+    made = Certificates(lambda: [files], False, time.time, http2)
     made.load()
     return made
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.error import ConnectionRefusedError
 from twisted.internet.protocol import Protocol, connectionDone
@@ -17,6 +18,7 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from mcptwist.errors import Overloaded, ServerUnreachable
+from mcptwist.interfaces import IKeepsConnections
 from mcptwist.protocols.bodies import WholeBody
 from mcptwist.protocols.h2agent import H2Agent
 from mcptwist.protocols.h2limits import HTTP2ClientLimits, HTTP2Limits
@@ -433,6 +435,173 @@ class TimeTests(AgentCase):
         self.assertIn("in time", problem.message)
         self.network.turn()
         self.assertEqual(self.network.ends, [])
+
+
+class EndTests(AgentCase):
+    """An agent that is not needed any more."""
+
+    def goodbyes(self) -> int:
+        """How often the server was told that the client goes away."""
+        return sum(connection._leaving for connection in self.connections)
+
+    def test_interface(self) -> None:
+        verifyObject(IKeepsConnections, self.agent)
+
+    def test_nothing_open(self) -> None:
+        """There is nothing to wait for."""
+        self.successResultOf(self.agent.close())
+
+    def test_goodbye(self) -> None:
+        """A connection on which nothing is asked is ended at once, with GOAWAY."""
+        self.ask(b"/stock")
+        closed = self.agent.close()
+        self.network.turn()
+        self.successResultOf(closed)
+        self.assertEqual((self.goodbyes(), self.network.ends), (1, []))
+        self.assertEqual(self.front.clock.getDelayedCalls(), [])
+        self.assertEqual(self.front.counters.connections_failed, 0)
+
+    def test_what_is_open_may_end(self) -> None:
+        """A request is answered first, and nothing new is asked there."""
+        asked = self.begin(b"/held")
+        self.network.turn()
+        closed = self.agent.close()
+        self.network.turn()
+        self.assertNoResult(closed)
+        self.held[0].respond(200, [], b"just in time")
+        self.network.turn()
+        self.assertEqual(self.body(self.successResultOf(asked)), b"just in time")
+        self.successResultOf(closed)
+        self.assertEqual((self.goodbyes(), self.network.ends), (1, []))
+
+    def test_not_for_ever(self) -> None:
+        """What does not end is cut off."""
+        asked = self.begin(b"/held")
+        self.network.turn()
+        closed = self.agent.close()
+        self.network.turn(1, steps=2)
+        self.successResultOf(closed)
+        self.failureResultOf(asked, ResponseNeverReceived)
+        self.assertEqual((self.network.ends, self.agent.counters.farewells_late), ([], 1))
+
+    def test_deaf(self) -> None:
+        """So is a server that does not hang up."""
+        self.ask(b"/stock")
+        for _, far in self.network.ends:
+            far.full = True
+        closed = self.agent.close()
+        self.network.turn(1, steps=2)
+        self.successResultOf(closed)
+        self.assertEqual(self.network.ends, [])
+
+    def test_twice(self) -> None:
+        self.ask(b"/stock")
+        first, second = self.agent.close(), self.agent.close()
+        self.network.turn()
+        for closed in (first, second, self.agent.close()):
+            self.successResultOf(closed)
+
+    def test_used_again(self) -> None:
+        """Who asks once more gets another connection."""
+        self.ask(b"/stock")
+        self.agent.close()
+        self.assertEqual(self.body(self.ask(b"/stock")), b"hello")
+        self.assertEqual(len(self.connections), 2)
+
+    def test_over_http1(self) -> None:
+        """Connections that wait for another request are closed too."""
+        self.agent = self.make_agent(http2=False)
+        self.body(self.ask(b"/stock"))
+        closed = self.agent.close()
+        self.network.turn()
+        self.successResultOf(closed)
+        self.assertEqual(self.network.ends, [])
+
+
+class NotSpokenTests(AgentCase):
+    """HTTP/2 is not to be spoken."""
+
+    def make_agent(self, **options: Any) -> H2Agent:
+        return super().make_agent(limits=HTTP2ClientLimits(spoken=False), **options)
+
+    def test_http1(self) -> None:
+        """It is not offered, though the server would take it; what is over is used again."""
+        for _ in range(2):
+            response = self.ask(b"/whole", b"POST", b"hello")
+            self.assertEqual((response.version[1], self.body(response)), (1, b"hello"))
+        self.assertEqual(len(self.connections), 1)
+        self.assertEqual(self.agent.counters.http1_chosen, 0)
+
+
+class CounterTests(AgentCase):
+    """Each bound that is met is counted."""
+
+    def counted(self) -> dict[str, int]:
+        found: dict[str, int] = msgspec.structs.asdict(self.agent.counters)
+        return {name: count for name, count in found.items() if count}
+
+    def test_what_is_as_it_should(self) -> None:
+        self.ask(b"/stock")
+        self.ask(b"/stock")
+        self.assertEqual(self.counted(), {"connections": 1, "requests": 2})
+        self.network.turn(HTTP2ClientLimits().idle + 1, steps=4)
+        self.assertEqual(self.counted(), {"connections": 1, "requests": 2, "idle_closed": 1})
+
+    def test_too_many(self) -> None:
+        self.agent = self.make_agent(limits=HTTP2ClientLimits(streams=1, waiting=1))
+        asked = [self.begin(b"/held") for _ in range(3)]
+        self.network.turn()
+        self.failureResultOf(asked[2], Overloaded)
+        expected = {"connections": 1, "requests": 1, "requests_waited": 1, "requests_refused": 1}
+        self.assertEqual(self.counted(), expected)
+
+    def test_refused(self) -> None:
+        self.ask(b"/stock")
+        self.connections[0].bounds = HTTP2Limits(streams=0)
+        asked = self.begin(b"/whole", b"POST", b"again")
+        self.network.turn(5, steps=50)
+        self.failureResultOf(asked, ResponseNeverReceived)
+        expected = {"connections": 1, "requests": 5, "requests_repeated": 3, "streams_reset": 4,
+                    "requests_given_up": 1}  # fmt: skip
+        self.assertEqual(self.counted(), expected)
+
+    def test_silent(self) -> None:
+        asked = self.begin(b"/held")
+        self.network.turn()
+        for _, far in self.network.ends:
+            far.full = True
+        self.network.turn(50, steps=50)
+        self.failureResultOf(asked, ResponseNeverReceived)
+        self.assertEqual(self.counted()["pings_unanswered"], 1)
+
+    def test_broken(self) -> None:
+        asked = self.begin(b"/held")
+        self.network.turn()
+        transport: Any = self.connections[0].transport
+        transport.write(b"\xff" * 100)
+        self.network.turn()
+        self.failureResultOf(asked, ResponseNeverReceived)
+        self.assertEqual(self.counted()["connections_failed"], 1)
+
+    def test_does_not_read(self) -> None:
+        asked = self.begin(b"/held")
+        self.network.turn()
+        client: Any = self.agent.origins[b"localhost", 8808].current
+        client.pauseProducing()
+        client.dataReceived((b"\0\0\x08\x06\0" + b"\0" * 12) * 20_000)
+        self.network.turn()
+        self.failureResultOf(asked, ResponseNeverReceived)
+        self.assertEqual(self.counted()["control_exceeded"], 1)
+
+    def test_no_connection(self) -> None:
+        self.network.up = False
+        self.failureResultOf(self.begin(b"/held"), ConnectionRefusedError)
+        self.assertEqual(self.counted(), {"connects_failed": 1})
+
+    def test_http1(self) -> None:
+        self.agent = self.make_agent(http2=False)
+        self.ask(b"/stock")
+        self.assertEqual(self.counted(), {"http1_chosen": 1})
 
 
 class HostileTests(AgentCase):
