@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import ssl
 from pathlib import Path
+from socket import create_connection
 from urllib.request import urlopen
 
 from twisted.internet.defer import Deferred, gatherResults
@@ -107,10 +108,13 @@ for (const answer of await Promise.all(asked)) {
 
 
 class SecureTests(CommandCase):
-    async def serve(self, *options: str) -> str:
-        """Start a daemon with a certificate that it makes itself; its base URL."""
+    async def serve(self, *options: str, more: str = "") -> str:
+        """Start a daemon with a certificate that it makes itself; its base URL.
+
+        :param more: lines for the top of its configuration.
+        """
         config = self.place / "config.toml"
-        config.write_text(CONFIG.format(place=self.place))
+        config.write_text(more + CONFIG.format(place=self.place))
         listen = ("--listen", "https:0:interface=127.0.0.1")
         program = self.start([MCPTWIST, "run", "--config", str(config), *listen, *options])
         heard = await program.when_said(r"(https://127\.0\.0\.1:\d+)/mcp[\s\S]+Press", 30.0)
@@ -209,7 +213,44 @@ class SecureTests(CommandCase):
         self.assertNotIn('mcptwist_connections{wire="http/1.1"} 2', connections)
         stranger = await self.call("stranger", "1+1")
         self.assertEqual(stranger.code, 1, stranger.said())
-        self.assertIn("certificate that is not trusted", stranger.err)
+        self.assertIn("nobody vouches for", stranger.err)
+
+    async def test_a_websocket_behind_a_daemon(self) -> None:
+        """``wss`` with a certificate that is trusted for this server; without it, not a word."""
+        far = await self.serve()
+        url = f"{far.replace('https', 'wss')}/servers/box/ws"
+        for number, ca in enumerate((self.authority, None)):
+            near = self.place / f"near{number}.json"
+            near.write_text(json.dumps({"mcpServers": {"far": {"url": url, "ca": ca}}}))
+            listen = ("--listen", "tcp:0:interface=127.0.0.1")
+            program = self.start([MCPTWIST, "run", "--config", str(near), *listen])
+            heard = await program.when_said(r"(http://127\.0\.0\.1:\d+)/mcp[\s\S]+Press", 30.0)
+            self.url = heard.group(1)
+            if ca is not None:
+                await self.check_calls()
+                connections = await deferToThread(self.read, f"{far}/metrics")
+                self.assertIn('mcptwist_connections{wire="websocket"} 1.0', connections)
+            else:
+                stranger = await self.call("far", "1+1")
+                self.assertEqual(stranger.code, 1, stranger.said())
+                self.assertIn("nobody vouches for", stranger.err)
+
+    async def test_http2_switched_off(self) -> None:
+        """Who would take HTTP/2 gets HTTP/1.1; who takes nothing else gets nothing."""
+        url = await self.serve(more="http2 = false\n")
+        ending = await self.curl("--http2", "-w", " %{http_version}", f"{url}/health")
+        self.assertEqual(ending.out, '{"status":"ok"}\n 1.1', ending.said())
+        context = ssl.create_default_context(cafile=self.authority)
+        context.set_alpn_protocols(["h2"])
+        await self.assertFailure(deferToThread(self.shake_hands, url, context), ssl.SSLError)
+
+    def shake_hands(self, url: str, context: ssl.SSLContext) -> None:
+        host, _, port = url.removeprefix("https://").partition(":")
+        with (
+            create_connection((host, int(port)), 10) as tcp,
+            context.wrap_socket(tcp, server_hostname=host) as encrypted,
+        ):
+            encrypted.recv(1)
 
     async def check_calls(self) -> None:
         endings = await gatherResults([self.call("far", f"{n}*2") for n in range(4)])
