@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import getopt
 import inspect
+import os
+import re
 import sys
 from collections.abc import Sequence
 
 from twisted.python import usage
 
 import mcptwist
+
+OK, FAILED, USAGE = 0, 1, 2
+"""What commands end with."""
+
+_VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
 class Command(usage.Options):
@@ -53,3 +60,15 @@ class Command(usage.Options):
         if name.startswith("--"):
             return [f"{name}={value}"] if f"{name[2:]}=" in self.longOpt else [name]
         return [name, value] if f"{name[1:]}:" in self.shortOpt else [name]
+
+
+def header(text: str) -> tuple[str, str]:
+    """A header as it is given on a command line, with variables of the environment.
+
+    :raises UsageError: it is none.
+    """
+    name, colon, value = text.partition(":")
+    value = _VARIABLE.sub(lambda found: os.environ.get(found[1], ""), value.strip())
+    if not colon or not name.strip() or not value.isprintable() or not value.isascii():
+        raise usage.UsageError("--header is NAME: VALUE, in ASCII")
+    return name.strip(), value

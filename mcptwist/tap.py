@@ -15,6 +15,7 @@ from mcptwist import config as configuration
 from mcptwist import logs
 from mcptwist.auth.denials import CannotStart
 from mcptwist.collecting import spare_what_stays
+from mcptwist.configuration.commandline import load
 from mcptwist.hangup import Hangup
 from mcptwist.services import make_daemon
 from mcptwist.stopping import Stopping
@@ -93,15 +94,6 @@ def _rotate(file: Any) -> None:
 
     running: Any = reactor
     running.callFromThread(file.rotate)
-
-
-def load(path: str | None, listen: list[str]) -> configuration.Loaded:
-    """The configuration of the command line."""
-    if path is None:
-        loaded = configuration.Loaded("the built-in default", configuration.default_config())
-    else:
-        loaded = configuration.read(path, os.environ)
-    return configuration.override_listen(loaded, listen)
 
 
 def makeService(options: Options) -> IService:

@@ -108,9 +108,3 @@ def endpoint(url: str) -> str:
     if not good or parts.query or parts.fragment or "@" in parts.netloc:
         raise usage.UsageError("that is no URL of an MCP endpoint, such as https://HOST/mcp")
     return parts._replace(path=parts.path or "/mcp", netloc=parts.netloc.lower()).geturl()
-
-
-COMMANDS = [
-    ["token", None, TokenOptions, "Print a token, for clients that can only send a header."],
-]
-"""For the command line."""

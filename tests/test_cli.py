@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from mcptwist import cli
 from mcptwist.config import Loaded
 from mcptwist.configuration.withoutfile import BUILTIN_NAME
+from mcptwist.servingcommands import RunOptions
 
 
 class CommandCase(SynchronousTestCase):
@@ -63,6 +64,12 @@ class UsageTests(CommandCase):
             self.assertEqual(self.run_command(*words, "--help"), 0, words)
         self.assertIn("mcptwist run", self.out.getvalue())
 
+    def test_imported(self) -> None:
+        """Every command is where the table says, and explains itself."""
+        for name in cli.COMMANDS:
+            self.assertEqual(self.run_command(name, "--help"), 0, name)
+            self.assertIn(f"mcptwist {name}", self.out.getvalue())
+
     def test_version(self) -> None:
         """Of the daemon, not of Twisted, wherever it stands."""
         for words in (["--version"], ["run", "--version"]):
@@ -96,7 +103,7 @@ class RunTests(CommandCase):
     """``mcptwist run``: what it would serve."""
 
     def loaded(self, *words: str) -> Loaded:
-        options = cli.RunOptions()
+        options = RunOptions()
         options.parseOptions(list(words))
         return options.loaded()
 

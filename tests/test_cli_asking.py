@@ -7,7 +7,9 @@ from typing import Any
 from twisted.python import usage
 from twisted.trial.unittest import SynchronousTestCase
 
-from mcptwist.cli import CallOptions, ConnectOptions, ListOptions, MainOptions, StdioOptions
+from mcptwist.askingcommands import CallOptions, ListOptions
+from mcptwist.cli import MainOptions
+from mcptwist.servingcommands import ConnectOptions, StdioOptions
 
 
 class AskingOptionsTests(SynchronousTestCase):

@@ -20,6 +20,8 @@ ASSEMBLERS = {
     "cli",
     "running",
     "asking",
+    "askingcommands",
+    "servingcommands",
     "client",
     "stdio",
     "tokens",

@@ -196,11 +196,3 @@ def _failed(problem: BaseException) -> int:
 
 def _say_at_once(text: str) -> None:
     print(text, flush=True)
-
-
-COMMANDS = [
-    ["console", None, ConsoleOptions, "See and steer a running daemon."],
-    ["status", None, StatusOptions, "Print how a running daemon is."],
-    ["top", None, TopOptions, "Print how its servers do, again and again."],
-]
-"""For the command line."""
