@@ -25,6 +25,8 @@ from mcptwist.auth.keys import (
     PublicKey,
     is_fingerprint,
 )
+from mcptwist.auth.localusers import KIND as USER
+from mcptwist.auth.localusers import LocalUser, UserProblem, is_identity
 from mcptwist.auth.patterns import PatternProblem, Patterns, Sources
 
 READ, CALL, SUBSCRIBE, ADMIN = "mcp:read", "mcp:call", "mcp:subscribe", "mcp:admin"
@@ -53,6 +55,7 @@ class LineProblem(ValueError):
 class Grant(msgspec.Struct, frozen=True, kw_only=True):
     """One line of ``authorized_keys``: a key and what it may do.
 
+    :ivar key: the key, or who stands in its place.
     :ivar principal: the name it goes by.
     :ivar tools: patterns of names, ``None`` for all; so ``resources`` and ``prompts``.
     :ivar sources: where its requests may come from, ``None`` for anywhere.
@@ -62,7 +65,7 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     :ivar paths: the places it may get tokens for, ``None`` for all.
     """
 
-    key: PublicKey
+    key: PublicKey | LocalUser
     principal: str
     scopes: frozenset[str] = frozenset({READ})
     tools: Patterns | None = None
@@ -168,17 +171,21 @@ def read_line(line: str) -> Grant:
         raise LineProblem("holds control characters")
     options: dict[str, str | None] = {}
     rest = line
-    if _SPACES.split(line, maxsplit=1)[0] not in ALGORITHMS:
+    if _SPACES.split(line, maxsplit=1)[0] not in (*ALGORITHMS, USER):
         options, rest = _read_options(line)
     words = _SPACES.split(rest.lstrip(_SPACE), maxsplit=2)
     if len(words) < 2:
         raise LineProblem("has no key")
     smallest = 2048 if "allow-rsa2048" in options else SMALLEST_RSA
     try:
-        key = PublicKey.from_words(words[0], words[1], smallest)
-    except KeyProblem as problem:
+        key = _read_key(words[0], words[1], smallest)
+    except (KeyProblem, UserProblem) as problem:
         raise LineProblem(str(problem)) from None
     return _make_grant(key, options, words[2] if len(words) > 2 else "")
+
+
+def _read_key(kind: str, text: str, smallest_rsa: int) -> PublicKey | LocalUser:
+    return LocalUser(text) if kind == USER else PublicKey.from_words(kind, text, smallest_rsa)
 
 
 def _read_options(line: str) -> tuple[dict[str, str | None], str]:
@@ -229,7 +236,9 @@ def succeeded(line: str, successor: str, until: float) -> tuple[str, str]:
     return f"{options} {rest.strip()}".strip(), following
 
 
-def _make_grant(key: PublicKey, options: Mapping[str, str | None], comment: str) -> Grant:
+def _make_grant(
+    key: PublicKey | LocalUser, options: Mapping[str, str | None], comment: str
+) -> Grant:
     fields: dict[str, Any] = {"key": key}
     for name, value in options.items():
         if name in _FLAGS:
@@ -254,7 +263,7 @@ def _read_value(name: str, value: str, read: Callable[[str], Any]) -> Any:
         raise LineProblem(f"the option {name} {problem}") from None
 
 
-def _principal_of(key: PublicKey, comment: str) -> str:
+def _principal_of(key: PublicKey | LocalUser, comment: str) -> str:
     """The name of a key whose line gives it none: the comment up to ``@``, or the fingerprint."""
     name = comment.split("@", 1)[0]
     return name if _PRINCIPAL.match(name) else key.fingerprint
@@ -344,7 +353,7 @@ def read_revoked_keys(text: str) -> frozenset[str]:
         raise LineProblem(f"the file has more than {MOST_LINES} lines")
     for number, line in _lines(text):
         kind, *rest = _SPACES.split(line)
-        if is_fingerprint(kind):
+        if is_fingerprint(kind) or is_identity(kind):
             found.add(kind)
             continue
         try:

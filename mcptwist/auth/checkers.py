@@ -6,6 +6,8 @@ A checker returns the :class:`~mcptwist.auth.realm.Proved`, at once, or raises
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.error import UnauthorizedLogin
 from zope.interface import implementer
@@ -15,6 +17,7 @@ from mcptwist.auth.credentials import (
     IAccessToken,
     IClientCertificate,
     IKeySignature,
+    ILocalUser,
     ITicket,
 )
 from mcptwist.auth.dpop import ProofReader, ProofRefused
@@ -30,7 +33,9 @@ from mcptwist.auth.keys import (
     PublicKey,
     to_base64url,
 )
-from mcptwist.auth.realm import CERTIFICATE, PROOF, TICKET, TOKEN, Proved
+from mcptwist.auth.localusers import LocalUser, name_of
+from mcptwist.auth.patterns import UNIX
+from mcptwist.auth.realm import CERTIFICATE, LOCAL, PROOF, TICKET, TOKEN, Proved
 from mcptwist.auth.tickets import TicketTable
 from mcptwist.auth.tokens import LONGEST, Token, TokenTable, is_ours
 
@@ -118,7 +123,7 @@ def _fits(grant: Grant, credentials: IKeySignature) -> bool:
     return grant.takes(credentials.source)
 
 
-def _is_signed(key: PublicKey, credentials: IKeySignature) -> bool:
+def _is_signed(key: PublicKey | LocalUser, credentials: IKeySignature) -> bool:
     return key.verify(credentials.algorithm, credentials.signature, credentials.signed)
 
 
@@ -228,6 +233,31 @@ class TicketChecker:
         if not grant.takes(credentials.source):
             raise CredentialsRefused("not from there", None)
         return Proved(grant, TICKET, ticket.token)
+
+
+@implementer(ICredentialsChecker)
+class LocalUserChecker:
+    """Looks users of this machine up, by their numbers first and then by their names.
+
+    :param name_of: what the system calls a user of a number, or ``None``.
+    """
+
+    credentialInterfaces = (ILocalUser,)
+
+    def __init__(self, keyring: Keyring, name_of: Callable[[int], str | None] = name_of) -> None:
+        self._keyring = keyring
+        self._name_of = name_of
+
+    def requestAvatarId(self, credentials: ILocalUser) -> Proved:  # type: ignore[override]
+        """Called by the portal."""
+        grant = self._keyring.grant(f"uid:{credentials.uid}")
+        if grant is None:
+            name = self._name_of(credentials.uid)
+            grant = None if name is None else self._keyring.grant(f"user:{name}")
+        if grant is None:
+            raise CredentialsRefused(f"the user {credentials.uid} may not come in", None)
+        _check_use(grant, credentials.place, UNIX)
+        return Proved(grant, LOCAL)
 
 
 def _check_use(grant: Grant, place: str | None, source: str) -> None:

@@ -55,6 +55,13 @@ class ITicket(ICredentials):
     source = Attribute("Where it came from: an address, or ``unix``.")
 
 
+class ILocalUser(ICredentials):
+    """Who is at the far end of a UNIX socket, as the system says."""
+
+    uid = Attribute("The user's number.")
+    place = Attribute("What the request is for, None where no MCP is spoken.")
+
+
 @implementer(IKeySignature)
 class KeySignature(msgspec.Struct, frozen=True):
     """See :class:`IKeySignature`."""
@@ -85,6 +92,14 @@ class PresentedTicket(msgspec.Struct, frozen=True):
     resource: str
     origin: bytes | None
     source: str
+
+
+@implementer(ILocalUser)
+class LocalPeer(msgspec.Struct, frozen=True):
+    """See :class:`ILocalUser`."""
+
+    uid: int
+    place: str | None
 
 
 @implementer(IAccessToken)

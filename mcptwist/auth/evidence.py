@@ -16,8 +16,9 @@ from twisted.internet.interfaces import ISSLTransport
 
 from mcptwist.auth.addresses import Address
 from mcptwist.auth.checkers import CredentialsRefused
-from mcptwist.auth.credentials import AccessToken, ClientCertificate, PresentedTicket
+from mcptwist.auth.credentials import AccessToken, ClientCertificate, LocalPeer, PresentedTicket
 from mcptwist.auth.keys import KeyProblem, PublicKey
+from mcptwist.auth.localusers import uid_of
 from mcptwist.auth.tickets import PREFIX
 from mcptwist.protocols.request import Request
 
@@ -30,6 +31,7 @@ class Evidence:
 
     def __init__(self) -> None:
         self._shown: WeakKeyDictionary[Any, PublicKey | None] = WeakKeyDictionary()
+        self._users: WeakKeyDictionary[Any, int | None] = WeakKeyDictionary()
 
     def of(self, request: Request, address: Address, source: str) -> ICredentials | None:
         """What *request* brings, ``None`` if nothing.
@@ -43,7 +45,20 @@ class Evidence:
             raise CredentialsRefused("several credentials", None)
         if values:
             return _token(request, values[0], address, source)
-        return _ticket(request, address, source) or self._certificate(request, address, source)
+        return (
+            _ticket(request, address, source)
+            or self._certificate(request, address, source)
+            or self._user(request, address)
+        )
+
+    def _user(self, request: Request, address: Address) -> LocalPeer | None:
+        if request.stream.port is not None:
+            return None
+        connection = request.stream.connection
+        if connection not in self._users:
+            self._users[connection] = uid_of(connection.transport)
+        uid = self._users[connection]
+        return None if uid is None else LocalPeer(uid, address.place)
 
     def _certificate(
         self, request: Request, address: Address, source: str

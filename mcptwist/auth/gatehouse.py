@@ -22,17 +22,23 @@ from mcptwist.auth.authorizedkeys import ADMIN, READ, Grant
 from mcptwist.auth.checkers import (
     AccessTokenChecker,
     ClientCertificateChecker,
+    CredentialsRefused,
     KeySignatureChecker,
+    LocalUserChecker,
     TicketChecker,
 )
+from mcptwist.auth.credentials import LocalPeer
+from mcptwist.auth.denials import Unauthenticated
 from mcptwist.auth.doorstep import Doorstep, Standing
 from mcptwist.auth.dpop import Nonces, ProofReader
 from mcptwist.auth.gate import Gate
-from mcptwist.auth.guard import Guard, Guarding, source_of
+from mcptwist.auth.guard import Guard, Guarding, now, source_of
 from mcptwist.auth.guestbook import Guestbook
 from mcptwist.auth.keyfiles import KeyFiles
 from mcptwist.auth.keyring import Keyring
+from mcptwist.auth.localusers import uid_of
 from mcptwist.auth.oauth import AuthorizationServer, Issuing
+from mcptwist.auth.patterns import UNIX
 from mcptwist.auth.penalties import Penalties
 from mcptwist.auth.policy import (
     Handles,
@@ -44,11 +50,12 @@ from mcptwist.auth.policy import (
     scope_of,
 )
 from mcptwist.auth.presence import Presence
-from mcptwist.auth.realm import TICKET, Principal, make_portal
+from mcptwist.auth.realm import TICKET, IPrincipal, Principal, make_portal
 from mcptwist.auth.replay import ReplayCache
 from mcptwist.auth.ticketdesk import TicketDesk
 from mcptwist.auth.tickets import TicketTable
 from mcptwist.auth.tokens import TokenTable
+from mcptwist.caller import Caller
 from mcptwist.configuration.gateconfig import Auth
 from mcptwist.exchange import Exchange
 from mcptwist.interfaces import IView
@@ -115,6 +122,7 @@ class Gatehouse(MultiService):
                 AccessTokenChecker(self.tokens, self.keyring, proofs),
                 ClientCertificateChecker(self.keyring),
                 TicketChecker(self.tickets, self.keyring),
+                LocalUserChecker(self.keyring),
                 *checkers,
             ],
             self.guestbook.came,
@@ -212,6 +220,25 @@ class Gatehouse(MultiService):
     def connection(self, view: IView, request: Request) -> IView:
         """A view for one connection, which *request* opened."""
         return Scoped(view, request.principal)
+
+    def local(self, view: IView, caller: Caller, transport: Any) -> None:
+        """Let a client in that has connected to a UNIX socket on which there are no requests.
+
+        :raises Unauthenticated: it may not come in.
+        """
+        uid = uid_of(transport)
+        try:
+            if uid is None:
+                raise CredentialsRefused("the system does not say who it is")
+            credentials = LocalPeer(uid, "/")
+            principal: Principal = now(self.portal.login(credentials, None, IPrincipal))
+        except CredentialsRefused as refused:
+            self.audit.tell("auth.request.denied", peer=UNIX, reason=refused.reason)
+            raise Unauthenticated("this user of this machine may not come in") from None
+        caller.principal = principal.identity
+        caller.view = Scoped(view, principal)
+        self.presence.connected(caller)
+        self.audit.tell("auth.local.ok", principal=principal.name, key=principal.key, peer=UNIX)
 
     def principal(self, request: Request) -> str:
         """Whose sessions are those of who sent *request*."""

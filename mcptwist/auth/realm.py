@@ -19,9 +19,9 @@ from mcptwist.auth.authorizedkeys import Grant
 from mcptwist.auth.tokens import Token
 
 SIGNATURE, TOKEN, TICKET = "signature", "token", "ticket"
-CERTIFICATE, PROOF = "certificate", "proof"
+CERTIFICATE, PROOF, LOCAL = "certificate", "proof", "local"
 """How it was proved who is calling."""
-OF_CONNECTIONS = frozenset({CERTIFICATE})
+OF_CONNECTIONS = frozenset({CERTIFICATE, LOCAL})
 """What is proved once for a whole connection."""
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -28,7 +29,7 @@ from zope.interface import implementer
 
 from mcptwist.errors import ClientError, ClientGone, McpTwistError, ServerExited, ServerStartFailed
 from mcptwist.interfaces import IConnector, IWire, IWireReader
-from mcptwist.messages import Json, Message, decode, pieces
+from mcptwist.messages import Json, Message, decode, error_answer, pieces
 from mcptwist.protocols.inbox import Inbox
 from mcptwist.protocols.lines import LineSplitter
 from mcptwist.protocols.meter import SOCKET, Meter
@@ -65,6 +66,7 @@ class ByteStreamWire(Protocol):
     :param description: for people and logs.
     :param busy: whether anything is still to be answered.
     :param gone: makes the reason of the stream's end.
+    :param told_open: told when it is there, before anything is read.
     :param told_gone: told when it is gone.
     :param told_flow: told ``False`` when the far end takes no more for now, and ``True``
         when it has caught up.
@@ -83,6 +85,7 @@ class ByteStreamWire(Protocol):
         gone: Callable[[str], McpTwistError] = ClientGone,
         told_gone: Callable[[ByteStreamWire], None] = lambda wire: None,
         told_flow: Callable[[bool], None] = lambda runs: None,
+        told_open: Callable[[ByteStreamWire], None] = lambda wire: None,
     ) -> None:
         self.description = description
         self.backlog = 0
@@ -93,6 +96,7 @@ class ByteStreamWire(Protocol):
         self._gone = gone
         self._told_gone = told_gone
         self._told_flow = told_flow
+        self._told_open = told_open
         self._inbox = Inbox(reader, clock, description)
         self._splitter = LineSplitter(self._line, self._inbox.put, limits.line)
         self._queue: deque[list[Json]] = deque()
@@ -107,6 +111,7 @@ class ByteStreamWire(Protocol):
     def connectionMade(self) -> None:
         """Called when the stream is open."""
         self.transport.registerProducer(self, True)
+        self._told_open(self)
 
     def dataReceived(self, data: bytes) -> None:
         """Called with what arrived."""
@@ -276,8 +281,10 @@ class LineFactory:
     """Answers on a socket on which messages are lines.
 
     :param make_caller: makes the client of a new connection.
+    :ivar admit: given a client and its transport once it is connected; raises
+        :class:`~mcptwist.errors.McpTwistError` where it may not come in.
     :ivar connections: those that are open.
-    :ivar refused: how many were turned away for the limit.
+    :ivar refused: how many were turned away.
     """
 
     noisy = False
@@ -291,6 +298,7 @@ class LineFactory:
         limits: LineLimits | None = None,
     ) -> None:
         self.connections: set[ByteStreamWire] = set()
+        self.admit: Callable[[Caller, Any], None] = lambda caller, transport: None
         self.refused = 0
         self._make_caller = make_caller
         self._clock = clock
@@ -307,15 +315,26 @@ class LineFactory:
         if len(self.connections) >= self._limits.connections:
             self.refused += 1
             return None
+        caller = self._make_caller()
         wire = wire_of(
-            self._make_caller(),
+            caller,
             self._clock,
             self._limits,
             "a UNIX socket",
             told_gone=self.connections.discard,
+            told_open=partial(self._opened, caller),
         )
         self.connections.add(wire)
         return wire
+
+    def _opened(self, caller: Caller, wire: ByteStreamWire) -> None:
+        """Somebody is there: hear them, or say why not and close."""
+        try:
+            self.admit(caller, wire.transport)
+        except McpTwistError as problem:
+            self.refused += 1
+            wire.send(error_answer(None, problem))
+            wire.close()
 
     def drain(self) -> Deferred[None]:
         """Close all connections; fires when they are gone."""

@@ -92,19 +92,27 @@ class Front:
         factory = HTTP1Factory(site, reactor, self._limits)
         factory.turns_away = self._daemon.bans.turns_away
         around = partial(self._secure, mutual=is_mutual(entry)) if is_encrypted else None
-        self._daemon.listen(Listener(endpoint, factory, reactor, around, only_wire.decode()))
+        self._daemon.listen(
+            Listener(_private(endpoint), factory, reactor, around, only_wire.decode())
+        )
 
     def _line_socket(self, endpoint: str) -> Listener:
         """A UNIX socket on which messages are lines; its own user's unless it says more."""
         limits = self._premises.config.limits
         bounds = LineLimits(limits.body_bytes, connections=limits.connections)
-        view = self._daemon.gateway.whole
+        view, reactor = self._daemon.gateway.whole, self._premises.reactor
+        factory = LineFactory(lambda: make_caller(self._daemon, view, limits), reactor, bounds)
         if self._gatehouse is not None:
             view = self._gatehouse.view(view)
-        reactor = self._premises.reactor
-        factory = LineFactory(lambda: make_caller(self._daemon, view, limits), reactor, bounds)
-        private = endpoint if ":mode=" in endpoint else f"{endpoint}:mode=600"
-        return Listener(private, factory, reactor)
+            factory.admit = partial(self._gatehouse.local, view)
+        return Listener(_private(endpoint), factory, reactor)
+
+
+def _private(endpoint: str) -> str:
+    """A UNIX socket is for the daemon's own user, unless it says otherwise itself."""
+    if not endpoint.startswith("unix:") or ":mode=" in endpoint:
+        return endpoint
+    return f"{endpoint}:mode=600"
 
 
 def _guard(config: configuration.Config) -> HostGuard:
