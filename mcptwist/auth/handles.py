@@ -24,6 +24,35 @@ TASK_STATUS = "notifications/tasks/status"
 #: Longer results are no questions to the client.
 _LARGEST = 1 << 20
 _MAC = 16
+_STATE, _TASK = b'"requestState"', b'"taskId"'
+# A name may be spelt with escapes. To some servers names that differ in case are the same, and then
+# the long s (here in UTF-8) is an s.
+_ESCAPED, _LONG_S = b"\\u", b"\xc5\xbf"
+
+
+def may_hold(result: Json) -> bool:
+    """Whether there may be a handle in *result*, so that it is worth opening."""
+    if len(result) > _LARGEST:
+        return False
+    text = bytes(result)
+    return _STATE in text or _TASK in text or _ESCAPED in text
+
+
+def may_bring_state(params: Json) -> bool:
+    """Whether there may be a state in *params*, as any server might read them."""
+    text = bytes(params)
+    return _STATE.lower() in text.lower() or _ESCAPED in text or _LONG_S in text
+
+
+def unambiguous(fields: dict[str, Raw], member: str) -> dict[str, Raw]:
+    """The same; each member is in it once, and whoever reads it reads the same *member*.
+
+    :raises InvalidParams: a member is spelt so that some would take it for that one.
+    """
+    folded = member.casefold()
+    if any(name != member and name.casefold() == folded for name in fields):
+        raise InvalidParams(f"params have a member that differs from {member!r} only in its case")
+    return fields
 
 
 class States:
@@ -40,9 +69,7 @@ class States:
 
         :raises InvalidParams: it was given to somebody else, or altered.
         """
-        if b'"requestState"' not in bytes(params):
-            return params
-        fields = open_fields(params)
+        fields = unambiguous(open_fields(params), "requestState")
         if "requestState" not in fields:
             return params
         sealed = _string(fields["requestState"]) or ""
@@ -56,8 +83,6 @@ class States:
 
     def sealed(self, result: Json, owner: str) -> Json:
         """The result with its state, if it has one, sealed for *owner*."""
-        if len(result) > _LARGEST or b'"requestState"' not in bytes(result):
-            return result
         fields = _fields(result)
         state = _string(fields.get("requestState", Raw(b"null")))
         if state is None:
@@ -85,8 +110,6 @@ class Tasks:
 
     def note(self, server: str, result: Json, owner: str) -> None:
         """A call was answered; remember the task, if that is the answer."""
-        if len(result) > _LARGEST or b'"taskId"' not in bytes(result):
-            return
         fields = _fields(result)
         task = task_in(fields.get("task", b"")) or task_in(result)
         if task is not None:
@@ -94,13 +117,16 @@ class Tasks:
             if len(self._owners) > self._limit:
                 self._owners.popitem(last=False)
 
-    def check(self, server: str, params: Json, owner: str) -> None:
-        """Whether the task that is asked about is the asker's.
+    def check(self, server: str, params: Json, owner: str) -> Json:
+        """The params, if the task that they ask about is the asker's; each member is in them once.
 
         :raises UnknownName: it is not, or there is none.
+        :raises InvalidParams: they ask about several.
         """
-        if not self.is_of(server, task_in(params), owner):
+        fields = unambiguous(_fields(params), "taskId")
+        if not self.is_of(server, _string(fields.get("taskId", Raw(b"null"))), owner):
             raise UnknownName("there is no such task")
+        return encode_json(fields)
 
     def is_of(self, server: str, task: str | None, owner: str) -> bool:
         """Whether a task is that owner's."""

@@ -22,7 +22,15 @@ from zope.interface import implementer
 
 from mcptwist.auth.authorizedkeys import CALL, READ, SUBSCRIBE, Grant
 from mcptwist.auth.denials import InsufficientScope, KeyWithdrawn
-from mcptwist.auth.handles import TASK_STATUS, States, Tasks, task_in
+from mcptwist.auth.handles import (
+    TASK_STATUS,
+    States,
+    Tasks,
+    may_bring_state,
+    may_hold,
+    task_in,
+    unambiguous,
+)
 from mcptwist.auth.keyring import Keyring
 from mcptwist.auth.patterns import Patterns
 from mcptwist.auth.realm import Principal
@@ -112,11 +120,8 @@ class Policies:
     """What principals may reach, as the keyring says now."""
 
     def __init__(self, keyring: Keyring) -> None:
-        self._keyring = keyring
-
-    def of(self, identity: str) -> Grant | None:
-        """The grant of a principal; ``None`` if its key is not good any more."""
-        return self._keyring.of(identity)
+        #: The grant of a principal; ``None`` if its key is not good any more.
+        self.of = keyring.of
 
 
 class _Around:
@@ -171,28 +176,30 @@ class Policed(_Around):
         self, view: IView, policies: Policies, handles: Handles, told: Told | None = None
     ) -> None:
         super().__init__(view)
-        self._policies = policies
+        self._grant_of = policies.of
         self._handles = handles
         self._told = told
 
     def begin(self, exchange: Exchange) -> None:
         """Answer *exchange* as far as its principal may have it answered."""
-        grant = self._policies.of(exchange.stay.principal)
+        grant = self._grant_of(exchange.stay.principal)
         if grant is None:
             exchange.fail(KeyWithdrawn("the key that this came with is not good any more"))
             return
         method = exchange.request.method
         try:
-            if method not in _FREE and not is_unrestricted(grant):
+            if not is_unrestricted(grant) and method not in _FREE:
                 self._narrow(exchange, grant)
-            if method in _GIVING or method.startswith(_TASKS):
-                self._watch_handles(exchange)
+            if method in _GIVING:
+                self._keep_apart(exchange)
+            elif method.startswith(_TASKS):
+                self._keep_tasks_apart(exchange)
         except McpTwistError as problem:
             self._tell(exchange, grant, "denied")
             exchange.fail(problem)
             return
-        if method in _NAMED:
-            self._tell(exchange, grant, "allowed")
+        if self._told is not None and method in _NAMED:
+            self._told(exchange, grant, "allowed")
         self._view.begin(exchange)
 
     def hear(self, stay: Session, server: str, notification: Notification) -> Notification | None:
@@ -209,26 +216,41 @@ class Policed(_Around):
 
     # --- handles --------------------------------------------------------------------------
 
-    def _watch_handles(self, exchange: Exchange) -> None:
-        """See to it that handles are used by whom they were given to.
+    def _keep_apart(self, exchange: Exchange) -> None:
+        """See to it that what a server hands out comes back from whom it was given to.
+
+        :raises McpTwistError: a state that this brings back did not.
+        """
+        params, owner = exchange.request.params, exchange.stay.principal
+        if may_bring_state(params):
+            params = self._handles.states.opened(params, self._where(owner))
+        exchange.amend(params, partial(self._given, owner))
+
+    def _given(self, owner: str, answer: Answer) -> Answer:
+        """How *owner* sees an answer: handles in it are theirs from now on."""
+        if not isinstance(answer, Result) or not may_hold(answer.result):
+            return answer
+
+        def given(result: Json) -> Json:
+            self._handles.tasks.note(self.name, result, owner)
+            return self._handles.states.sealed(result, self._where(owner))
+
+        return _edited(given)(answer)
+
+    def _keep_tasks_apart(self, exchange: Exchange) -> None:
+        """See to it that tasks are there for whom they were begun for.
 
         :raises McpTwistError: this one was not.
         """
         request, owner = exchange.request, exchange.stay.principal
-        states, tasks = self._handles.states, self._handles.tasks
+        tasks = self._handles.tasks
         if request.method == "tasks/list":
             exchange.amend(request.params, _edited(partial(tasks.own, self.name, owner=owner)))
-        elif request.method.startswith(_TASKS):
-            tasks.check(self.name, request.params, owner)
         else:
-            where = f"{owner} {self.name}"
-            params = states.opened(request.params, where)
+            exchange.amend(tasks.check(self.name, request.params, owner))
 
-            def given(result: Json) -> Json:
-                tasks.note(self.name, result, owner)
-                return states.sealed(result, where)
-
-            exchange.amend(params, _edited(given))
+    def _where(self, owner: str) -> str:
+        return f"{owner} {self.name}"
 
     # --- reach ----------------------------------------------------------------------------
 
@@ -240,7 +262,7 @@ class Policed(_Around):
         method, params = exchange.request.method, exchange.request.params
         if method in _NAMED:
             kind, member = _NAMED[method]
-            fields = _unambiguous(open_fields(params), member)
+            fields = unambiguous(open_fields(params), member)
             name = _text(fields, member)
             self._check(grant, kind, name)
             exchange.amend(encode_json(fields), _hushed(unknown(kind, name)))
@@ -249,10 +271,12 @@ class Policed(_Around):
             seen = self._seen(grant, _ALLOWED_BY.get(member, member))
             exchange.amend(params, _edited(partial(_kept, member, key, seen)))
         elif method == "completion/complete":
-            self._check_completion(grant, params)
+            exchange.amend(self._checked_completion(grant, params))
         elif method == LISTEN:
+            params = _rewritten(params, "notifications", "resourceSubscriptions")
             for uri in read_wanted(params).resourceSubscriptions:
                 self._check(grant, "resources", uri)
+            exchange.amend(params)
         else:
             raise MethodNotFound(f"{method} is not to be had with a key of restricted reach")
 
@@ -260,15 +284,14 @@ class Policed(_Around):
         if not self._seen(grant, kind)(name):
             raise unknown(kind, name)
 
-    def _check_completion(self, grant: Grant, params: Json) -> None:
-        try:
-            reference = open_fields(open_fields(params).get("ref", b""))
-        except InvalidMessage:
-            raise InvalidParams("params.ref must be an object") from None
+    def _checked_completion(self, grant: Grant, params: Json) -> Json:
+        params = _rewritten(params, "ref", "type", "name", "uri")
+        reference = open_fields(open_fields(params).get("ref", b"{}"))
         if _text(reference, "type") == "ref/prompt":
             self._check(grant, "prompts", _text(reference, "name"))
         else:
             self._check(grant, "resources", _text(reference, "uri"))
+        return params
 
     def _seen(self, grant: Grant, kind: str) -> Callable[[str], bool]:
         """Says of a name, as this view has it, whether the grant reaches it."""
@@ -309,14 +332,19 @@ def _text(fields: Mapping[str, Raw], name: str) -> str:
         raise InvalidParams(f"params need a string {name!r}") from None
 
 
-def _unambiguous(fields: dict[str, Raw], member: str) -> dict[str, Raw]:
-    """The same; each member is in it once, and whoever reads it reads the same name.
+def _rewritten(params: Json, member: str, *inner: str) -> bytes:
+    """The same params, in which nobody can read another *member*, nor another *inner* of it.
 
-    :raises InvalidParams: a member is spelt so that some would take it for *member*.
+    :raises InvalidParams: it is no object, or some would take another member for it.
     """
-    if any(name != member and name.casefold() == member for name in fields):
-        raise InvalidParams(f"params have a member that differs from {member!r} only in its case")
-    return fields
+    fields = unambiguous(open_fields(params), member)
+    try:
+        found = open_fields(fields.get(member, b"{}"))
+    except InvalidMessage:
+        raise InvalidParams(f"params.{member} must be an object") from None
+    for name in inner:
+        unambiguous(found, name)
+    return encode_json({**fields, member: found})
 
 
 def _edited(edit: Callable[[Json], Json]) -> Callable[[Answer], Answer]:

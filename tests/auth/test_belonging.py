@@ -11,11 +11,12 @@ from typing import Any
 from mcptwist.auth.policy import Policies
 from mcptwist.eras.held import Held
 from mcptwist.errors import InvalidParams
-from mcptwist.messages import Notification, Request
+from mcptwist.messages import Notification, Request, encode_json
+from mcptwist.negotiation import modern_meta
 from mcptwist.wiring.wires import make_key
 from tests.auth.closed import BASE, ClosedCase
 from tests.auth.people import key
-from tests.conversations.posting import Response, rpc
+from tests.conversations.posting import BOB, Response, rpc
 from tests.protocols.wsfront import UPGRADE, Socket
 
 
@@ -410,6 +411,25 @@ class StateTests(BelongingCase):
             self.assertEqual(response.error["code"], -32602)
         self.assertEqual(self.house.wire.take(), [])
 
+    def test_spelt_otherwise(self) -> None:
+        """Servers read a name with escapes as the same name, some one in another case too."""
+        sealed = self.ask_back()
+        _, _, bare = sealed.partition(".")
+        meta = encode_json(modern_meta(BOB)).decode()
+        for name in (
+            r"request\u0053tate", r"\u0072equestState", "RequestState", "requeststate",
+            "reque\u017ftState", r"reque\u017ftState",
+        ):  # fmt: skip
+            for state in (bare, sealed):
+                body = (
+                    '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"t",'
+                    f'"_meta":{meta},"{name}":{json.dumps(state)},"inputResponses":{{}}}}}}'
+                )
+                headers = {"mcp_protocol_version": "2026-07-28", "mcp_method": "tools/call"}
+                response = self.house.post(body.encode(), mcp_name="t", **headers, **self.his)
+                self.assertEqual(response.error["code"], -32602)
+        self.assertEqual(self.house.wire.take(), [])
+
     def test_altered(self) -> None:
         state = self.ask_back()
         for given in (state + "x", state[1:], state.replace("1", "2"), state.upper()):
@@ -440,6 +460,21 @@ class TaskTests(BelongingCase):
                 response = self.house.post(rpc(method, {"taskId": task}, f"{id}{task}"), **self.his)
                 self.assertEqual(response.error["code"], -32602)
         self.assertEqual(self.house.wire.take(), [])
+
+    def test_two_in_one(self) -> None:
+        """Whichever of them a server reads, it is the asker's."""
+        self.house.shake_hands(**self.hers)
+        self.house.wire.take()
+        for id, both in enumerate((
+            '"taskId":"task-2","taskId":"task-1"',
+            '"taskId":"task-1","taskId":"task-2"',
+            '"taskId":"task-1","TaskId":"task-2"',
+            r'"taskId":"task-1","tas\u212aId":"task-2"',
+        )):  # fmt: skip
+            body = f'{{"jsonrpc":"2.0","id":{id},"method":"tasks/get","params":{{{both}}}}}'
+            self.house.post(body.encode(), **self.hers)
+        (request,) = self.house.wire.take()
+        self.assertEqual(bytes(request.params), b'{"taskId":"task-1"}')
 
     def test_listed(self) -> None:
         tasks = [{"taskId": f"task-{n}"} for n in range(3)]

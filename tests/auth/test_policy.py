@@ -289,6 +289,23 @@ class ResourceTests(PolicyCase):
             ask = self.assert_passed if good else self.assert_kept_out
             ask("completion/complete", {"ref": ref})
 
+    def test_read_differently(self) -> None:
+        """F1: some servers take names that differ in case for the same; they get none such."""
+        good, bad = {"type": "ref/prompt", "name": "far__p"}, "far__q"
+        for params in (
+            {"ref": good, "Ref": {**good, "name": bad}},
+            {"ref": {**good, "Name": bad}},
+            {"ref": {**good, "TYPE": "ref/resource", "uri": "file:///{x}"}},
+        ):
+            self.assert_kept_out("completion/complete", params)
+        wanted = {"resourceSubscriptions": ["file:///a/b"]}
+        other = {"resourceSubscriptions": ["file:///b"]}
+        for params in (
+            {"notifications": wanted, "Notifications": other},
+            {"notifications": {**wanted, "ResourceSubscriptions": ["file:///b"]}},
+        ):
+            self.assert_kept_out("subscriptions/listen", params)
+
     def test_listening(self) -> None:
         good = {"notifications": {"resourceSubscriptions": ["file:///a/b"]}}
         self.assert_passed("subscriptions/listen", good)
