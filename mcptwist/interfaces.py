@@ -6,7 +6,7 @@ things are imperatives (``send``, ``close``).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from zope.interface import Attribute, Interface
 
@@ -211,6 +211,39 @@ class IGroup(IView):
     """A view of several servers as one."""
 
     servers = Attribute("Their names (a tuple of str).")
+
+
+class ICatalogued(IAnswerer):
+    """What a catalog needs of a server; a :class:`~mcptwist.backend.Backend` has it."""
+
+    watchers = Attribute("A list of those who are told when it is ``up`` or has ``changed``.")
+
+    def enquire(exchange: Exchange) -> None:
+        """Answer *exchange* in the server's own words, which the client need not all know."""
+
+    def answers_in(stay: Any) -> str:
+        """The era of these words."""
+
+    def is_alone(stay: Any) -> bool:
+        """Whether what it answers *stay* is for that one only."""
+
+    def rests(stay: Any) -> bool:
+        """Whether it would have to be started for *stay*."""
+
+    def bring_up(stay: Any) -> None:
+        """Start it for *stay*."""
+
+    def follow(session: Session) -> None:
+        """Let that session hear of changes."""
+
+    def announce(notification: Notification) -> None:
+        """Let everybody who uses it hear of a change."""
+
+    def overhear(session: Session, notification: Notification) -> None:
+        """A client's words; heeded only if that session has asked this server before."""
+
+    def detach(session: Session) -> None:
+        """That session is over."""
 
 
 class ICompany(Interface):

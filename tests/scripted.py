@@ -8,10 +8,9 @@ from typing import Any
 import msgspec
 from zope.interface import implementer
 
-from mcptwist.catalog.catalog import ICatalogued
 from mcptwist.errors import McpTwistError, MethodNotFound
 from mcptwist.exchange import Exchange
-from mcptwist.interfaces import IBackChannel, IReply, ISource
+from mcptwist.interfaces import IBackChannel, ICatalogued, IReply, ISource
 from mcptwist.messages import Answer, Error, Message, Notification, Request, Result, encode_json
 from mcptwist.negotiation import Envelope, modern_meta
 from mcptwist.session import Session, Visit, visit

@@ -259,6 +259,11 @@ class Directories:
             self._by_principal.move_to_end(principal)
         return directory
 
+    def begin_anew(self, servers: Sequence[str]) -> None:
+        """There are other servers: forget who was shown what."""
+        self._servers = servers
+        self._by_principal.clear()
+
     def forget(self, server: str, change: str) -> None:
         """*server* says that what it listed has changed."""
         for directory in self._by_principal.values():

@@ -13,13 +13,13 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyClass, verifyObject
 
 from mcptwist.backend import Backend
-from mcptwist.catalog import catalog
-from mcptwist.catalog.catalog import Catalog, CatalogSettings, ICatalogued
+from mcptwist.catalog import guest
+from mcptwist.catalog.catalog import Catalog, CatalogSettings
 from mcptwist.catalog.listings import Bounds
 from mcptwist.catalog.toolnames import public_name
 from mcptwist.errors import EraMismatch, MethodNotFound, ServerStartFailed
 from mcptwist.exchange import Exchange
-from mcptwist.interfaces import IView
+from mcptwist.interfaces import ICatalogued, IView
 from mcptwist.messages import Notification, Request, encode_json
 from mcptwist.session import Session
 from tests.scripted import (
@@ -698,7 +698,7 @@ class ResourceTests(SynchronousTestCase):
 
     def test_many_subscriptions(self) -> None:
         """What is remembered of a client's subscriptions has a bound; none is refused for it."""
-        self.patch(catalog, "_SUBSCRIPTIONS", 1)
+        self.patch(guest, "_SUBSCRIPTIONS", 1)
         for uri in ("x:1", "x:2"):
             self.assertEqual(self.desk.legacy("resources/subscribe", {"uri": uri}).answer, {})
         for uri in ("x:1", "x:2"):
