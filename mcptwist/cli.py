@@ -38,6 +38,7 @@ COMMANDS = {
         "Serve a file's servers on standard input and output.",
     ),
     "check": (f"{_SERVING}:CheckOptions", "Tell the mistakes in a configuration file."),
+    "doctor": ("mcptwist.doctor:DoctorOptions", "Look everything over, and say what to do."),
     "console": (f"{_WATCHING}:ConsoleOptions", "See and steer a running daemon."),
     "status": (f"{_WATCHING}:StatusOptions", "Print how a running daemon is."),
     "top": (f"{_WATCHING}:TopOptions", "Print how its servers do, again and again."),

@@ -25,6 +25,7 @@ ASSEMBLERS = {
     "client",
     "stdio",
     "tokens",
+    "doctor",
     "watching/commands",
     "watching/whereabouts",
     "__main__",
