@@ -145,9 +145,11 @@ class Asked:
         """Pass an answer on; whether anybody waited for it."""
         if answer.id is None:
             return False
-        question = self._pop(answer.id)
+        question = self._waiting.pop(answer.id, None)
         if question is None:
             return False
+        if self._listening:
+            self._listening.discard(answer.id)
         if self._tally is not None:
             self._tally.answered(question, answer)
         exchange = question.exchange

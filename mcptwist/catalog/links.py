@@ -119,9 +119,14 @@ def relinked(method: str, result: Json, moved: _Moved) -> Json:
     return encode_json(fields)
 
 
+def may_have_views(page: Json) -> bool:
+    """Whether it is worth looking for tools that are shown by resources."""
+    return _VIEW in bytes(page)
+
+
 def view_of(tool: Json) -> str:
     """The URI of the resource that a tool is shown by; empty if there is none."""
-    if _VIEW not in bytes(tool):
+    if not may_have_views(tool):
         return ""
     try:
         meta = _tool.decode(tool).meta

@@ -17,7 +17,7 @@ from twisted.internet.defer import Deferred
 
 from mcptwist.awaited import Refused
 from mcptwist.catalog.directory import PROMPTS, TOOLS, Shelf
-from mcptwist.catalog.links import view_of, with_view
+from mcptwist.catalog.links import may_have_views, view_of, with_view
 from mcptwist.catalog.toolnames import public_name
 from mcptwist.eras.revisions import KINDS
 from mcptwist.eras.words import legacy_entry
@@ -64,6 +64,18 @@ class Trouble(NamedTuple):
 Form: TypeAlias = "list[tuple[str, Raw]]"
 
 
+class Made(msgspec.Struct):
+    """What was made of a list's entries, once somebody needed it.
+
+    :ivar forms: the entries as clients of several revisions get them.
+    :ivar views: by name of a tool, the URI of the resource it is shown by;
+        ``None`` until somebody looked.
+    """
+
+    forms: dict[str, Form] = {}
+    views: dict[str, str] | None = None
+
+
 class Listing(msgspec.Struct):
     """What one server listed.
 
@@ -72,8 +84,7 @@ class Listing(msgspec.Struct):
     :ivar private: whether it is meant for the asker alone.
     :ivar trouble: why there is nothing, or not all there is.
     :ivar era: of the words that the entries are in.
-    :ivar views: the resources that its tools are shown by, once they were looked for.
-    :ivar forms: the entries as clients of several revisions get them, once they were made.
+    :ivar made: what was made of the entries, for those that list them again.
     """
 
     server: str
@@ -82,26 +93,25 @@ class Listing(msgspec.Struct):
     private: bool = False
     trouble: Trouble | None = None
     era: str = LEGACY
-    views: dict[str, str] | None = None
-    forms: dict[str, Form] = {}
+    made: Made = msgspec.field(default_factory=Made)
 
     def form(self, shelf: Shelf, revision: str) -> Form:
         """The entries as clients of *revision* get them, each by its public name or its URI."""
         adapted = is_legacy(revision) and (self.era == MODERN or revision < LATEST_LEGACY)
         wanted = revision if adapted else ""
-        found = self.forms.get(wanted)
+        found = self.made.forms.get(wanted)
         if found is None:
-            found = self.forms[wanted] = [
+            found = self.made.forms[wanted] = [
                 self._formed(shelf, key, entry, wanted) for key, entry in self.entries.items()
             ]
         return found
 
     def views_of_tools(self) -> dict[str, str]:
         """By name of the tool, the URI of the resource it is shown by."""
-        if self.views is None:
+        if self.made.views is None:
             found = ((name, view_of(tool)) for name, tool in self.entries.items())
-            self.views = {name: uri for name, uri in found if uri}
-        return self.views
+            self.made.views = {name: uri for name, uri in found if uri}
+        return self.made.views
 
     def _formed(self, shelf: Shelf, key: str, entry: Raw, revision: str) -> tuple[str, Raw]:
         if revision:
@@ -126,6 +136,7 @@ async def read_all(server: str, shelf: Shelf, params: Json, ask: Asker, bounds: 
     :raises McpTwistError: it answered with something else that is no list.
     """
     listing = Listing(server)
+    listing.made.views = {}  # until a page has one
     fields: dict[str, Any] = {k: v for k, v in open_fields(params).items() if k != "cursor"}
     for _ in range(bounds.pages):
         try:
@@ -160,6 +171,8 @@ def _take(page: Json, shelf: Shelf, listing: Listing) -> Raw | None:
             f"{shelf.member}",
             server=listing.server,
         ) from None
+    if may_have_views(page):
+        listing.made.views = None
     ttl = _ttl(fields)
     listing.ttl = ttl if listing.ttl < 0 else min(ttl, listing.ttl)
     listing.private = listing.private or fields.get("cacheScope") != Raw(b'"public"')

@@ -16,7 +16,7 @@ from msgspec import Raw
 from zope.interface import implementer
 
 from mcptwist.catalog.directory import PROMPTS, RESOURCES, SHELVES, TEMPLATES, TOOLS, Shelf
-from mcptwist.catalog.listings import Listing, renamed
+from mcptwist.catalog.listings import Listing, Made, renamed
 from mcptwist.catalog.selection import Selections
 from mcptwist.catalog.subscription import read_wanted
 from mcptwist.errors import (
@@ -55,7 +55,7 @@ def seen(selections: Selections, shelf: Shelf, listing: Listing) -> Listing:
         name = selection.listed(own)
         if name is not None:
             entries[name] = entry if name == own else renamed(entry, shelf, name)
-    return msgspec.structs.replace(listing, entries=entries, views=None, forms={})
+    return msgspec.structs.replace(listing, entries=entries, made=Made())
 
 
 @implementer(IAnswerer)
