@@ -25,6 +25,7 @@ from mcptwist.auth.keystore import key_of_certificate
 from mcptwist.client import Refused, connect
 from mcptwist.command import Command
 from mcptwist.config import Config, Loaded, ServerConfig
+from mcptwist.configuration.commandline import load
 from mcptwist.configuration.listening import LINES, encrypted
 from mcptwist.configuration.reach import Reach
 from mcptwist.errors import HostNotTrusted, McpTwistError
@@ -34,7 +35,6 @@ from mcptwist.protocols.hostcertificate import state_directory
 from mcptwist.protocols.remote import make_agent
 from mcptwist.protocols.upstream import Upstream
 from mcptwist.supervisor import SupervisorSettings
-from mcptwist.tap import load
 from mcptwist.wiring.checkup import (
     look_at_certificates,
     look_at_configuration,
@@ -42,6 +42,7 @@ from mcptwist.wiring.checkup import (
     look_at_machine,
     look_at_own_files,
 )
+from mcptwist.wiring.premises import Premises
 from mcptwist.wiring.reaching import make_trust
 from mcptwist.wiring.servers import make_connector
 
@@ -275,7 +276,7 @@ async def _start(
     server: ServerConfig, config: Config, what: Examination, reactor: Any, told: Told
 ) -> None:
     about, began = f"server {server.name}", time.monotonic()
-    connector = make_connector(server, config.limits, reactor, what.environ)
+    connector = make_connector(server, Premises(config, reactor, what.environ))
     settings = SupervisorSettings(server.start_timeout)
     try:
         async with await connect(
