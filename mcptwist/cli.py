@@ -13,7 +13,7 @@ from typing import Any
 
 from twisted.python import usage
 
-from mcptwist.command import FAILED, USAGE, Command
+from mcptwist.command import FAILED, OK, USAGE, Command
 
 
 def named(where: str) -> Callable[[], Any]:
@@ -69,24 +69,27 @@ class MainOptions(Command):
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The entry point; exits with 0, with 1 where the work failed, with 2 on wrong usage."""
-    options = MainOptions()
     try:
-        options.parseOptions(list(sys.argv[1:] if argv is None else argv))
-    except usage.UsageError as problem:
-        print(_usage(options, problem), file=sys.stderr)
-        sys.exit(USAGE)
-    sys.exit(_performed(options.subOptions))
-
-
-def _performed(command: Any) -> int:
-    """Do it; whoever reads what it prints may stop reading, as ``head`` does."""
-    try:
-        status: int = command.perform()
+        status = _run(list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()
     except BrokenPipeError:
-        # What is still to be flushed when Python ends must not fail again.
+        # Whoever reads what is printed may stop reading, as ``head`` does; and what is still to be
+        # flushed when Python ends must not fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
+        status = FAILED
+    sys.exit(status)
+
+
+def _run(words: Sequence[str]) -> int:
+    options = MainOptions()
+    try:
+        options.parseOptions(words)
+    except usage.UsageError as problem:
+        print(_usage(options, problem), file=sys.stderr)
+        return USAGE
+    except SystemExit:
+        return OK  # --help and --version have said all
+    status: int = options.subOptions.perform()
     return status
 
 

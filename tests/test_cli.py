@@ -70,6 +70,17 @@ class UsageTests(CommandCase):
             self.assertEqual(self.run_command(name, "--help"), 0, name)
             self.assertIn(f"mcptwist {name}", self.out.getvalue())
 
+    def test_nobody_reads_on(self) -> None:
+        """Who reads what is printed may stop reading, as ``head`` does; that is no traceback."""
+        reading, writing = os.pipe()
+        os.close(reading)
+        for words in (["run", "--help"], ["--version"], ["check", "/nowhere/x.json"]):
+            with open(os.dup(writing), "w", encoding="utf-8") as out:
+                self.patch(sys, "stdout", out)
+                self.assertEqual(self.run_command(*words), 1, words)
+        os.close(writing)
+        self.assertEqual(self.err.getvalue(), "")
+
     def test_version(self) -> None:
         """Of the daemon, not of Twisted, wherever it stands."""
         for words in (["--version"], ["run", "--version"]):
