@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.endpoints import serverFromString
+from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
     from mcptwist.protocols.bytestream import LineFactory
     from mcptwist.protocols.http1factory import HTTP1Factory
+
+#: What Twisted says of a UNIX socket whose lock another process holds.
+_LOCKED = "Cannot acquire lock"
 
 
 class Listener(Service):
@@ -91,7 +95,12 @@ class Listener(Service):
     @property
     def problem(self) -> str | None:
         """What keeps it from being bound, if anything does."""
-        return self._outcome.getErrorMessage() if isinstance(self._outcome, Failure) else None
+        if not isinstance(self._outcome, Failure):
+            return None
+        error = self._outcome.value
+        if isinstance(error, CannotListenError) and error.socketError == _LOCKED:
+            return "another program answers on this socket"
+        return self._outcome.getErrorMessage()
 
     def url(self) -> str:
         """Where the daemon is reached through this endpoint; empty while it is not bound."""

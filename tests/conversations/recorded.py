@@ -12,6 +12,8 @@ from typing import Any
 
 import msgspec
 
+from tests.conversations.spoken_frames import http2
+from tests.conversations.spoken_lines import stdio, unix_sockets
 from tests.conversations.tape import BOTH, Request, Tape, hello, meta, rpc
 from tests.protocols.wsfront import CLOSE, FIN, KEY, PING, PONG, TEXT, frame, frames
 
@@ -176,6 +178,9 @@ CONVERSATIONS: dict[str, Callable[[], str]] = {
     "streamable-modern": streamable_modern,
     "http-sse": http_sse,
     "websocket": websocket,
+    "http2": http2,
+    "stdio": stdio,
+    "unix-sockets": unix_sockets,
 }
 
 

@@ -1,7 +1,7 @@
 """A whole daemon in memory, and a tape of what is said to it and by it.
 
-:mod:`tests.conversations.gardener` is behind it. What differs each time (dates, secrets) is written as
-if it did not; how bodies are cut into chunks is left out.
+:mod:`tests.conversations.gardener` is behind it. What differs each time (dates, secrets) is written
+as if it did not; how bodies are cut into chunks is left out.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from typing import Any
 
 import msgspec
 from twisted.internet.address import IPv4Address
+from twisted.internet.interfaces import ISSLTransport
 from twisted.internet.task import Clock
+from zope.interface import directlyProvides
 
 from mcptwist.config import Config, PythonServer
 from mcptwist.negotiation import CAPABILITIES_KEY, modern_meta
@@ -20,6 +22,7 @@ from tests.conversations.posting import Response
 from tests.protocols.front import Wire
 
 PORT = 8808
+SECURE_PORT = 8443
 ROSE = {"name": "rose", "version": "1"}
 TELLING = {
     "Date": "Sun, 22 Nov 2026 12:00:00 GMT",
@@ -28,7 +31,7 @@ TELLING = {
     "requestState": "Tg6bYh9nUj3mIk7oLp1aQz4wSx8eDc2rFv5tGb0yHnU",
 }
 _CHANGING = (
-    (re.compile(r"(?<=Date: ).*"), "Date"),
+    (re.compile(r"(?<=date: ).*", re.IGNORECASE), "Date"),
     (re.compile(r"(?<=mcp-session-id: ).*", re.IGNORECASE), "Mcp-Session-Id"),
     (re.compile(r"(?<=session_id=)[\w-]+"), "session_id"),
     (re.compile(r'(?<="requestState":")[^"]+'), "requestState"),
@@ -46,14 +49,19 @@ class Tape:
         garden = PythonServer(
             name="garden", python="tests.conversations.gardener:server", scope="session"
         )
-        config = Config(servers=(garden,), listen=(f"tcp:{PORT}:interface=127.0.0.1",))
-        daemon = make_daemon(config, self.clock, {})
+        endpoints = (f"tcp:{PORT}:interface=127.0.0.1", "lines:unix:/run/mcp.sock")
+        daemon = make_daemon(Config(servers=(garden,), listen=endpoints), self.clock, {})
         self.factory: Any = daemon.listeners[0].factory
+        self.lines_factory: Any = daemon.listeners[1].factory
         self.lines: list[str] = []
 
-    def connect(self) -> Wire:
-        connection = self.factory.buildProtocol(None)
-        wire = Wire(hostAddress=IPv4Address("TCP", "127.0.0.1", PORT))
+    def connect(self, connection: Any = None, secure: bool = False) -> Wire:
+        """A new connection, over HTTP/1.1 unless it is given."""
+        connection = connection or self.factory.buildProtocol(None)
+        port = SECURE_PORT if secure else PORT
+        wire = Wire(hostAddress=IPv4Address("TCP", "127.0.0.1", port))
+        if secure:
+            directlyProvides(wire, ISSLTransport)
         wire.protocol = connection
         connection.makeConnection(wire)
         return wire
