@@ -18,7 +18,14 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from mcptwist.protocols.h2codec import Codec, CodecLimits, ICodecUser
-from mcptwist.protocols.h2frames import DATA, HEADERS, RST_STREAM, WINDOW_UPDATE, frame_head
+from mcptwist.protocols.h2frames import (
+    DATA,
+    HEADERS,
+    RST_STREAM,
+    WINDOW_UPDATE,
+    ConnectionFailed,
+    frame_head,
+)
 from mcptwist.protocols.hpacking import FieldEncoder, Fields
 
 Heard = list[tuple[Any, ...]]
@@ -345,3 +352,136 @@ class CodecTests(SynchronousTestCase):
         self.codec.send_fields(1, fields, True)
         heard = self.client.receive_data(self.codec.output())
         self.assertEqual(list(heard[0].headers), fields)
+
+
+BLOCK = FieldEncoder().encode(FIELDS)[1:]
+ASK = 4  # END_HEADERS
+ALL = 5  # and END_STREAM
+PRIORITIZED = 0x20
+OTHER = b"\0\0\0\x09\x10"  # a priority that names stream 9
+
+
+def framed(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
+    return frame_head(len(payload), kind, flags, stream) + payload
+
+
+def on_itself(stream: int) -> bytes:
+    """A priority of a stream that depends on itself."""
+    return stream.to_bytes(4, "big") + b"\x10"
+
+
+class StateTests(SynchronousTestCase):
+    """A frame that does not suit the state of its stream (RFC 9113 section 5.1).
+
+    These are the cases of h2spec's sections 5.1, 5.3 and 6 that end one stream, or the connection.
+    """
+
+    HALF = framed(HEADERS, ALL, 1, BLOCK)
+    OPEN = framed(HEADERS, ASK, 1, BLOCK)
+    RESET = OPEN + framed(RST_STREAM, 0, 1, (8).to_bytes(4, "big"))
+    LONG = OPEN + framed(HEADERS, 0, 3, BLOCK[:4])
+
+    #: What came before, what comes, and the code that ends the stream.
+    STREAMS: tuple[tuple[str, bytes, bytes, int], ...] = (
+        ("DATA after the end", HALF, framed(DATA, 0, 1, b"x"), 5),
+        ("HEADERS after the end", HALF, framed(HEADERS, ALL, 1, BLOCK), 5),
+        ("DATA after a reset", RESET, framed(DATA, 0, 1, b"x"), 5),
+        ("HEADERS after a reset", RESET, framed(HEADERS, ALL, 1, BLOCK), 5),
+        ("HEADERS that depend on themselves", b"",
+         framed(HEADERS, ALL | PRIORITIZED, 1, on_itself(1) + BLOCK), 1),
+        ("the same in two frames", b"",
+         framed(HEADERS, 1 | PRIORITIZED, 1, on_itself(1) + BLOCK[:3])
+         + framed(9, 4, 1, BLOCK[3:]), 1),
+        ("PRIORITY that depends on itself", OPEN, framed(2, 0, 1, on_itself(1)), 1),
+        ("PRIORITY that is too short", OPEN, framed(2, 0, 1, b"1234"), 6),
+        ("WINDOW_UPDATE by nothing", OPEN, framed(WINDOW_UPDATE, 0, 1, b"\0\0\0\0"), 1),
+        ("WINDOW_UPDATE by too much", OPEN, framed(WINDOW_UPDATE, 0, 1, b"\x7f\xff\xff\xff"), 3),
+    )  # fmt: skip
+
+    #: What came before, what comes, and the code that ends the connection.
+    CONNECTIONS: tuple[tuple[str, bytes, bytes, int], ...] = (
+        ("CONTINUATION after a whole block", OPEN, framed(9, 4, 1, BLOCK), 1),
+        ("CONTINUATION of another", LONG, framed(9, 4, 5, BLOCK), 1),
+        ("another block meanwhile", LONG, framed(HEADERS, 4, 5, BLOCK), 1),
+        ("a stream that was passed over", framed(HEADERS, ASK, 5, BLOCK),
+         framed(HEADERS, ALL, 3, BLOCK), 1),
+        ("half a priority in HEADERS", b"", framed(HEADERS, ALL | PRIORITIZED, 1, b"123"), 6),
+        ("PRIORITY of no stream", b"", framed(2, 0, 0, OTHER), 1),
+        ("PRIORITY of an idle stream that is too short", b"", framed(2, 0, 1, b"1"), 6),
+        ("RST_STREAM of a server's stream", OPEN, framed(RST_STREAM, 0, 2, b"\0\0\0\x08"), 1),
+        ("SETTINGS of a stream", OPEN, framed(4, 0, 1), 1),
+        ("a window that grows too large", OPEN + framed(WINDOW_UPDATE, 0, 1, b"\x7f\xff\0\0"),
+         framed(4, 0, 0, b"\0\x04\x7f\xff\xff\xff"), 3),
+        ("a block that is too long", LONG, framed(9, 0, 3, b"x" * 16000) * 3, 11),
+        ("a block in too many frames", LONG, framed(9, 0, 3) * 70, 1),
+    )  # fmt: skip
+
+    #: What came before, and what is no mistake.
+    FINE: tuple[tuple[str, bytes, bytes], ...] = (
+        ("WINDOW_UPDATE after the end", HALF, framed(WINDOW_UPDATE, 0, 1, b"\0\0\0\1")),
+        ("WINDOW_UPDATE after a reset", RESET, framed(WINDOW_UPDATE, 0, 1, b"\0\0\0\1")),
+        ("RST_STREAM after a reset", RESET, framed(RST_STREAM, 0, 1, b"\0\0\0\x08")),
+        ("PRIORITY of an idle stream", b"", framed(2, 0, 1, OTHER)),
+        ("PRIORITY after a reset", RESET, framed(2, 0, 1, OTHER)),
+        ("HEADERS with a priority", b"", framed(HEADERS, ALL | PRIORITIZED, 1, OTHER + BLOCK)),
+        ("a frame that nobody knows", OPEN, framed(99, 255, 1, b"?")),
+        ("flags that nobody knows", OPEN, framed(6, 0x16, 0, b"12345678")),
+        ("a reserved bit", OPEN, framed(WINDOW_UPDATE, 0, 0, b"\x80\0\0\1")),
+    )  # fmt: skip
+
+    def begin(self, before: bytes) -> User:
+        user = User(CodecLimits())
+        user.codec.receive(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + framed(4, 0, 0) + before)
+        user.codec.output()
+        return user
+
+    def still_open(self, user: User) -> bool:
+        """Whether another stream is served; its fields build on all blocks that came before."""
+        stream = user.codec.highest + 1 | 1
+        user.codec.receive(framed(HEADERS, ALL, stream, BLOCK))
+        return user.heard[-1] == ("opened", stream, tuple(FIELDS), True)
+
+    def test_streams(self) -> None:
+        """One stream ends with that code, and another is served."""
+        for name, before, sent, code in self.STREAMS:
+            user = self.begin(before)
+            user.codec.receive(sent)
+            reset = framed(RST_STREAM, 0, 1, code.to_bytes(4, "big"))
+            self.assertEqual(user.codec.output(), reset, name)
+            self.assertTrue(self.still_open(user), name)
+
+    def test_connections(self) -> None:
+        """The connection cannot go on."""
+        for name, before, sent, code in self.CONNECTIONS:
+            user = self.begin(before)
+            with self.assertRaises(ConnectionFailed) as failed:
+                user.codec.receive(sent)
+            self.assertEqual(failed.exception.code, code, name)
+
+    def test_fine(self) -> None:
+        """Nothing ends."""
+        for name, before, sent in self.FINE:
+            user = self.begin(before)
+            user.codec.receive(sent)
+            self.assertNotIn(bytes([RST_STREAM]), user.codec.output()[3:4], name)
+            self.assertTrue(self.still_open(user), name)
+
+    def test_after_the_end_of_both(self) -> None:
+        """HEADERS on a stream that both have ended is a mistake of the connection."""
+        user = self.begin(self.HALF)
+        user.codec.send_fields(1, [(b":status", b"204")], True)
+        failed = self.assertRaises(ConnectionFailed, user.codec.receive, self.HALF)
+        self.assertEqual(failed.code, 5)
+
+    def test_after_we_reset_it(self) -> None:
+        """What a client sent before it knew is dropped; its fields are decoded all the same."""
+        user = self.begin(self.OPEN)
+        user.codec.reset(1, 8)
+        user.codec.output()
+        user.heard.clear()
+        later = b"\x40\x01a\x01b"  # remembered by both ends
+        user.codec.receive(
+            framed(HEADERS, ALL, 1, later) + framed(HEADERS, ALL, 3, BLOCK + b"\xbe")
+        )
+        self.assertEqual(user.codec.output(), b"")
+        self.assertEqual(user.heard, [("opened", 3, (*FIELDS, (b"a", b"b")), True)])
