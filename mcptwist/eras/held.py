@@ -3,7 +3,7 @@
 A modern client that is asked something ends its exchange with the question and
 asks again with the answer. What goes on meanwhile is *held* here under a
 ``requestState``: a handle that nobody can guess or alter, good for one retry of
-the same request by the same principal within a while.
+the same request, to the same server, by the same principal, within a while.
 
 MCP 2026-07-28, *Multi Round-Trip Requests, Server Requirements*.
 """
@@ -56,10 +56,11 @@ class Held:
     def __len__(self) -> int:
         return len(self._calls)
 
-    def hold(self, call: Any, request: Request, principal: str) -> str:
+    def hold(self, call: Any, request: Request, principal: str, server: str = "") -> str:
         """Hold *call* until its client retries *request*.
 
         :param call: its ``expired()`` is called if nobody comes back.
+        :param server: whom it was put to.
         :return: the ``requestState``.
         :raises Overloaded: too many are held.
         """
@@ -71,17 +72,17 @@ class Held:
         handle = self._make_bytes(_HANDLE)
         timer = self._clock.callLater(self._patience, self._expire, handle)
         self._calls[handle] = (call, timer)
-        return _text(handle + self._seal(handle, request, principal))
+        return _text(handle + self._seal(handle, request, principal, server))
 
-    def take(self, state: str, request: Request, principal: str) -> Any:
+    def take(self, state: str, request: Request, principal: str, server: str = "") -> Any:
         """The call that *request* is a retry of; it is not held any more.
 
-        :raises InvalidParams: the state is altered, used, too old, another's or
-            another request's.
+        :raises InvalidParams: the state is altered, used, too old, another's, or another
+            request's or server's.
         """
         token = _bytes(state)
         handle, seal = token[:_HANDLE], token[_HANDLE:]
-        good = hmac.compare_digest(seal, self._seal(handle, request, principal))
+        good = hmac.compare_digest(seal, self._seal(handle, request, principal, server))
         if not good or handle not in self._calls:
             raise InvalidParams(
                 "requestState does not belong to this request, or was used or has expired; "
@@ -110,18 +111,18 @@ class Held:
         self.expired += 1
         call.expired()
 
-    def _seal(self, handle: bytes, request: Request, principal: str) -> bytes:
-        meant = b"\0".join((handle, principal.encode(), digest(request)))
+    def _seal(self, handle: bytes, request: Request, principal: str, server: str) -> bytes:
+        meant = b"\0".join((handle, principal.encode(), digest(request, server)))
         return hmac.digest(self._secret, meant, "sha256")
 
 
-def digest(request: Request) -> bytes:
-    """What a request is, apart from its id, its envelope and what a retry adds."""
+def digest(request: Request, server: str = "") -> bytes:
+    """What a request to a server is, apart from its id, its envelope and what a retry adds."""
     fields = open_fields(request.params)
     for name in ("_meta", "inputResponses", "requestState"):
         fields.pop(name, None)
     plain = {name: msgspec.json.decode(raw) for name, raw in fields.items()}
-    return hashlib.sha256(request.method.encode() + b"\0" + _sorted.encode(plain)).digest()
+    return hashlib.sha256(_sorted.encode([server, request.method, plain])).digest()
 
 
 class Retry(msgspec.Struct, frozen=True):

@@ -219,7 +219,8 @@ class HeldCall:
             for key, question in self._questions.items()
         }
         try:
-            state = self._side.held.hold(self, self._request, self.principal)
+            name = self._side.backend.name
+            state = self._side.held.hold(self, self._request, self.principal, name)
         except Overloaded as problem:
             self._front = None
             front.fail(problem)

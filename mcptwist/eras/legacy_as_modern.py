@@ -89,7 +89,8 @@ class LegacyAsModern:
     def _call(self, exchange: Exchange) -> None:
         retry = read_retry(exchange.request.params)
         if retry.state is not None:
-            call = self.held.take(retry.state, exchange.request, exchange.stay.principal)
+            principal, server = exchange.stay.principal, self.backend.name
+            call = self.held.take(retry.state, exchange.request, principal, server)
             call.resume(exchange, retry.responses)
         else:
             self.call(exchange)
@@ -105,7 +106,8 @@ class LegacyAsModern:
     def again(self, exchange: Exchange, requests: dict[str, Any], server: Json) -> None:
         """End *exchange* with inputs that the server wants before it is asked anew."""
         retry = Anew(self, requests, server)
-        state = self.held.hold(retry, exchange.request, exchange.stay.principal)
+        principal = exchange.stay.principal
+        state = self.held.hold(retry, exchange.request, principal, self.backend.name)
         exchange.succeed(required(requests, state, server))
 
     def _with_link(self, exchange: Exchange, then: Callable[[Link], None]) -> None:

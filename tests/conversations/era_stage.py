@@ -178,15 +178,11 @@ class Stage(SynchronousTestCase):
         self.far = Far(self.clock, self.era)
         self.numbers = 0
         self.held = Held(self.clock, self.make_bytes, patience=600.0)
-        self.backend = Backend(
-            "far",
-            self.far,
-            self.clock,
-            Patience,
-            IDENTITY,
-            self.held,
-            BackendSettings(scope=self.scope, leases=LeaseSettings(4, 60.0, 30.0)),
-        )
+        self.backend = self.make_backend("far")
+
+    def make_backend(self, name: str) -> Backend:
+        settings = BackendSettings(scope=self.scope, leases=LeaseSettings(4, 60.0, 30.0))
+        return Backend(name, self.far, self.clock, Patience, IDENTITY, self.held, settings)
 
     def make_bytes(self, size: int) -> bytes:
         self.numbers += 1

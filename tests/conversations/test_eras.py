@@ -452,6 +452,41 @@ class ModernAtLegacy(Stage):
         wire.answer(request, complete("done"))
         self.assertEqual(again.answer["resultType"], "complete")
 
+    def test_attacks(self) -> None:
+        """Altered, used, expired, another's, another request's or server's: each is refused, and
+        the call goes on as if nothing had been tried."""
+        wire, request, _, heard = self.begun()
+        wire.ask("roots/list")
+        self.turn()
+        ((key, _),) = heard.answer["inputRequests"].items()
+        state = heard.answer["requestState"]
+        good = {"name": "t", "requestState": state, "inputResponses": {key: {"roots": []}}}
+        altered = state[:-1] + ("A" if state[-1] != "A" else "B")
+        tries: list[tuple[dict[str, Any], dict[str, Any]]] = [
+            ({"requestState": altered}, {}),
+            ({"requestState": ""}, {}),
+            ({"requestState": state * 2}, {}),
+            ({"name": "u"}, {}),
+            ({"arguments": {"a": 1}}, {}),
+            ({}, {"who": "mallory"}),
+            ({}, {"who": ""}),
+        ]
+        for params, more in tries:
+            _, refused = self.visit("tools/call", {**good, **params}, **more)
+            self.assertEqual(refused.error["code"], -32602, params)
+        _, refused = self.visit("prompts/get", good)
+        self.assertEqual(refused.error["code"], -32602)
+        mine, self.backend = self.backend, self.make_backend("other")
+        _, refused = self.visit("tools/call", good)
+        self.assertEqual(refused.error["code"], -32602)
+        self.backend = mine
+        self.assertEqual(len(self.far.calls()), 1)
+        _, again = self.visit("tools/call", good)
+        _, replayed = self.visit("tools/call", good)
+        self.assertEqual(replayed.error["code"], -32602)
+        wire.answer(request, complete("done"))
+        self.assertEqual((again.answers, heard.answers), (1, 1))
+
     # --- capabilities --------------------------------------------------------------------
 
     def lacks(self, heard: Heard) -> Any:

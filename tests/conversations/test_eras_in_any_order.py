@@ -21,7 +21,7 @@ from tests.scripted import Heard, opened
 
 #: What may happen next, and how often it does.
 HAPPENS = {"call": 3, "ask": 4, "back": 4, "some": 1, "wrong": 1, "answer": 2}
-HAPPENS |= {"cancel": 1, "die": 1, "wait": 1, "withdraw": 1}
+HAPPENS |= {"cancel": 1, "die": 1, "wait": 1, "withdraw": 1, "restart": 1}
 
 #: A story: what happens, and to which of those it may happen to.
 STEPS = st.lists(
@@ -32,6 +32,9 @@ STEPS = st.lists(
     min_size=8,
     max_size=40,
 )
+
+
+CALLERS = ("alice", "bob", "carol")
 
 
 def pick(many: list[Any], number: int) -> Any:
@@ -88,7 +91,12 @@ class AnyOrder(Stage):
         self.die(number)
 
     def do_wait(self, number: int) -> None:
-        self.turn(10.0**number / 100)
+        self.turn(10.0**number / 25)
+
+    def do_restart(self, number: int) -> None:
+        """Somebody has the server restarted."""
+        self.backend.restart()
+        self.turn()
 
     def do_answer(self, number: int) -> None:
         call = pick(self.open_calls(), number)
@@ -121,6 +129,7 @@ class ModernAtLegacyTests(AnyOrder):
 
     def setUp(self) -> None:
         super().setUp()
+        self.callers: dict[str, str] = {}
         self.asked: list[tuple[FarWire, int, str]] = []
 
     def assert_ended(self) -> None:
@@ -132,8 +141,10 @@ class ModernAtLegacyTests(AnyOrder):
         self.ended.append((name, exchange, heard))
 
     def do_call(self, number: int) -> None:
+        """One of several clients calls, under an id that others use too."""
         name = self.name()
-        self.remember(name, self.call(name, id=number))
+        self.callers[name] = CALLERS[number % len(CALLERS)]
+        self.remember(name, self.call(name, id=number, who=self.callers[name]))
 
     def do_ask(self, number: int) -> None:
         """The server asks in the course of a call, naming it."""
@@ -150,7 +161,9 @@ class ModernAtLegacyTests(AnyOrder):
         """Those whose last result requires inputs; each may be tried more than once."""
         return [(n, h) for n, _, h in self.ended if h.answer and "inputRequests" in h.answer]
 
-    def come_back(self, number: int, how_many: int | None, name: str | None = None) -> None:
+    def come_back(
+        self, number: int, how_many: int | None, name: str | None = None, who: str | None = None
+    ) -> None:
         found = pick(self.waiting(), number)
         if found is None:
             return
@@ -160,7 +173,7 @@ class ModernAtLegacyTests(AnyOrder):
         self.assertEqual({message.split()[0] for message in messages.values()}, {mine})
         keys = list(wanted)[:how_many]
         said = {key: {"action": "accept", "content": {"to": messages[key]}} for key in keys}
-        made = self.retry(heard, said, name or mine, id=number)
+        made = self.retry(heard, said, name or mine, id=number, who=who or self.callers[mine])
         self.remember(name or mine, made)
 
     def do_back(self, number: int) -> None:
@@ -170,9 +183,12 @@ class ModernAtLegacyTests(AnyOrder):
         self.come_back(number, 1)
 
     def do_wrong(self, number: int) -> None:
-        """Somebody tries the state for a call that it is not for."""
+        """Somebody tries the state for a call that it is not for, or another's."""
         before = len(self.ended)
-        self.come_back(number, None, "another call")
+        if number % 2:
+            self.come_back(number, None, "another call")
+        else:
+            self.come_back(number, None, who="mallory")
         if len(self.ended) > before:
             self.assertEqual(self.ended[-1][2].error["code"], -32602)
 

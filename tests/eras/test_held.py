@@ -91,6 +91,13 @@ class HeldTests(SynchronousTestCase):
             self.assert_refused(state, other)
         self.assertEqual(len(self.held), 1)
 
+    def test_another_server(self) -> None:
+        """A state belongs to its server: another's tool of the same name is another."""
+        state = self.held.hold(self.call, request(), "alice", "one")
+        with self.assertRaises(InvalidParams):
+            self.held.take(state, request(), "alice", "two")
+        self.assertIs(self.held.take(state, request(), "alice", "one"), self.call)
+
     def test_no_sliding(self) -> None:
         """A principal's end and a request's beginning cannot be moved against each other."""
         state = self.held.hold(self.call, request(), "ab")
