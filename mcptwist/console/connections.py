@@ -16,6 +16,13 @@ if TYPE_CHECKING:
     from mcptwist.console.app import Console
 
 
+_ORDERS = {
+    "age": "age", "quiet": "idle", "open": "in_flight", "requests": "requests",
+    "in": "received", "out": "sent",
+}  # fmt: skip
+"""Which order of the daemon's is that of a column; the others order what it tells."""
+
+
 class _Clients(TableScreen):
     """What both have in common."""
 
@@ -132,6 +139,30 @@ class ConnectionsScreen(_Clients):
     def wants(self) -> set[str]:
         """The connections."""
         return {"connections"}
+
+    def do_sort(self, name: str) -> None:
+        super().do_sort(name)
+        self._ask()
+
+    def do_filter(self, text: str = "") -> None:
+        super().do_filter(text)
+        self._ask()
+
+    def clicked(self, row: int, column: int) -> None:
+        """A row or a title was clicked."""
+        super().clicked(row, column)
+        self._ask()
+
+    def _ask(self) -> None:
+        """Have the daemon tell those that matter here, for it may have more than it tells."""
+        asking: dict[str, Any] = {"sort": _ORDERS.get(self.table.order, "age")}
+        if self.table.order in _ORDERS and not self.table.falls:
+            asking["least"] = True
+        if self.table.sieve:
+            asking["filter"] = self.table.sieve.text
+        if asking != self.console.feed.connections:
+            self.console.feed.connections = asking
+            self.console.feed.look_soon()
 
     def badge(self) -> str:
         """How many there are beyond those that are told."""

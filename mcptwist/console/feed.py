@@ -36,6 +36,8 @@ _LISTS = (
     ("prompts/list", "prompts", "prompt"),
 )
 _PAGES = 20
+_TRAFFIC = 0.3
+"""Seconds between two tellings of what passed; each has a bound, so this bounds what is made."""
 
 Connect = Callable[[], Deferred[Client]]
 
@@ -57,6 +59,7 @@ class Feed:
     :param changed: called when the world is not as it was.
     :ivar interval: seconds between two pictures of the daemon.
     :ivar told: called with what a person should know.
+    :ivar connections: which are asked for first: the arguments of the tool of that name.
     """
 
     log = Logger()
@@ -71,6 +74,7 @@ class Feed:
     ) -> None:
         self.interval = interval
         self.told: Callable[[str], None] = lambda why: None
+        self.connections: dict[str, Any] = {}
         self._connect = connect
         self._clock = clock
         self._world = world
@@ -168,7 +172,7 @@ class Feed:
     async def _look_at(self, wanted: str) -> None:
         world = self._world
         if wanted == "connections":
-            found = await self._structured("connections", {}, Connections)
+            found = await self._structured("connections", self.connections, Connections)
             world.saw_connections(found.connections, found.total, self._clock.seconds())
         elif wanted == "sessions":
             held = await self._structured("sessions", {}, Sessions)
@@ -249,7 +253,7 @@ class Feed:
 
     def _watch_traffic(self) -> None:
         if "traffic" not in self._watches:
-            self._watch("traffic", ["traffic"], filter=self._filter)
+            self._watch("traffic", ["traffic"], filter=self._filter, every=_TRAFFIC)
 
     def _watch(self, name: str, topics: list[str], **more: Any) -> None:
         if self._client is None:

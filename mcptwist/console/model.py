@@ -64,6 +64,11 @@ class Message:
             return ""
         return "unseen" if self.unseen else "open"
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing will be added to it."""
+        return self.answer is not None or self.unseen or self.frame.kind != REQUEST
+
     def fields(self) -> dict[str, object]:
         """What a filter looks at."""
         found = msgspec.structs.asdict(self.frame)

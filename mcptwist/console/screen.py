@@ -109,6 +109,7 @@ class TableScreen(Screen):
         super().__init__(console)
         self._top = 0
         self._height = 1
+        self._looked: tuple[Any, ...] = ()
         self._order: list[Column] = []
         self._edges: list[int] = []
 
@@ -125,8 +126,11 @@ class TableScreen(Screen):
         return "" if self.world.status is not None else f"({self.world.link.state})"
 
     def fresh(self) -> None:
-        """Look at the rows there are."""
-        self.table.look(self.rows())
+        """Look at the rows there are, unless they are those of the last time."""
+        state = (self.world.version, *self.table.view)
+        if state != self._looked:
+            self._looked = state
+            self.table.look(self.rows())
 
     # --- drawing ----------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from mcptwist.watching.sieve import Sieve
 Markup: TypeAlias = "str | tuple[str, str] | list[Any]"
 
 _VALUES = 40
+_PASSED = 1000
 
 
 class Column(msgspec.Struct, frozen=True):
@@ -65,6 +66,7 @@ class Table:
     :param key: what a row is known by while others come and go.
     :param fields: of a row, for the filter; by default what the columns show.
     :param sort: the column it is sorted by at first; none leaves the order of the rows.
+    :param settled: whether a row will stay as it is, so that it need be filtered only once.
     :ivar focus: the key of the row with the cursor.
     :ivar marks: keys of the rows that are marked.
     """
@@ -77,6 +79,7 @@ class Table:
         fields: Callable[[Any], dict[str, object]] | None = None,
         names: Sequence[str] = (),
         sort: str = "",
+        settled: Callable[[Any], bool] = lambda row: False,
     ) -> None:
         self.columns = tuple(columns)
         self.key = key
@@ -86,6 +89,8 @@ class Table:
         self.letters = sort_letters(self.columns)
         self.names = tuple(names) or tuple(column.name for column in self.columns)
         self._fields = fields or self._shown
+        self._settled = settled
+        self._passed: dict[Any, bool] = {}
         self._by: Column | None = None
         self._falls = False
         self._rows: list[Any] = []
@@ -98,7 +103,9 @@ class Table:
     def look(self, rows: Sequence[Any]) -> list[Any]:
         """The rows as they are to be shown now; the cursor stays with its row, or at its place."""
         if self.sieve:
-            rows = [row for row in rows if self.sieve.passes(self._fields(row))]
+            if len(self._passed) > 2 * len(rows) + _PASSED:
+                self._passed.clear()
+            rows = [row for row in rows if self._passes(row)]
         if self._by is not None:
             rows = sorted(rows, key=self._sortable, reverse=self._falls)
         self._rows = list(rows)
@@ -107,6 +114,31 @@ class Table:
         self._at = max(0, min(keys.get(self.focus, self._at), len(self._rows) - 1))
         self.focus = self.key(self._rows[self._at]) if self._rows else None
         return self._rows
+
+    def _passes(self, row: Any) -> bool:
+        assert self.sieve is not None
+        key = self.key(row)
+        passed = self._passed.get(key)
+        if passed is None:
+            passed = self.sieve.passes(self._fields(row))
+            if self._settled(row):
+                self._passed[key] = passed
+        return passed
+
+    @property
+    def view(self) -> tuple[Any, ...]:
+        """What decides how given rows are shown: the filter and the order."""
+        return self.sieve, self._by, self._falls
+
+    @property
+    def order(self) -> str:
+        """The name of the column it is sorted by, or empty."""
+        return "" if self._by is None else self._by.name
+
+    @property
+    def falls(self) -> bool:
+        """Whether the largest come first."""
+        return self._falls
 
     def shown(self) -> list[Any]:
         """The rows as they were looked at last."""
@@ -180,6 +212,7 @@ class Table:
         :raises BadFilter: it is none.
         """
         self.sieve = Sieve(text, self.names) or None
+        self._passed.clear()
 
     def _shown(self, row: Any) -> dict[str, object]:
         return {column.name: column.show(row) for column in self.columns}

@@ -31,11 +31,17 @@ class Look(msgspec.Struct, frozen=True):
 
 
 class Terminal:
-    """One console on one terminal."""
+    """One console on one terminal.
+
+    :param screen: the terminal, as urwid knows it; by default that of the process.
+    :ivar loop: urwid's.
+    """
 
     log = Logger()
 
-    def __init__(self, connect: Connect, reactor: Any, where: str, look: Look) -> None:
+    def __init__(
+        self, connect: Connect, reactor: Any, where: str, look: Look, screen: Any = None
+    ) -> None:
         clock: IReactorTime = reactor
         self.console = Console(
             connect,
@@ -48,11 +54,12 @@ class Terminal:
             interval=look.interval,
         )
         self._reactor = reactor
-        self._loop = urwid.MainLoop(
+        self.loop = urwid.MainLoop(
             self.console.top,
             palette(look.colours),
             event_loop=urwid.TwistedEventLoop(reactor),
             handle_mouse=True,
+            screen=screen,
         )
         self._leaving = False
 
@@ -62,15 +69,15 @@ class Terminal:
         globalLogBeginner.beginLoggingTo([], redirectStandardIO=False, discardBuffer=True)
         self._reactor.callWhenRunning(self.console.start)
         try:
-            self._loop.run()
+            self.loop.run()
         except KeyboardInterrupt:
             pass
         return 0
 
     def _draw(self) -> None:
         """Nothing draws itself but after keys; before the screen is there, it cannot be drawn."""
-        if self._loop.screen.started:
-            self._loop.draw_screen()
+        if self.loop.screen.started:
+            self.loop.draw_screen()
 
     def _leave(self) -> None:
         if self._leaving:
@@ -81,7 +88,7 @@ class Terminal:
         leaving.addBoth(lambda _: self._reactor.callLater(0, self._stop))
 
     def _stop(self) -> None:
-        self._loop.stop()
+        self.loop.stop()
         if self._reactor.running:
             self._reactor.stop()
 

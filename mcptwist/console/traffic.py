@@ -50,7 +50,13 @@ class TrafficScreen(TableScreen):
             Column("what", "MESSAGE", 0, lambda m: m.frame.text,
                    lambda m: clean(gist(m, self.signs.to))),
         ]  # fmt: skip
-        self.table = Table(columns, lambda m: m.key, fields=Message.fields, names=(*FIELDS, "text"))
+        self.table = Table(
+            columns,
+            lambda m: m.key,
+            fields=Message.fields,
+            names=(*FIELDS, "text"),
+            settled=lambda m: m.is_settled,
+        )
 
     def rows(self) -> Sequence[Any]:
         """Those that were heard."""

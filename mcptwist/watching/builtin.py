@@ -192,12 +192,15 @@ class Admin:
         sort: Literal["age", "idle", "requests", "in_flight", "received", "sent"] = "age",
         limit: Limit = 500,
         filter: Filter = "",
+        least: bool = False,
     ) -> Connections:
         """List connections of clients, those with the most of something first.
 
         :param filter: fields are wire, client, principal, peer, era and id
+        :param least: those with the least of it first
         """
-        found = self._survey.connections(sort, limit, _sieve(filter, CONNECTION_FIELDS))
+        sieve = _sieve(filter, CONNECTION_FIELDS)
+        found = self._survey.connections(sort, limit, sieve, least)
         total = self._survey.connection_count()
         return Connections(total, found)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -208,22 +208,43 @@ class Survey:
     # --- connections and sessions -----------------------------------------------------
 
     def connections(
-        self, sort: str = "age", limit: int = 500, sieve: Sieve | None = None
+        self, sort: str = "age", limit: int = 500, sieve: Sieve | None = None, least: bool = False
     ) -> list[ConnectionStatus]:
         """The connections that come first in an order.
 
+        Of ten thousand, only those that are told are looked at closely, unless a filter has to.
+
         :param sort: a field of :class:`ConnectionStatus`; the largest come first.
         :param limit: how many.
+        :param least: whether the smallest come first.
         """
+        pick = heapq.nsmallest if least else heapq.nlargest
+        if not sieve:
+            return [self._connection(each) for each in pick(limit, self._all(), self._key(sort))]
         found = (self._connection(each) for each in self._all())
-        return _first(found, sort, limit, sieve)
+        passed = (each for each in found if sieve.passes(msgspec.structs.asdict(each)))
+        return pick(limit, passed, lambda each: getattr(each, sort))
+
+    def _key(self, sort: str) -> Callable[[Any], float]:
+        """What connections are ordered by, from their meters alone."""
+        now = self._clock.seconds()
+        keys: dict[str, Callable[[Any], float]] = {
+            "age": lambda each: -each.meter.began,
+            "idle": lambda each: now - each.meter.last_used(now),
+            "requests": lambda each: each.meter.requests,
+            "in_flight": lambda each: (each.meter.caller or each).in_flight,
+            "received": lambda each: each.meter.received,
+            "sent": lambda each: each.meter.sent,
+        }
+        return keys[sort]
 
     def sessions(
         self, sort: str = "age", limit: int = 500, sieve: Sieve | None = None
     ) -> list[SessionStatus]:
         """The same for legacy sessions."""
         found = (self._session(session) for session in self.daemon.concourse.sessions)
-        return _first(found, sort, limit, sieve)
+        passed = (e for e in found if not sieve or sieve.passes(msgspec.structs.asdict(e)))
+        return heapq.nlargest(limit, passed, key=lambda each: getattr(each, sort))
 
     def connection_count(self) -> int:
         """How many connections there are."""
@@ -307,12 +328,6 @@ def _tools(tools: Mapping[str, Outcomes]) -> tuple[ToolStatus, ...]:
         ToolStatus(name=name, calls=outcome_of(outcomes))
         for name, outcomes in sorted(tools.items())
     )
-
-
-def _first(found: Iterable[Any], sort: str, limit: int, sieve: Sieve | None) -> list[Any]:
-    if sieve:
-        found = (each for each in found if sieve.passes(msgspec.structs.asdict(each)))
-    return heapq.nlargest(limit, found, key=lambda each: getattr(each, sort))
 
 
 def _counts(counters: Any) -> dict[str, int]:

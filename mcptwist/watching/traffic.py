@@ -9,8 +9,9 @@ somebody watches, so that they can be looked at and replayed. Pure.
 from __future__ import annotations
 
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -27,7 +28,7 @@ FIELDS = ("tool", "method", "id", "server", "client", "kind", "status")
 REQUEST, ANSWER, NOTIFICATION, QUESTION = "request", "answer", "notification", "question"
 
 
-class Frame(msgspec.Struct, frozen=True, omit_defaults=True):
+class Frame(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One message that passed.
 
     :ivar number: of the frame; an answer's request has the number in `of`.
@@ -59,14 +60,14 @@ class TrafficLimits(msgspec.Struct, frozen=True):
     """What watching may cost.
 
     :ivar watchers: that there may be at one time.
-    :ivar waiting: frames that may wait for one watcher.
+    :ivar waiting: frames that may wait for one watcher; answers to them have as much room again.
     :ivar shown: bytes of a message that its frame shows.
     :ivar kept: bytes of whole messages that are kept.
     :ivar open: requests whose answer is still to come that are followed.
     """
 
     watchers: int = 8
-    waiting: int = 200
+    waiting: int = 100
     shown: int = 2048
     kept: int = 16 << 20
     open: int = 4096
@@ -80,28 +81,31 @@ class Watcher:
     :ivar missed: frames there was no room for, since they were last taken.
     """
 
+    __slots__ = ("_limit", "_sieve", "_waiting", "missed")
+
     def __init__(self, sieve: Sieve | None, limit: int) -> None:
         self.missed = 0
         self._sieve = sieve
         self._limit = limit
-        self._waiting: deque[Frame] = deque()
+        self._waiting: list[Frame] = []
 
     @property
     def full(self) -> bool:
-        """Whether no more can wait."""
+        """Whether nothing but answers can wait."""
         return len(self._waiting) >= self._limit
 
     def offer(self, frame: Frame) -> None:
         """Take a frame, if it is wanted and there is room."""
         if self._sieve is None or self._sieve.passes(msgspec.structs.asdict(frame)):
-            if self.full:
-                self.missed += 1
-            else:
+            limit = self._limit * 2 if frame.kind == ANSWER else self._limit
+            if len(self._waiting) < limit:
                 self._waiting.append(frame)
+            else:
+                self.missed += 1
 
     def take(self) -> tuple[list[Frame], int]:
         """What waited, and how many frames were missed."""
-        frames, self._waiting = list(self._waiting), deque()
+        frames, self._waiting = self._waiting, []
         missed, self.missed = self.missed, 0
         return frames, missed
 
@@ -132,7 +136,7 @@ class Traffic:
         self._now = now
         self._watchers: set[Watcher] = set()
         self._open: dict[Exchange, Frame] = {}
-        self._whole: OrderedDict[int, Whole] = OrderedDict()
+        self._whole: deque[tuple[Frame, Json]] = deque()
         self._held = 0
 
     # --- those who watch --------------------------------------------------------------
@@ -165,13 +169,14 @@ class Traffic:
 
     def whole(self, number: int) -> Whole | None:
         """A frame with all of its message, if it is still kept."""
-        return self._whole.get(number)
+        found = (Whole(frame, json) for frame, json in self._whole if frame.number == number)
+        return next(found, None)
 
     # --- told by links ----------------------------------------------------------------
 
     def asked(self, server: str, exchange: Exchange) -> None:
         """A request is put to a server."""
-        if not self._room() or len(self._open) >= self.limits.open:
+        if len(self._open) >= self.limits.open or not self._room():
             return
         self._open[exchange] = self._make(REQUEST, server, exchange, exchange.request)
 
@@ -189,16 +194,21 @@ class Traffic:
     def _ended(self, exchange: Exchange, json: Json, status: str, seconds: float | None) -> None:
         request = self._open.pop(exchange)
         now = self._now()
-        answer = msgspec.structs.replace(
-            request,
-            number=self._next(),
-            time=now,
-            kind=ANSWER,
-            of=request.number,
-            size=len(json),
-            seconds=now - request.time if seconds is None else seconds,
-            status=status,
-            text=_shown(json, self.limits.shown),
+        self.frames += 1
+        answer = Frame(
+            self.frames,
+            now,
+            ANSWER,
+            request.server,
+            request.method,
+            request.tool,
+            request.id,
+            request.client,
+            len(json),
+            request.number,
+            now - request.time if seconds is None else seconds,
+            status,
+            _shown(json, self.limits.shown),
         )
         self._tell(answer, json)
 
@@ -216,16 +226,13 @@ class Traffic:
 
     def _room(self) -> bool:
         """Whether anybody can take one more; if nobody can, it need not be made."""
-        if all(watcher.full for watcher in self._watchers):
-            self.missed += 1
-            for watcher in self._watchers:
-                watcher.missed += 1
-            return False
-        return True
-
-    def _next(self) -> int:
-        self.frames += 1
-        return self.frames
+        for watcher in self._watchers:
+            if not watcher.full:
+                return True
+        self.missed += 1
+        for watcher in self._watchers:
+            watcher.missed += 1
+        return False
 
     def _make(
         self,
@@ -235,15 +242,16 @@ class Traffic:
         message: Request | Notification,
     ) -> Frame:
         params = message.params
+        self.frames += 1
         frame = Frame(
-            self._next(),
+            self.frames,
             self._now(),
             kind,
             server,
             message.method,
             _member(params, "name") if message.method in _NAMING else "",
             "" if exchange is None else str(exchange.request.id),
-            "" if exchange is None else client_name(getattr(exchange.stay, "client", b"")),
+            "" if exchange is None else _client(exchange.stay),
             len(params),
             text=_shown(params, self.limits.shown),
         )
@@ -253,11 +261,11 @@ class Traffic:
     def _tell(self, frame: Frame, json: Json) -> None:
         for watcher in self._watchers:
             watcher.offer(frame)
-        self._whole[frame.number] = Whole(frame, json)
+        whole = self._whole
+        whole.append((frame, json))
         self._held += len(json)
-        while self._held > self.limits.kept or len(self._whole) > self.limits.open:
-            _, oldest = self._whole.popitem(last=False)
-            self._held -= len(oldest.json)
+        while self._held > self.limits.kept or len(whole) > self.limits.open:
+            self._held -= len(whole.popleft()[1])
 
 
 _NAMING = frozenset({"tools/call", "prompts/get"})
@@ -278,6 +286,10 @@ def _member(json: Json, name: str) -> str:
         return ""
 
 
+def _client(stay: object) -> str:
+    return _known_name(bytes(getattr(stay, "client", b"")))
+
+
 def client_name(client: Json) -> str:
     """Who a client says it is: name and version."""
     if not client:
@@ -289,6 +301,8 @@ def client_name(client: Json) -> str:
     return f"{found.name} {found.version}".strip()[:100]
 
 
+_known_name = lru_cache(maxsize=256)(client_name)
+
+
 def _shown(json: Json, limit: int) -> str:
-    text = bytes(json) if len(json) <= limit else bytes(memoryview(json)[:limit])
-    return text.decode("utf-8", "replace")
+    return str(json if len(json) <= limit else memoryview(json)[:limit], "utf-8", "replace")

@@ -96,8 +96,8 @@ def _form() -> str:
 def rewritten(page: str) -> str:
     """The page, with the tables as they have to be."""
     head, _, rest = page.partition("Keys\n----\n")
-    _, _, tail = rest.partition("For scripts\n-----------\n")
-    return f"{head}{_keys()}\n{_commands()}\nFor scripts\n-----------\n{tail}"
+    _, _, tail = rest.partition("What it costs\n-------------\n")
+    return f"{head}{_keys()}\n{_commands()}\nWhat it costs\n-------------\n{tail}"
 
 
 def _keys() -> str:
