@@ -111,6 +111,18 @@ class KeyList:
                 self._replace("".join(kept))
             return len(lines) - len(kept)
 
+    def rewrite(self, changed: Callable[[str], str]) -> bool:
+        """Put another text in the place of what it says; whether it is another.
+
+        :raises FileProblem: it cannot be written.
+        """
+        with self._locked():
+            before = self.text()
+            after = changed(before)
+            if after != before:
+                self._replace(after)
+            return after != before
+
     def change(self, changed: Callable[[str], list[str]]) -> None:
         """Put other lines in the place of each.
 

@@ -14,7 +14,7 @@ import binascii
 import fnmatch
 import hmac
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
@@ -85,6 +85,32 @@ class KnownHosts:
             if entry is None or entry.revoked or not entry.names(name)
         ]
         return "".join(f"{line}\n" for line in kept), len(self._lines) - len(kept)
+
+    def updated(self, host: str, port: int, keys: Sequence[PublicKey]) -> str:
+        """The text, with these keys for a host and no others.
+
+        A line is taken away only if it is about nobody else; marks stay, and a key that is revoked
+        is not added. Where the host's name is hashed, it stays hashed: new lines have the same one.
+        """
+        name = name_of(host, port)
+        lines: list[str] = []
+        hosts, here = name, set()
+        for line, entry in zip(self._lines, self._hosts, strict=True):
+            if entry is None or entry.revoked or not entry.names(name):
+                lines.append(line)
+                continue
+            if len(entry.hosts) > 1 or "*" in entry.hosts[0] or "?" in entry.hosts[0]:
+                lines.append(line)
+                here.add(entry.key)
+            elif entry.key in keys:
+                lines.append(line)
+                here.add(entry.key)
+                hosts = entry.hosts[0]
+            else:
+                hosts = entry.hosts[0]
+        revoked = {each.key for each in self._entries() if each.revoked}
+        lines += [f"{hosts} {key.words()}" for key in keys if key not in here | revoked]
+        return "".join(f"{line}\n" for line in lines)
 
     def _entries(self) -> Iterable[KnownHost]:
         return (each for each in self._hosts if each is not None)

@@ -8,7 +8,7 @@ unless new ones are to be accepted: then it is known from then on.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -28,6 +28,7 @@ class Pinning:
     :param path: ``known_hosts``, which need not exist.
     :param given: fingerprints; with them, the server must show one of these keys.
     :param accept_new: whether a server that is met for the first time is believed.
+    :ivar recognised: told each time a server shows the key that ``known_hosts`` has for it.
     """
 
     log = Logger()
@@ -35,6 +36,7 @@ class Pinning:
     def __init__(self, path: str, given: Iterable[str] = (), accept_new: bool = False) -> None:
         self.path = path
         self.accept_new = accept_new
+        self.recognised: Callable[[str, int, PublicKey], None] = lambda host, port, key: None
         self._given = frozenset(given)
 
     def judge(self, host: str, port: int, key: bytes, vouched: bool) -> None:
@@ -51,6 +53,8 @@ class Pinning:
             raise HostNotTrusted(_changed(host, port, shown, known, self.path))
         elif verdict != KNOWN and not vouched:
             self._meet(host, port, shown)
+        elif verdict == KNOWN and shown is not None:
+            self.recognised(host, port, shown)
 
     def is_settled(self, host: str, port: int) -> bool:
         """Whether nobody has to be asked about a host, as its key is known or was given."""

@@ -13,6 +13,7 @@ import msgspec
 from mcptwist.auth.identity import Ask, Identity, ask_passphrase, named
 from mcptwist.auth.introduction import introduce
 from mcptwist.auth.keyfiles import FileProblem
+from mcptwist.auth.keylearning import KeyLearner
 from mcptwist.auth.pinning import Pinning
 from mcptwist.auth.signin import SignIn, Ways
 from mcptwist.auth.sshagent import VARIABLE, Agent
@@ -101,10 +102,15 @@ def way_to(
     :param ask: for the passphrase of a key.
     """
     reach = reach or Reach()
-    trust = make_trust(reach, environ)
+    pinning = make_pinning(reach, environ)
+    trust = Trust(reach.ca, pinning)
+    agent = make_agent(reactor, trust)
+    learner = KeyLearner(pinning.path, agent, reactor, time.time)
+    pinning.recognised = learner.recognised
     admission: IAdmission | None = None
     has_credentials = any(name.lower() == "authorization" for name, _ in headers)
     if reach.key is not None and not has_credentials and not url.lower().startswith("unix:"):
         signing = make_signin(url, reactor, reach, environ, ask)
         admission = TokenSource(signing, reactor, reach.scopes)
-    return remote_connector(url, wire, reactor, headers, trust=trust, admission=admission, **more)
+    more |= {"trust": trust, "agent": agent, "admission": admission}
+    return remote_connector(url, wire, reactor, headers, **more)
