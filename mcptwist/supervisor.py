@@ -8,31 +8,22 @@ there is no answer and when to come back.
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from twisted.internet.defer import CancelledError, Deferred, DeferredList, fail, succeed
-from twisted.internet.error import TimeoutError as TwistedTimeout
+from twisted.internet.defer import Deferred, DeferredList, fail, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mcptwist.errors import (
-    Cancelled,
-    Draining,
-    EraMismatch,
-    McpTwistError,
-    Overloaded,
-    ServerStartFailed,
-    ServerUnavailable,
-    ServerUnreachable,
-)
+from mcptwist.errors import Draining, EraMismatch, McpTwistError, ServerUnavailable
 from mcptwist.exchange import Exchange
+from mcptwist.failedstart import failed_start, is_foreseen, not_available
 from mcptwist.interfaces import IAnswerer, IKeepsConnections
 from mcptwist.link import Deadlines, Link
 from mcptwist.opening import agreed
 from mcptwist.versions import LEGACY, MODERN
+from mcptwist.waitingroom import WaitingRoom
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -112,8 +103,7 @@ class Supervisor:
         self._clock = clock
         self._settings = settings or SupervisorSettings()
         self._spare = spare
-        self._waiting: deque[Exchange] = deque()
-        self._watchers: list[Deferred[Link]] = []
+        self._waiting = WaitingRoom(server, self._settings.queue)
         self._opening_now: Deferred[Any] | None = None
         self._wire: Any = None
         self._timer: IDelayedCall | None = None
@@ -124,8 +114,7 @@ class Supervisor:
 
     def __len__(self) -> int:
         """How many exchanges wait for the server, or for it to start."""
-        waiting = sum(not exchange.over for exchange in self._waiting)
-        return waiting + (0 if self.link is None else len(self.link))
+        return len(self._waiting) + (0 if self.link is None else len(self.link))
 
     # --- asking -----------------------------------------------------------------------
 
@@ -134,11 +123,11 @@ class Supervisor:
         if self.link is not None:
             self._pass(self.link, exchange)
             return
-        problem = self._no_hope() or self._no_room()
+        problem = self._no_hope() or self._waiting.full()
         if problem is not None:
             self._refuse(exchange, problem)
             return
-        self._waiting.append(exchange)
+        self._waiting.enter(exchange)
         self._start_soon()
 
     def keep_up(self) -> None:
@@ -157,8 +146,7 @@ class Supervisor:
         problem = self._no_hope()
         if problem is not None:
             return fail(problem)
-        watcher: Deferred[Link] = Deferred()
-        self._watchers.append(watcher)
+        watcher = self._waiting.watch()
         self._start_soon()
         return watcher
 
@@ -170,18 +158,6 @@ class Supervisor:
             return
         link.begin(exchange)
 
-    def _no_room(self) -> McpTwistError | None:
-        """Why an exchange cannot wait for the link, if so."""
-        if len(self._waiting) < self._settings.queue:
-            return None
-        self._waiting = deque(exchange for exchange in self._waiting if not exchange.over)
-        if len(self._waiting) < self._settings.queue:
-            return None
-        return Overloaded(
-            f"{self._settings.queue} requests wait for {self.server} to start already",
-            limit="queue",
-        )
-
     def _no_hope(self) -> McpTwistError | None:
         """Why asking now is no use, if so."""
         now = self._clock.seconds()
@@ -192,15 +168,7 @@ class Supervisor:
         wait = self._patience.may_start(now)
         if self.state == STARTING or wait <= _BRIEF:
             return None
-        return self._unavailable(wait)
-
-    def _unavailable(self, wait: float) -> ServerUnavailable:
-        reason = self.reason or McpTwistError("it failed")
-        data = {**reason.data, "attempt": self._patience.attempt, "retryAfter": round(wait, 1)}
-        data["server"] = self.server
-        return ServerUnavailable(
-            f"{self.server} is not available: {reason.message} Next try in {wait:.0f} s.", **data
-        )
+        return not_available(self.server, self.reason, self._patience.attempt, wait)
 
     # --- opening ----------------------------------------------------------------------
 
@@ -291,13 +259,7 @@ class Supervisor:
         self.reason = None
         self._refused = None
         self._company.up(link)
-        waiting, self._waiting = self._waiting, deque()
-        for exchange in waiting:
-            if not exchange.over:
-                self._pass(link, exchange)
-        watchers, self._watchers = self._watchers, []
-        for watcher in watchers:
-            watcher.callback(link)
+        self._waiting.call_in(link, self._pass)
 
     def _failed(self, failure: Failure, link: Link) -> None:
         self._opening_now = None
@@ -329,48 +291,20 @@ class Supervisor:
 
     def _explain(self, failure: Failure, link: Link) -> McpTwistError:
         """What to tell those who waited."""
-        problem = failure.value
-        if isinstance(problem, TwistedTimeout | CancelledError | Cancelled):
-            problem = McpTwistError(
-                f"it did not answer within {self._settings.start_timeout:.0f} s.",
-                stderr=_stderr(link),
-            )
-        if isinstance(problem, EraMismatch):
-            return problem
-        if not isinstance(problem, McpTwistError):
+        if not is_foreseen(failure):
             self.log.failure("opening a link to {server} broke", failure, server=self.server)
-            problem = McpTwistError("the daemon failed to open it; see its log.")
-        return self._start_failed(problem, link)
-
-    def _start_failed(self, problem: McpTwistError, link: Link) -> McpTwistError:
-        """A failed start, or the sign that the server does not know this era.
-
-        A server may exit or stay silent when it is asked in an era it does not know,
-        so such a failure tells of its era; but not once it has agreed.
-        """
-        data = {**problem.data, "server": self.server, "attempt": self._patience.attempt}
-        if isinstance(problem, ServerUnreachable):
-            return type(problem)(problem.message, **data)
-        if self._opening.era == MODERN and link.wire is not None and not self._agreed:
-            return EraMismatch(
-                f"{self.server} did not answer server/discover: {problem.message}",
-                server=self.server,
-                era=MODERN,
-                **{k: v for k, v in problem.data.items() if k != "server"},
-            )
-        if isinstance(problem, ServerStartFailed):
-            return ServerStartFailed(problem.message, **data)
-        return ServerStartFailed(f"{self.server} could not be started: {problem.message}", **data)
+        return failed_start(
+            failure,
+            link,
+            self._patience.attempt,
+            self._settings.start_timeout,
+            self._opening.era == MODERN and not self._agreed,
+        )
 
     def _disappoint(self, problem: McpTwistError) -> None:
         """Tell everybody who waits that there is no link."""
         self.reason = problem
-        waiting, self._waiting = self._waiting, deque()
-        for exchange in waiting:
-            self._refuse(exchange, problem)
-        watchers, self._watchers = self._watchers, []
-        for watcher in watchers:
-            watcher.errback(problem)
+        self._waiting.send_away(problem, self._refuse)
 
     def _refuse(self, exchange: Exchange, problem: McpTwistError) -> None:
         if isinstance(problem, EraMismatch):
@@ -465,11 +399,6 @@ class Supervisor:
     def _turn(self, state: str) -> None:
         self.state = state
         self.since = self._clock.seconds()
-
-
-def _stderr(link: Link) -> list[str] | None:
-    tail = getattr(link.wire, "stderr_tail", None)
-    return tail() if tail is not None else None
 
 
 def end_connections(connector: IConnector) -> Deferred[None]:
