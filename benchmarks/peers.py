@@ -151,6 +151,7 @@ class Peer:
             "mcptwist": command_of("mcptwist"),
             "twistd": command_of("twistd"),
             "config": str(self._config()),
+            "folder": self.folder.name,
         }
         for word, value in known.items():
             text = text.replace("{" + word + "}", value)
@@ -174,11 +175,16 @@ class Peer:
                 stdin=subprocess.DEVNULL,
                 stdout=self.log,
                 stderr=self.log,
+                env=self._environment(),
                 start_new_session=True,
             )
         except OSError as error:
             raise Unusable(f"{command[0]}: {error.strerror}") from error
         self._wait_until_it_listens()
+
+    def _environment(self):
+        given = self.spec.get("environment", {})
+        return os.environ | {name: self._filled(value) for name, value in given.items()}
 
     def _wait_until_it_listens(self):
         until = time.monotonic() + STARTING
@@ -209,6 +215,7 @@ class Peer:
         command += ["--url", self._filled(self.spec["url"]), "--pid", str(self.process.pid)]
         command += ["--transport", self.spec.get("transport", "http")]
         command += ["--tool-prefix", self.spec.get("tool_prefix", "")]
+        command += self.spec.get("load", [])
         if self.cores.pinned:
             command += ["--cpu", str(self.cores.load)]
         command += [str(word) for word in options]

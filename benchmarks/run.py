@@ -56,7 +56,7 @@ class Plans:
         with self.start() as peer:
             # A runtime with a compiler needs a while to get going.
             self._warm(peer, revision, seconds=0.5 if peer.spec.get("role") == "ours" else 3)
-            for sessions in options.sessions:
+            for sessions in sorted({*options.sessions, *peer.spec.get("sessions", ())}):
                 yield peer.load(
                     "calls",
                     *("--protocol", revision, "--sessions", sessions),

@@ -134,7 +134,7 @@ class KnownHeads:
     """
 
     #: Heads that are kept, and the bytes of the longest of them.
-    _MOST = 64
+    _MOST = 128
     _MOST_BYTES = 2048
 
     def __init__(self, secure: bool, limits: Limits) -> None:

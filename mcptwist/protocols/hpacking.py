@@ -35,7 +35,7 @@ class FieldReader:
     :param most: bytes of a list of fields; a longer one ends the connection.
     """
 
-    _MOST_KNOWN = 64
+    _MOST_KNOWN = 128
     _KNOWN_BYTES = 1024
 
     def __init__(self, most: int) -> None:

@@ -49,7 +49,7 @@ class KnownHeadsTests(SynchronousTestCase):
             self.read((b"x", b"%d" % at))
         self.read((b"x", b"y" * 3000))
         for kept in (self.heads._heads, self.heads._same):
-            self.assertLessEqual(len(kept), 64)
+            self.assertLessEqual(len(kept), 128)
 
     @settings(deadline=None, max_examples=150)
     @given(some.lists(some.tuples(EXTRA, some.booleans()), max_size=8))
