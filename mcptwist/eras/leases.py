@@ -125,6 +125,22 @@ class Leases:
         self.all.add(lease)
         return lease
 
+    def prepare(self, capabilities: bytes) -> None:
+        """Start a process for a call that is likely to come, unless one is free for it."""
+        free = any(lease.capabilities == capabilities for lease in self._idle)
+        if free or self._stopped or len(self.all) >= self._settings.limit:
+            return
+        lease = self.take(capabilities)
+        self.give_back(lease)
+        lease.supervisor.when_up().addErrback(lambda _: self._not_prepared(lease))
+
+    def _not_prepared(self, lease: Lease) -> None:
+        """It could not be started: the call that needs one shall hear why, from another."""
+        timer = self._idle.get(lease)
+        if timer is not None:
+            timer.cancel()
+            self._stop_idle(lease)
+
     def give_back(self, lease: Lease) -> None:
         """The call is over; keep the process for the next one, for a while."""
         lease.call = None

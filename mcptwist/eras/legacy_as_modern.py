@@ -75,7 +75,7 @@ class LegacyAsModern:
     def _begin(self, exchange: Exchange) -> None:
         method = exchange.request.method
         if method == DISCOVER:
-            self._with_link(exchange, lambda link: exchange.succeed(discovery(link.welcome)))
+            self._with_link(exchange, lambda link: self._discover(exchange, link))
         elif method == LISTEN:
             wanted = read_wanted(exchange.request.params)
             self._with_link(exchange, lambda link: self._listen(exchange, wanted, link))
@@ -85,6 +85,13 @@ class LegacyAsModern:
             exchange.fail(MethodNotFound(f"{method} means another thing in the server's era"))
         else:
             Crossing(exchange).begin(self._crowd.supervisor)
+
+    def _discover(self, exchange: Exchange, link: Link) -> None:
+        """Tell what the server is; whoever asks that, and may be asked, is about to call."""
+        exchange.succeed(discovery(link.welcome))
+        declared = _askable(exchange.stay.capabilities)
+        if declared:
+            self.leases.prepare(declared)
 
     def _call(self, exchange: Exchange) -> None:
         retry = read_retry(exchange.request.params)

@@ -12,7 +12,7 @@ from zope.interface import implementer
 from mcptwist.backend import Backend, BackendSettings
 from mcptwist.eras.held import Held
 from mcptwist.eras.leases import LeaseSettings
-from mcptwist.errors import MethodNotFound
+from mcptwist.errors import MethodNotFound, ServerExited
 from mcptwist.exchange import Exchange
 from mcptwist.gateway import ServerView
 from mcptwist.interfaces import IConnector, IWire, IWireReader
@@ -93,6 +93,9 @@ class FarWire(FakeWire):
             self.say(ACKNOWLEDGED, notifications=wanted, _meta={SUBSCRIPTION: message.id})
 
     def _open(self, request: Request) -> None:
+        if self.far.falls:
+            self.lose(ServerExited("it fell", exitStatus=3))
+            return
         mine = "initialize" if self.era == "legacy" else "server/discover"
         if request.method != mine:
             self.receive(error_answer(request.id, MethodNotFound(f"no {request.method}")))
@@ -142,10 +145,12 @@ class Far:
     """A server of one era, as many processes of it as are launched.
 
     :ivar wires: to all of them, those included that refused the wrong era.
+    :ivar falls: whether it exits when it is greeted.
     :ivar grants: whether it grants subscriptions at once, or leaves them to the test.
     """
 
     grants = True
+    falls = False
 
     def __init__(self, clock: Clock, era: str) -> None:
         self.description = f"a {era} server"

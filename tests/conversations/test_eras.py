@@ -252,6 +252,29 @@ class ModernAtLegacy(Stage):
         self.assertIs(wire, self.far.wires[1])
         self.assertEqual(len(self.far.wires), 2)
 
+    def test_prepared_process(self) -> None:
+        """Who asks what the server is, and may be asked, finds a process that runs already."""
+        self.visit("server/discover", capabilities={})
+        self.assertEqual(len(self.far.wires), 1)
+        for _ in range(2):
+            self.visit("server/discover")
+            self.assertEqual([w.hello["capabilities"] for w in self.far.up], [{}, CAN_ALL])
+        wire, *_ = self.begun()
+        self.assertIs(wire, self.far.wires[1])
+        self.assertEqual(len(self.far.wires), 2)
+
+    def test_prepared_process_that_fails(self) -> None:
+        """One that could not be prepared is no hindrance."""
+        self.visit("server/discover", capabilities={})
+        self.far.falls = True
+        _, heard = self.visit("server/discover")
+        self.assertIn("capabilities", heard.answer)
+        self.assertEqual((len(self.far.wires), len(self.backend.leases.all)), (2, 0))
+        self.far.falls = False
+        self.turn(2)
+        wire, *_ = self.begun()
+        self.assertEqual(wire.hello["capabilities"], CAN_ALL)
+
     def test_probed_process_that_nobody_needs(self) -> None:
         """It is stopped after a while, and with the daemon."""
         for stop in (
