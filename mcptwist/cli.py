@@ -44,6 +44,10 @@ COMMANDS = {
     "top": (f"{_WATCHING}:TopOptions", "Print how its servers do, again and again."),
     "keygen": (f"{_KEYS}:KeygenOptions", "Make a key."),
     "key": (f"{_KEYS}:KeyOptions", "Look at a key."),
+    "hostkey": (
+        "mcptwist.auth.hostcommands:HostKeyOptions",
+        "The key that a daemon shows, and the next one.",
+    ),
     "authorize": (f"{_AUTHORITY}:AuthorizeOptions", "Say who is let in."),
     "revoke": (f"{_AUTHORITY}:RevokeOptions", "Let a key in nowhere any more."),
     "keyscan": (f"{_KEYS}:KeyscanOptions", "Print the key that a host shows."),

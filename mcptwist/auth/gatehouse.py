@@ -17,6 +17,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from mcptwist.auth.addresses import Addresses
+from mcptwist.auth.announcing import NAME, Announcement
 from mcptwist.auth.audit import Audit, AuditFile
 from mcptwist.auth.authorizedkeys import ADMIN, READ, Grant
 from mcptwist.auth.checkers import (
@@ -165,6 +166,7 @@ class Gatehouse(MultiService):
             )
         )
         self.vestibule: Vestibule | None = None
+        self.announcement: Announcement | None = None
         self._desk = TicketDesk(self.guard, self.tickets, self.penalties, self.audit)
         self.presence = Presence(monotonic, auth.stream_age)
         self.files = KeyFiles(*auth.paths(environ), self.keyring, self.audit)
@@ -204,6 +206,8 @@ class Gatehouse(MultiService):
         """
         public_pages = self.server.pages()
         public_pages[b"oauth"][b"ws-ticket"] = self._desk.page()
+        if self.announcement is not None:
+            public_pages[b".well-known"][NAME] = self.announcement
         pages = {
             name: Tree(children, "see the authorization server's metadata")
             for name, children in public_pages.items()

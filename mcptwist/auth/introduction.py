@@ -6,15 +6,18 @@ believed here goes into ``known_hosts``, and the connection that follows must sh
 
 from __future__ import annotations
 
+import http.client
 import socket
 import ssl
 import sys
 from collections.abc import Callable
+from time import time
 from urllib.parse import urlsplit
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from mcptwist.auth.hostkeys import LARGEST, PATH, HostKeys, StatementRefused, read_statement
 from mcptwist.auth.keys import KeyProblem, PublicKey
 from mcptwist.auth.keystore import SMALLEST_HOST_RSA
 from mcptwist.auth.knownhosts import name_of
@@ -22,6 +25,7 @@ from mcptwist.auth.pinning import Pinning
 from mcptwist.errors import HostNotTrusted, ServerUnreachable
 
 _ENCRYPTED = {"https": 443, "wss": 443}
+_HTTPS = 443
 _TRIES = 3
 _LONGEST = 20.0
 """Seconds that a host may take to show its key."""
@@ -37,12 +41,49 @@ def scan(host: str, port: int, timeout: float = _LONGEST) -> PublicKey:
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     certificate = _handshake(host, port, context, timeout)
-    key = x509.load_der_x509_certificate(certificate).public_key()
     try:
-        spki = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-        return PublicKey.from_spki(spki, SMALLEST_HOST_RSA)
+        return _key_of(certificate)
     except KeyProblem as problem:
         raise ServerUnreachable(f"{host}:{port}: {problem}") from None
+
+
+def announced(
+    host: str,
+    port: int,
+    key: PublicKey,
+    timeout: float = _LONGEST,
+    wall: Callable[[], float] = time,
+) -> HostKeys | None:
+    """What a host says of its keys, on a connection on which it shows *key*; ``None`` if nothing.
+
+    :param wall: seconds since 1970.
+    """
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    name = f"[{host}]" if ":" in host else host.lower()
+    authority = name if port == _HTTPS else f"{name}:{port}"
+    connection = http.client.HTTPSConnection(host, port, timeout=timeout, context=context)
+    try:
+        connection.connect()
+        assert isinstance(connection.sock, ssl.SSLSocket)
+        shown = _key_of(connection.sock.getpeercert(True) or b"")
+        connection.request("GET", PATH, headers={"Host": authority})
+        response = connection.getresponse()
+        text = response.read(LARGEST + 1)
+        if response.status != http.client.OK or shown != key:
+            return None
+        return read_statement(text, shown, f"https://{authority}", wall())
+    except (OSError, http.client.HTTPException, KeyProblem, StatementRefused):
+        return None
+    finally:
+        connection.close()
+
+
+def _key_of(certificate: bytes) -> PublicKey:
+    """:raises KeyProblem: it is of a kind that is not taken."""
+    key = x509.load_der_x509_certificate(certificate).public_key()
+    spki = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return PublicKey.from_spki(spki, SMALLEST_HOST_RSA)
 
 
 def introduce(url: str, keys: Pinning, ca: str | None = None, ask: Ask | None = None) -> None:

@@ -8,11 +8,12 @@ import os
 import secrets
 import socket
 import sys
+import time
 
 from twisted.python import usage
 
 from mcptwist.auth.identity import ask_passphrase
-from mcptwist.auth.introduction import scan
+from mcptwist.auth.introduction import announced, scan
 from mcptwist.auth.keycommand import FAILED, OK, KeyCommand, Nouns, own
 from mcptwist.auth.keys import ED25519, P256, RSA, KeyProblem, PrivateKey
 from mcptwist.auth.keystore import PRIVATE, PUBLIC, KeyList, load_private, load_public, write_new
@@ -159,7 +160,10 @@ class KeyOptions(Nouns):
 
 
 class KeyscanOptions(KeyCommand):
-    """Print the key that a host shows, as a line for known_hosts. Nobody has vouched for it."""
+    """Print the key that a host shows, and the one that will follow it, as lines for known_hosts.
+
+    Nobody has vouched for them.
+    """
 
     synopsis = "mcptwist keyscan [-H] HOST[:PORT]"
     optFlags = [["hash", "H", "Hash the host's name."]]
@@ -172,10 +176,16 @@ class KeyscanOptions(KeyCommand):
 
     def do(self) -> int:
         """Print it; the fingerprint goes to standard error, to be compared."""
-        key = scan(self["host"], self["port"])
+        where = self["host"], self["port"]
+        key = scan(*where)
         salt = secrets.token_bytes if self["hash"] else None
-        print(line_of(self["host"], self["port"], key, salt))
+        print(line_of(*where, key, salt))
         print(f"{key.fingerprint} {self['host']}:{self['port']}", file=sys.stderr)
+        said = announced(*where, key)
+        if said is not None and said.following is not None:
+            print(line_of(*where, said.following, salt))
+            begins = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(said.begins or 0))
+            print(f"{said.following.fingerprint} will follow it, {begins}", file=sys.stderr)
         return OK
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import partial
-from typing import TypeAlias
+from typing import Any, TypeAlias
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -105,7 +105,7 @@ class AuthorizationServer:
     def __init__(self, on: Issuing) -> None:
         self._on = on
 
-    def pages(self) -> dict[bytes, dict[bytes, Page]]:
+    def pages(self) -> dict[bytes, dict[bytes, Any]]:
         """What is public, by the first and second part of its path."""
         page = partial(Page, guard=self._on.guard)
         return {

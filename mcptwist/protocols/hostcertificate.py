@@ -66,12 +66,12 @@ def host_certificate(directory: Path, names: Iterable[str], now: float) -> Certi
     """
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _check_alone(directory, 0o022)
+        check_alone(directory, 0o022)
         files = CertificateFiles(str(directory / "host_cert.pem"), str(directory / "host_key.pem"))
         key = _host_key(Path(files.key))
         if _needs_renewal(files, names, datetime.fromtimestamp(now, UTC)):
-            made = _self_signed(key, list(names), datetime.fromtimestamp(now, UTC))
-            _write(Path(files.certificate), made.public_bytes(Encoding.PEM))
+            made = self_signed(key, list(names), datetime.fromtimestamp(now, UTC))
+            write_whole(Path(files.certificate), made.public_bytes(Encoding.PEM))
     except OSError as why:
         raise CertificateProblem(
             f"no certificate can be made in {directory}: {why.strerror}; give tls.certificate and"
@@ -80,8 +80,11 @@ def host_certificate(directory: Path, names: Iterable[str], now: float) -> Certi
     return files
 
 
-def _check_alone(path: Path, forbidden: int) -> None:
-    """Refuse what belongs to others, or lets others do what is forbidden to them."""
+def check_alone(path: Path, forbidden: int) -> None:
+    """Refuse what belongs to others, or lets others do what is forbidden to them.
+
+    :raises CertificateProblem: it is so.
+    """
     about = path.stat(follow_symlinks=False)
     if stat.S_ISLNK(about.st_mode) or about.st_uid not in (os.geteuid(), 0):
         raise CertificateProblem(f"{path} does not belong to the daemon's user")
@@ -93,9 +96,9 @@ def _check_alone(path: Path, forbidden: int) -> None:
 def _host_key(path: Path) -> Any:
     if not path.exists():
         key = ec.generate_private_key(ec.SECP256R1())
-        _write(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        write_whole(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
         return key
-    _check_alone(path, 0o077)
+    check_alone(path, 0o077)
     try:
         return load_pem_private_key(path.read_bytes(), None)
     except (ValueError, TypeError):
@@ -104,7 +107,7 @@ def _host_key(path: Path) -> Any:
         ) from None
 
 
-def _write(path: Path, data: bytes) -> None:
+def write_whole(path: Path, data: bytes) -> None:
     """Write a file for us alone, whole or not at all."""
     draft = path.with_suffix(".new")
     draft.unlink(missing_ok=True)
@@ -141,7 +144,8 @@ def _subject_name(name: str) -> x509.GeneralName:
         return x509.DNSName(name)
 
 
-def _self_signed(key: Any, names: list[str], now: datetime) -> x509.Certificate:
+def self_signed(key: Any, names: list[str], now: datetime) -> x509.Certificate:
+    """A certificate that *key* signs itself, good from an hour before *now* on."""
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"mcptwist {names[0]}"[:64])])
     public = key.public_key()
     builder = (

@@ -2,35 +2,27 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Container, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-from twisted.application.internet import TimerService
-
 from mcptwist import config as configuration
+from mcptwist.auth.announcing import NAME
 from mcptwist.auth.gatehouse import Gatehouse
 from mcptwist.configuration.listening import LINES, encrypted, is_mutual
 from mcptwist.daemon import Daemon
 from mcptwist.protocols.bytestream import LineFactory, LineLimits
 from mcptwist.protocols.cors import CrossOrigin
 from mcptwist.protocols.h2limits import HTTP2Limits
-from mcptwist.protocols.hostcertificate import host_certificate, own_names, state_directory
 from mcptwist.protocols.http1factory import HTTP1Factory
 from mcptwist.protocols.limits import Counters, Limits
 from mcptwist.protocols.listener import Listener
-from mcptwist.protocols.pages import site_tree
-from mcptwist.protocols.secure import secured
+from mcptwist.protocols.pages import Tree, site_tree
 from mcptwist.protocols.site import HostGuard, Site
-from mcptwist.protocols.tls import CertificateFiles, Certificates, ClientCertificates
 from mcptwist.wiring.admission import public_pages
+from mcptwist.wiring.encryption import encryption
 from mcptwist.wiring.premises import Premises
 from mcptwist.wiring.wires import PATHS, make_caller, make_places, only, shared_paths
-
-_RENEWED_WITHIN = 10.0
-"""Seconds within which a renewed certificate is found."""
 
 
 class Front:
@@ -56,7 +48,12 @@ class Front:
         self._guard = _guard(config)
         self._counters = daemon.counters["http"] = Counters()
         self._places = make_places(daemon, premises, gatehouse)
-        self._secure = _secure(daemon, premises, gatehouse)
+        self._encryption = encryption(premises, _http2_limits(config))
+        if self._encryption is not None:
+            self._encryption.watch(daemon)
+        if self._encryption is not None and gatehouse is not None:
+            gatehouse.doorstep.host_key = self._encryption.certificates.key_shown
+            gatehouse.announcement = self._encryption.announcement
 
     def open(self) -> None:
         """Give the daemon its listeners; they listen when it starts."""
@@ -76,7 +73,8 @@ class Front:
         """All that is reached by some wires."""
         daemon, reactor = self._daemon, self._premises.reactor
         places = only(self._places, wires)
-        tree: Any = site_tree(daemon.gateway, places, daemon.health, daemon.ready, more)
+        pages = {**self._announced(), **(more or {})}
+        tree: Any = site_tree(daemon.gateway, places, daemon.health, daemon.ready, pages)
         cors = _cross_origin(self._premises.config.cors)
         site = Site(tree, self._guard, self._limits, self._counters, clock=reactor, cors=cors)
         if self._gatehouse is not None:
@@ -85,13 +83,22 @@ class Front:
             site.told = self._gatehouse.objected
         return site
 
+    def _announced(self) -> dict[bytes, Any]:
+        """What is said of our keys, where everybody may come in."""
+        if self._encryption is None or self._gatehouse is not None:
+            return {}
+        page = {NAME: self._encryption.announcement}
+        return {b".well-known": Tree(page, "there is /.well-known/mcptwist-host-keys")}
+
     def _serve(self, entry: str, site: Site, only_wire: bytes = b"") -> None:
         """Answer HTTP on an endpoint."""
         reactor = self._premises.reactor
         is_encrypted, endpoint = encrypted(entry)
         factory = HTTP1Factory(site, reactor, self._limits)
         factory.turns_away = self._daemon.bans.turns_away
-        around = partial(self._secure, mutual=is_mutual(entry)) if is_encrypted else None
+        around = None
+        if is_encrypted and self._encryption is not None:
+            around = partial(self._encryption.around, mutual=is_mutual(entry))
         self._daemon.listen(
             Listener(_private(endpoint), factory, reactor, around, only_wire.decode())
         )
@@ -118,43 +125,6 @@ def _private(endpoint: str) -> str:
 def _guard(config: configuration.Config) -> HostGuard:
     hosts = () if config.auth is None else config.auth.hosts()
     return HostGuard((*config.allowed_hosts, *hosts), config.allowed_origins)
-
-
-def _secure(daemon: Daemon, premises: Premises, gatehouse: Gatehouse | None) -> Callable[..., Any]:
-    """What puts TLS around the connections of an endpoint; all show the same certificates."""
-    config, environ = premises.config, premises.environ
-    if not any(encrypted(entry)[0] for entry in config.endpoints.values()):
-        return lambda http, mutual: http
-    tls12 = config.tls.min_version == "1.2"
-    certificates = Certificates(
-        lambda: _certificate_files(config, environ), tls12, time.time, config.http2.spoken
-    )
-    daemon.certificates = certificates
-    if gatehouse is not None:
-        gatehouse.doorstep.host_key = certificates.key_shown
-    watch = TimerService(_RENEWED_WITHIN, certificates.reload_if_changed)
-    watch.clock = premises.reactor
-    watch.setServiceParent(daemon)
-    bounds = _http2_limits(config)
-
-    def secure(http: HTTP1Factory, mutual: bool) -> Any:
-        certificates.load()
-        shown = ClientCertificates(certificates) if mutual else certificates
-        return secured(http, shown, bounds, config.http.handshake_timeout)
-
-    return secure
-
-
-def _certificate_files(
-    config: configuration.Config, environ: Mapping[str, str]
-) -> list[CertificateFiles]:
-    """Those that were configured, or the one we make ourselves."""
-    tls = config.tls
-    if tls.certificate is None or tls.key is None:
-        directory = Path(tls.directory) if tls.directory else state_directory(environ)
-        return [host_certificate(directory, own_names(config.allowed_hosts), time.time())]
-    pairs = [(tls.certificate, tls.key), *((other.certificate, other.key) for other in tls.others)]
-    return [CertificateFiles(*pair) for pair in pairs]
 
 
 def _cross_origin(cors: configuration.Cors) -> CrossOrigin:
