@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mcptwist import config as configuration
+from mcptwist.configuration.described import described
 from mcptwist.configuration.serverconfig import ServerConfig
 from mcptwist.errors import McpTwistError
 
@@ -92,6 +93,7 @@ class Reloading:
             now[server.name] = backends[server.name] if stays else self._make_backend(server)
             if stays and differing:
                 now[server.name].replace(self._make_connector(server))
+                now[server.name].described = described(server)
             lines += _told(server.name, old, server, differing)
         names = {server.name for server in new.servers}
         lines += [f"{name} is not there any more; it is stopped" for name in known.keys() - names]
