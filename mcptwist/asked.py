@@ -28,6 +28,7 @@ from mcptwist.messages import (
     Request,
     Result,
     encode_json,
+    holds,
     id_text,
     open_fields,
 )
@@ -248,8 +249,7 @@ def _own_token(params: Json, id: int) -> tuple[Json, Json]:
     ASCII is escaped the word may be spelt so, and an asker that got its own
     token past us could name another's.
     """
-    text = bytes(params)
-    if b'"progressToken"' not in text and b"\\u00" not in text:
+    if not holds(params, b'"progressToken"') and not holds(params, b"\\u00"):
         return b"", params
     fields = open_fields(params)
     try:

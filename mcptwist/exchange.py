@@ -52,13 +52,14 @@ class Exchange:
     :ivar listed: the list of open ones that it stands on, if it stands on one.
     """
 
-    __slots__ = ("_canceller", "_reply", "listed", "over", "request", "source", "stay")
+    __slots__ = ("_canceller", "_reply", "_see", "listed", "over", "request", "source", "stay")
 
     def __init__(self, request: Request, reply: IReply, stay: Any = None) -> None:
         self.request = request
         self.stay = stay
         self.over = False
         self._reply = reply
+        self._see: Callable[[Answer], Answer] | None = None
         self.source: ISource | None = None
         self.listed: Opened | None = None
         self._canceller: Callable[[str], None] | None = None
@@ -75,7 +76,8 @@ class Exchange:
         if params is not self.request.params:
             self.request = Request(self.request.id, self.request.method, params)
         if see is not None:
-            self._reply = _Seen(self._reply, see)
+            before = self._see
+            self._see = see if before is None else lambda answer: before(see(answer))
 
     def notify(self, notification: Notification) -> None:
         """Say something about it before the answer."""
@@ -94,6 +96,8 @@ class Exchange:
         if self.over:
             return
         self._end()
+        if self._see is not None:
+            answer = self._see(answer)
         id = self.request.id
         if isinstance(answer, Result):
             self._reply.answered(self, Result(id, answer.result))
@@ -161,26 +165,3 @@ class Behind:
     def release(self, exchange: Exchange) -> None:
         """And lets it go."""
         self._behind.release()
-
-
-@implementer(IReply)
-class _Seen:
-    """A reply to which the answer is told as *see* makes it."""
-
-    __slots__ = ("_reply", "_see")
-
-    def __init__(self, reply: IReply, see: Callable[[Answer], Answer]) -> None:
-        self._reply = reply
-        self._see = see
-
-    def notified(self, exchange: Exchange, notification: Notification) -> None:
-        self._reply.notified(exchange, notification)
-
-    def asked(self, exchange: Exchange, question: Exchange) -> None:
-        self._reply.asked(exchange, question)
-
-    def answered(self, exchange: Exchange, answer: Answer) -> None:
-        self._reply.answered(exchange, self._see(answer))
-
-    def cancelled(self, exchange: Exchange, reason: str) -> None:
-        self._reply.cancelled(exchange, reason)

@@ -106,6 +106,14 @@ _error_body = msgspec.json.Decoder(ErrorBody)
 encode_json = msgspec.json.Encoder().encode
 
 
+def holds(json: Json, word: bytes) -> bool:
+    """Whether *word* is somewhere in that text.
+
+    To say ``in`` would take several times as long: it asks first whether the word is a number.
+    """
+    return bytes(json).find(word) >= 0
+
+
 def decode(data: bytes) -> Message:
     """Read one message.
 
@@ -116,7 +124,7 @@ def decode(data: bytes) -> Message:
     """
     if not data.isascii():
         check_utf8(data)
-    if b"\n" in data or b"\r" in data:
+    if holds(data, b"\n") or holds(data, b"\r"):
         return _decode_carefully(data)
     try:
         envelope = _envelope.decode(data)
@@ -137,7 +145,7 @@ def _decode_carefully(data: bytes) -> Message:
 
 
 def _decode(data: bytes) -> Message:
-    if b"\n" in data or b"\r" in data:
+    if holds(data, b"\n") or holds(data, b"\r"):
         data = one_line(data)
     try:
         envelope = _envelope.decode(data)

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from mcptwist.errors import InvalidParams, UnsupportedVersion
-from mcptwist.messages import Json, encode_json
+from mcptwist.messages import Json, encode_json, holds
 from mcptwist.versions import (
     LATEST,
     LATEST_LEGACY,
@@ -94,7 +94,7 @@ def looks_modern(params: Json) -> bool:
 
     Searching for the key first leaves legacy params unopened.
     """
-    if not params or ENVELOPE_MARK not in bytes(params):
+    if not params or not holds(params, ENVELOPE_MARK):
         return False
     try:
         meta = _with_meta.decode(params)._meta

@@ -43,6 +43,7 @@ class Audit:
         self.journal = journal or Journal()
         self._wall = wall
         self._write = write
+        self._second, self._written = -1, ""
         self.counts: dict[str, int] = {}
 
     @property
@@ -60,14 +61,28 @@ class Audit:
         :param event: its name, ``auth.token.issued`` say.
         :param fields: what it was about; those that are ``None`` are left out.
         """
+        told = self.write(event, **fields)
+        self.log.debug("{event} {told}", event=event, told=told)
+        text = " ".join(f"{name}={value}" for name, value in told.items())
+        level = "warn" if _TROUBLE.search(event) else "info"
+        self.journal.add(self._wall(), level, event, text)
+
+    def write(self, event: str, **fields: Any) -> dict[str, Any]:
+        """The same for what happens all the time, and is for the file alone; what was written."""
         self.count(event)
         told = {name: inert(value) for name, value in fields.items() if value is not None}
-        self.log.debug("{event} {told}", event=event, told=told)
-        now = self._wall()
-        text = " ".join(f"{name}={value}" for name, value in told.items())
-        self.journal.add(now, "warn" if _TROUBLE.search(event) else "info", event, text)
         if self._write is not None:
-            self._write(_encode({"ts": _time(now), "event": event, **told}) + b"\n")
+            self._write(_encode({"ts": self._time(), "event": event, **told}) + b"\n")
+        return told
+
+    def _time(self) -> str:
+        """The time of day, in UTC, to the millisecond."""
+        now = self._wall()
+        second = int(now)
+        if second != self._second:
+            self._second = second
+            self._written = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+        return f"{self._written}.{int(now % 1 * 1000):03}Z"
 
 
 class AuditFile:
@@ -137,8 +152,3 @@ def inert(value: Any) -> Any:
 
 def _shown(character: str) -> str:
     return character if character.isprintable() else f"\\u{{{ord(character):x}}}"
-
-
-def _time(seconds: float) -> str:
-    whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
-    return f"{whole}.{int(seconds % 1 * 1000):03}Z"

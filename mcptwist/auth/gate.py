@@ -41,7 +41,8 @@ class Gate:
 
     :param inside: the root of what is behind the guard.
     :param public: what is not, by the first part of its path.
-    :param opened: told of each request that was let in.
+    :param opened: told of each request that was let in; says whether somebody came with it.
+    :param arrived: told of the request that somebody came with.
     :param doorstep: where those stand who prove who they are on a WebSocket.
     :param vestibule: where these are opened.
     """
@@ -53,7 +54,8 @@ class Gate:
         guard: Guard,
         inside: Any,
         public: Mapping[bytes, Any],
-        opened: Callable[[Request], object] = lambda request: None,
+        opened: Callable[[Request], bool] = lambda request: False,
+        arrived: Callable[[Request], object] = lambda request: None,
         doorstep: Doorstep | None = None,
         vestibule: Vestibule | None = None,
     ) -> None:
@@ -61,6 +63,7 @@ class Gate:
         self._inside = inside
         self._public = dict(public)
         self._opened = opened
+        self._arrived = arrived
         self._doorstep = doorstep
         self._vestibule = vestibule
 
@@ -92,7 +95,8 @@ class Gate:
             return NOT_DONE_YET
         self._guard.admitted += 1
         request.forget(_CREDENTIALS)
-        self._opened(request)
+        if self._opened(request):
+            self._arrived(request)
         if place is not None:
             place.render(request)
         else:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
+from operator import attrgetter
 from typing import Any
 
 from twisted.application.internet import TimerService
@@ -42,6 +43,7 @@ from mcptwist.auth.oauth import AuthorizationServer, Issuing
 from mcptwist.auth.patterns import UNIX
 from mcptwist.auth.penalties import Penalties
 from mcptwist.auth.policy import (
+    ALLOWED,
     Handles,
     Policed,
     Policies,
@@ -51,7 +53,7 @@ from mcptwist.auth.policy import (
     scope_of,
 )
 from mcptwist.auth.presence import Presence
-from mcptwist.auth.realm import TICKET, IPrincipal, Principal, make_portal
+from mcptwist.auth.realm import IPrincipal, Principal, make_portal
 from mcptwist.auth.replay import ReplayCache
 from mcptwist.auth.ticketdesk import TicketDesk
 from mcptwist.auth.tickets import TicketTable
@@ -86,11 +88,16 @@ class Gatehouse(MultiService):
     :param born: when this process began, by that clock.
     :param make_bytes: so many unguessable bytes each time.
     :param checkers: for further sorts of credentials.
+    :ivar admit: raises :class:`InsufficientScope` where what a request came with is not enough for
+        the message that was in it.
     :raises FileProblem: the key files cannot be read or not be believed.
     :raises OSError: the audit log cannot be written.
     """
 
     log = Logger()
+
+    #: Whose sessions are those of who sent a request.
+    principal: Callable[[Request], str] = attrgetter("principal.identity")
 
     def __init__(
         self,
@@ -168,6 +175,7 @@ class Gatehouse(MultiService):
         self.vestibule: Vestibule | None = None
         self.announcement: Announcement | None = None
         self._desk = TicketDesk(self.guard, self.tickets, self.penalties, self.audit)
+        self.admit = self.guard.check_scope
         self.presence = Presence(monotonic, auth.stream_age)
         self.files = KeyFiles(*auth.paths(environ), self.keyring, self.audit)
         self.keyring.when_withdrawn(self._withdrawn)
@@ -213,7 +221,13 @@ class Gatehouse(MultiService):
             for name, children in public_pages.items()
         }
         return Gate(
-            self.guard, inside, {**pages, **public}, self._opened, self.doorstep, self.vestibule
+            self.guard,
+            inside,
+            {**pages, **public},
+            self.presence.opened,
+            self._arrived,
+            self.doorstep,
+            self.vestibule,
         )
 
     def view(self, view: IView) -> IView:
@@ -243,18 +257,6 @@ class Gatehouse(MultiService):
         caller.view = Scoped(view, principal)
         self.presence.connected(caller)
         self.audit.tell("auth.local.ok", principal=principal.name, key=principal.key, peer=UNIX)
-
-    def principal(self, request: Request) -> str:
-        """Whose sessions are those of who sent *request*."""
-        principal: Principal = request.principal
-        return principal.identity
-
-    def admit(self, request: Request, message: Message) -> None:
-        """Whether what *request* came with is enough for *message*, which was in it.
-
-        :raises InsufficientScope: it is not.
-        """
-        self.guard.check_scope(request, message)
 
     def admit_watcher(self, request: Request) -> None:
         """Whether who sent *request* may see what all servers are called and how they do.
@@ -287,19 +289,19 @@ class Gatehouse(MultiService):
 
     # --- what is told ---------------------------------------------------------------------
 
-    def _opened(self, request: Request) -> None:
-        """*request* was let in."""
+    def _arrived(self, request: Request) -> None:
+        """Somebody came with *request*."""
         principal: Principal = request.principal
-        if self.presence.opened(request) or principal.via == TICKET:
-            self.audit.tell(
-                f"auth.{principal.via}.ok",
-                principal=principal.name,
-                key=principal.key,
-                peer=source_of(request),
-            )
+        self.audit.tell(
+            f"auth.{principal.via}.ok",
+            principal=principal.name,
+            key=principal.key,
+            peer=source_of(request),
+        )
 
     def _told(self, exchange: Exchange, grant: Grant, outcome: str) -> None:
-        self.audit.tell(
+        tell = self.audit.write if outcome == ALLOWED else self.audit.tell
+        tell(
             f"mcp.{outcome}",
             principal=grant.principal,
             key=grant.key.fingerprint,

@@ -81,6 +81,7 @@ class Guard:
 
     def __init__(self, on: Guarding) -> None:
         self._on = on
+        self._monotonic = on.monotonic
         self._evidence = Evidence()
         self.admitted = 0
 
@@ -90,22 +91,21 @@ class Guard:
         :raises Denied: that is not known; with the headers to send.
         """
         facts = request.facts
-        if facts is not None and _WHO in facts:
-            known: Principal = facts[_WHO]
-            if self._is_still(known):
+        known: Principal | None = None if facts is None else facts.get(_WHO)
+        if known is not None:
+            token = known.token
+            if token is None:
+                is_still = self._on.keyring.grant(known.key) is known.grant
+            else:
+                is_still = token.is_live and token.deadline > self._monotonic()
+            if is_still:
                 return known
+            assert facts is not None
             del facts[_WHO]
         principal = self.admit_at(request, self.address(request))
         if facts is not None and _is_lasting(principal):
             facts[_WHO] = principal
         return principal
-
-    def _is_still(self, known: Principal) -> bool:
-        """Whether what was found out before about a request with the same head holds."""
-        token = known.token
-        if token is None:
-            return self._on.keyring.grant(known.key) is known.grant
-        return token.is_live and token.deadline > self._on.monotonic()
 
     def admit_at(self, request: Request, address: Address) -> Principal:
         """Who sent *request*, found out anew.

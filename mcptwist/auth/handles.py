@@ -27,6 +27,7 @@ _MAC = 16
 _STATE, _TASK = b'"requestState"', b'"taskId"'
 # A name may be spelt with escapes. To some servers names that differ in case are the same, and then
 # the long s (here in UTF-8) is an s.
+_STATE_IN_ANY_CASE = _STATE.lower()
 _ESCAPED, _LONG_S = b"\\u", b"\xc5\xbf"
 
 
@@ -35,13 +36,17 @@ def may_hold(result: Json) -> bool:
     if len(result) > _LARGEST:
         return False
     text = bytes(result)
-    return _STATE in text or _TASK in text or _ESCAPED in text
+    return text.find(_STATE) >= 0 or text.find(_TASK) >= 0 or text.find(_ESCAPED) >= 0
 
 
 def may_bring_state(params: Json) -> bool:
     """Whether there may be a state in *params*, as any server might read them."""
     text = bytes(params)
-    return _STATE.lower() in text.lower() or _ESCAPED in text or _LONG_S in text
+    return (
+        text.lower().find(_STATE_IN_ANY_CASE) >= 0
+        or text.find(_ESCAPED) >= 0
+        or text.find(_LONG_S) >= 0
+    )
 
 
 def unambiguous(fields: dict[str, Raw], member: str) -> dict[str, Raw]:

@@ -97,6 +97,7 @@ _GIVING = frozenset({"tools/call", "prompts/get", "resources/read"})
 _FREE = frozenset({"initialize", "ping", "server/discover", "logging/setLevel"})
 _ALLOWED_BY = {"resourceTemplates": "resources"}
 
+ALLOWED, DENIED = "allowed", "denied"
 Told: TypeAlias = Callable[[Exchange, Grant, str], None]
 
 
@@ -169,7 +170,7 @@ class Policed(_Around):
     """A view in which everyone sees and reaches what their key may.
 
     :param handles: whose the handles are that servers give out.
-    :param told: told of every request that names something, with ``allowed`` or ``denied``.
+    :param told: told of every request that names something, with ``ALLOWED`` or ``DENIED``.
     """
 
     def __init__(
@@ -195,11 +196,11 @@ class Policed(_Around):
             elif method.startswith(_TASKS):
                 self._keep_tasks_apart(exchange)
         except McpTwistError as problem:
-            self._tell(exchange, grant, "denied")
+            self._tell(exchange, grant, DENIED)
             exchange.fail(problem)
             return
         if self._told is not None and method in _NAMED:
-            self._told(exchange, grant, "allowed")
+            self._told(exchange, grant, ALLOWED)
         self._view.begin(exchange)
 
     def hear(self, stay: Session, server: str, notification: Notification) -> Notification | None:
@@ -224,12 +225,16 @@ class Policed(_Around):
         params, owner = exchange.request.params, exchange.stay.principal
         if may_bring_state(params):
             params = self._handles.states.opened(params, self._where(owner))
-        exchange.amend(params, partial(self._given, owner))
+
+        def see(answer: Answer) -> Answer:
+            if not isinstance(answer, Result) or not may_hold(answer.result):
+                return answer
+            return self._given(owner, answer)
+
+        exchange.amend(params, see)
 
     def _given(self, owner: str, answer: Answer) -> Answer:
-        """How *owner* sees an answer: handles in it are theirs from now on."""
-        if not isinstance(answer, Result) or not may_hold(answer.result):
-            return answer
+        """How *owner* sees an answer with handles: they are theirs from now on."""
 
         def given(result: Json) -> Json:
             self._handles.tasks.note(self.name, result, owner)

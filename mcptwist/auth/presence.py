@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-from mcptwist.auth.realm import OF_CONNECTIONS
+from mcptwist.auth.realm import OF_CONNECTIONS, TICKET, TOKEN
 from mcptwist.errors import ClientGone
 from mcptwist.protocols.http1 import UPGRADED
 from mcptwist.protocols.websocket import WebSocketWire
@@ -45,12 +45,17 @@ class Presence:
         self.aged = 0
 
     def opened(self, request: Request) -> bool:
-        """*request* was let in; whether its connection proved who it is, and is new here."""
+        """*request* was let in; whether somebody came with it: a ticket, or a connection that
+        proved who it is and is new here. Tokens come with every request.
+        """
         self._requests.append((self._now, request))
         if len(self._requests) > self._enough:
             self._forget()
         principal = request.principal
-        return principal.via in OF_CONNECTIONS and self._held(principal.identity, request)
+        via = principal.via
+        if via == TOKEN:
+            return False
+        return via == TICKET or (via in OF_CONNECTIONS and self._held(principal.identity, request))
 
     def _held(self, identity: str, request: Request) -> bool:
         held = self._connections.setdefault(identity, WeakSet())

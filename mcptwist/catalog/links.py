@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import msgspec
 from msgspec import Raw
 
-from mcptwist.messages import Json, encode_json, open_fields
+from mcptwist.messages import Json, encode_json, holds, open_fields
 
 _MARK = b'"resource'
 _VIEW = b'resourceUri"'
@@ -79,7 +79,7 @@ def linked(method: str, result: Json) -> list[str]:
     try:
         if method == "resources/read":
             return [each.uri for each in _read.decode(result).contents if each.uri]
-        if _MARK not in bytes(result):
+        if not holds(result, _MARK):
             return []
         found = [_uri_of(block) for block in _blocks(method, result)]
     except (msgspec.DecodeError, RecursionError):

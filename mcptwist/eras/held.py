@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mcptwist.errors import InvalidParams, Overloaded
-from mcptwist.messages import Json, Request, open_fields
+from mcptwist.messages import Json, Request, holds, open_fields
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -144,7 +144,7 @@ def read_retry(params: Json) -> Retry:
 
     :raises InvalidParams: it is not as it must be.
     """
-    if b'"requestState"' not in bytes(params):
+    if not holds(params, b'"requestState"'):
         return Retry()
     try:
         found: Retry = _retry.decode(params)

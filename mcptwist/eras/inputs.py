@@ -16,7 +16,7 @@ from msgspec import Raw
 from mcptwist.eras.revisions import revised
 from mcptwist.errors import MISSING_CLIENT_CAPABILITY, InvalidMessage
 from mcptwist.exchange import Exchange
-from mcptwist.messages import Error, Json, encode_json, open_error, open_fields
+from mcptwist.messages import Error, Json, encode_json, holds, open_error, open_fields
 from mcptwist.negotiation import SERVER_KEY
 from mcptwist.versions import LATEST_LEGACY
 
@@ -117,7 +117,7 @@ def inputs_required(result: Json) -> Inputs | None:
 
     :raises InvalidMessage: it asks, but not as it must.
     """
-    if b'"input_required"' not in bytes(result):
+    if not holds(result, b'"input_required"'):
         return None
     if open_fields(result).get("resultType") != Raw(b'"input_required"'):
         return None

@@ -61,6 +61,10 @@ class RequestHead(Protocol):
     facts: dict[str, Any] | None
 
 
+# What was left out of a head, to be left out of the next one like it (see Request.facts).
+_WHOLE, _FORGOTTEN, _REST = "request.whole", "request.forgotten", "request.rest"
+
+
 class IHTTPStream(Interface):
     """The way back for one request: what a wire offers to the request it carries.
 
@@ -233,10 +237,16 @@ class Request(StockRequest):
 
     def forget(self, names: frozenset[bytes]) -> None:
         """Leave those headers out from now on, as if they had not come; names in lower case."""
-        # The connection may remember the same dict for the next request.
-        self._headers = headers = self._headers.copy()
+        # The connection may remember the same dict for the next request; then so do we.
+        facts, whole = self.facts, self._headers
+        if facts is not None and facts.get(_WHOLE) is whole and facts[_FORGOTTEN] is names:
+            self._headers = facts[_REST]
+            return
+        self._headers = headers = whole.copy()
         for name in names:
             headers.pop(name, None)
+        if facts is not None and self._repeated is None:
+            facts[_WHOLE], facts[_FORGOTTEN], facts[_REST] = whole, names, headers
         if self._repeated is not None:
             self._repeated = [pair for pair in self._repeated if pair[0] not in names]
 
