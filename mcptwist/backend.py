@@ -25,6 +25,7 @@ from mcptwist.company import Assembly, Crowd
 from mcptwist.eras.leases import Leases, LeaseSettings
 from mcptwist.eras.legacy_as_modern import LegacyAsModern
 from mcptwist.eras.modern_as_legacy import Interpreted
+from mcptwist.eras.spoken import SpokenEras
 from mcptwist.errors import Draining, EraMismatch, McpTwistError, MethodNotFound
 from mcptwist.exchange import Exchange
 from mcptwist.interfaces import IAnswerer, IConnector
@@ -54,8 +55,6 @@ if TYPE_CHECKING:
     from mcptwist.watching.traffic import Traffic
 
 SHARED, POOL, SESSION = "shared", "pool", "session"
-_ERA_MEMORY = 300.0
-"""Seconds for which a server that refused an era is not asked in it again."""
 
 
 class BackendSettings(msgspec.Struct, frozen=True):
@@ -123,7 +122,7 @@ class Backend:
         self._clock = clock
         self._make_patience = make_patience
         self._attachments: dict[Session, Attachment] = {}
-        self._refusals: dict[str, tuple[EraMismatch, float]] = {}
+        self.eras = SpokenEras(self.settings.eras, clock)
         self._leaving: set[Deferred[None]] = set()
         self.stopped: McpTwistError | None = None
         size = self.settings.pool if self.settings.scope == POOL else 1
@@ -155,7 +154,7 @@ class Backend:
             exchange.fail(
                 MethodNotFound(f"{exchange.request.method} is not in revision 2026-07-28 any more")
             )
-        elif not self._speaks(MODERN):
+        elif MODERN not in self.eras:
             self._as_modern.begin(exchange)
         elif len(self._modern) == 1:
             self._modern[0].supervisor.begin(exchange)
@@ -171,7 +170,7 @@ class Backend:
         return attachment
 
     def _attachment(self, session: Session) -> Attachment:
-        if not self._speaks(LEGACY):
+        if LEGACY not in self.eras:
             return self._interpreted(session)
         if self.settings.scope == SESSION:
             return OwnProcess(self, session)
@@ -197,10 +196,10 @@ class Backend:
     def answers_in(self, stay: Any) -> str:
         """The era of the process that answers *stay*, as far as that is known."""
         if stay.era == MODERN:
-            return MODERN if self._speaks(MODERN) else LEGACY
+            return MODERN if MODERN in self.eras else LEGACY
         attachment = self._attachments.get(stay)
         if attachment is None:
-            return LEGACY if self._speaks(LEGACY) else MODERN
+            return LEGACY if LEGACY in self.eras else MODERN
         return MODERN if isinstance(attachment, Interpreted) else LEGACY
 
     def is_alone(self, stay: Any) -> bool:
@@ -255,28 +254,16 @@ class Backend:
 
     # --- which eras it speaks ---------------------------------------------------------
 
-    def _speaks(self, era: str) -> bool:
-        """Whether it is to be asked in *era*: configured so, and not refused of late."""
-        if era not in self.settings.eras:
-            return False
-        refusal = self._refusals.get(era)
-        return refusal is None or refusal[1] <= self._clock.seconds()
-
-    def _refused(self, era: str, problem: EraMismatch) -> bool:
-        """Remember that it does not speak *era*; whether it may speak the other."""
-        self._refusals[era] = problem, self._clock.seconds() + _ERA_MEMORY
-        return self._speaks(LEGACY if era == MODERN else MODERN)
-
     def modern_refused(self, exchange: Exchange, problem: EraMismatch) -> None:
         """A modern client's exchange met a server that is not modern: translate."""
-        if self._refused(MODERN, problem) and exchange.stay.era == MODERN:
+        if self.eras.refused(MODERN) and exchange.stay.era == MODERN:
             self._as_modern.begin(exchange)
         else:
             exchange.fail(problem)
 
     def legacy_refused(self, exchange: Exchange, problem: EraMismatch) -> None:
         """A legacy client's handshake met a server that is not legacy: translate."""
-        if self._refused(LEGACY, problem):
+        if self.eras.refused(LEGACY):
             self.detach(exchange.stay)
             self._reattach()
             self.begin(exchange)
@@ -314,7 +301,7 @@ class Backend:
     def supervise(self, opening: Any, company: Any, restart: bool = True) -> Supervisor:
         """A supervisor for one more process of this server."""
         supervision = self.settings.supervision
-        spare = self.spare if len(self.settings.eras) > 1 else None
+        spare = None if self.eras.certain else self.spare
         if not restart:
             supervision = msgspec.structs.replace(supervision, restart=False)
         return Supervisor(
@@ -362,7 +349,6 @@ class Backend:
     def replace(self, connector: IConnector) -> None:
         """Reach it by another way from now on: whatever is up is restarted with that."""
         before, self._connector = self._connector, connector
-        self.spare.drop()
         self.spare.trusted = True
         supervisors = list(self.supervisors())
         for supervisor in supervisors:
@@ -375,10 +361,10 @@ class Backend:
         """Start it, if it is not started, whatever its back-off says."""
         if any(supervisor.state in (UP, STARTING) for supervisor in self.supervisors()):
             return
-        companies: list[Any] = [*self._modern] if self._speaks(MODERN) else []
-        companies += self._crowds if self._speaks(LEGACY) else []
+        companies: list[Any] = [*self._modern] if MODERN in self.eras else []
+        companies += self._crowds if LEGACY in self.eras else []
         known = [company for company in companies if company.supervisor.starts]
-        for company in known or (self._crowds if self._speaks(LEGACY) else self._modern):
+        for company in known or (self._crowds if LEGACY in self.eras else self._modern):
             company.supervisor.restart()
 
     @property
@@ -398,7 +384,9 @@ class Backend:
     def restart(self) -> None:
         """Replace every process that is up, and do not make those wait that failed."""
         self.spare.drop()
+        self.eras.forget()
         for supervisor in self.supervisors():
+            supervisor.forget()
             if supervisor.state in (UP, WAITING):
                 supervisor.restart()
 

@@ -354,6 +354,11 @@ class Supervisor:
         """Open links by another way from now on."""
         self._connector = connector
 
+    def forget(self) -> None:
+        """It may be another server now: whether it speaks this era is not known."""
+        self._refused = None
+        self._agreed = False
+
     def wake(self) -> None:
         """Take up work again after :meth:`stop`, when somebody asks."""
         if self.state == STOPPED:

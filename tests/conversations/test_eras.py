@@ -263,6 +263,18 @@ class ModernAtLegacy(Stage):
         self.assertIs(wire, self.far.wires[1])
         self.assertEqual(len(self.far.wires), 2)
 
+    def test_upgraded(self) -> None:
+        """A server that is restarted may speak another era than before, and is asked anew."""
+        self.visit("tools/list")
+        self.far.era = "modern"
+        self.backend.restart()
+        self.turn()
+        _, heard = self.visit("tools/call", {"name": "t"})
+        wire, request = self.far.calls()[-1]
+        self.assertEqual(wire.era, "modern")
+        wire.answer(request, {**complete("x"), "resultType": "complete"})
+        self.assertEqual(heard.answers, 1)
+
     def test_prepared_process_that_fails(self) -> None:
         """One that could not be prepared is no hindrance."""
         self.visit("server/discover", capabilities={})
