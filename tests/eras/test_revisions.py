@@ -75,6 +75,20 @@ def _all_notifications() -> list[str]:
     return found
 
 
+class PageTests(SynchronousTestCase):
+    """``docs/eras.rst``"""
+
+    def test_everything_is_told(self) -> None:
+        """Every field, notification and kind of content that some are not sent is on the page."""
+        page = (Path(__file__).parents[2] / "docs" / "eras.rst").read_text()
+        newer = {field for kind in KINDS.values() for field in kind.since}
+        # A link and its URL go together; a capability is told with the others.
+        for name in sorted(newer - {"url", "elicitationId"} | set(SAID_SINCE)):
+            self.assertIn(f"``{name}``", page)
+        for words in ("[audio: TYPE]", "[resource: URI]", "[tool_use: NAME]"):
+            self.assertIn(words, page)
+
+
 class RevisionTests(SynchronousTestCase):
     """What of a newer server's words an older client reads."""
 
