@@ -14,7 +14,7 @@ import msgspec
 
 from mcptwist.auth.jws import Jws, Malformed, moment, read_jws, word
 from mcptwist.auth.keys import KeyProblem, PublicKey, to_base64url
-from mcptwist.auth.replay import ReplayCache
+from mcptwist.auth.replay import Replays
 
 ALGORITHMS = ("ES256", "EdDSA", "Ed25519")
 LONGEST = 4096
@@ -90,7 +90,7 @@ class ProofReader:
     """
 
     def __init__(
-        self, wall: Callable[[], float], replays: ReplayCache, nonces: Nonces | None = None
+        self, wall: Callable[[], float], replays: Replays, nonces: Nonces | None = None
     ) -> None:
         self.nonces = nonces
         self._wall = wall

@@ -55,6 +55,7 @@ from mcptwist.auth.policy import (
 from mcptwist.auth.presence import Presence
 from mcptwist.auth.realm import IPrincipal, Principal, make_portal
 from mcptwist.auth.replay import ReplayCache
+from mcptwist.auth.replaystore import ReplayStore
 from mcptwist.auth.ticketdesk import TicketDesk
 from mcptwist.auth.tickets import TicketTable
 from mcptwist.auth.tokens import TokenTable
@@ -118,7 +119,10 @@ class Gatehouse(MultiService):
         self.keyring = Keyring(wall)
         self.tokens = TokenTable(monotonic, make_bytes)
         self.tickets = TicketTable(monotonic, make_bytes, auth.ticket_ttl)
-        self.replays = ReplayCache(wall, monotonic)
+        self.replays: ReplayCache | ReplayStore = ReplayCache(wall, monotonic)
+        if auth.replay_store is not None:
+            self.replays = store = ReplayStore(auth.replay_store, wall)
+            born = store.remembers_since
         self.penalties = Penalties(monotonic, exempt=auth.exempt)
         self.policies = Policies(self.keyring)
         self.handles = Handles(make_bytes(32))
@@ -202,6 +206,8 @@ class Gatehouse(MultiService):
         stopped = super().stopService()
         if self._file is not None:
             self._file.close()
+        if isinstance(self.replays, ReplayStore):
+            self.replays.close()
         return stopped
 
     # --- what stands before the tree ------------------------------------------------------

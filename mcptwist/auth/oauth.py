@@ -32,7 +32,7 @@ from mcptwist.auth.guard import NONCE_CHALLENGED, Guard, baseline, now, source_o
 from mcptwist.auth.metadata import NO_STORE, Page, describe_resource, describe_server, respond
 from mcptwist.auth.penalties import BAD_LOGIN, Penalties
 from mcptwist.auth.realm import IPrincipal
-from mcptwist.auth.replay import ReplayCache, ReplaysFull
+from mcptwist.auth.replay import Replays, ReplaysFull
 from mcptwist.auth.tokens import TokensExhausted, TokenTable
 from mcptwist.protocols.request import Request
 
@@ -88,7 +88,7 @@ class Issuing(msgspec.Struct, frozen=True):
     portal: Portal
     guard: Guard
     tokens: TokenTable
-    replays: ReplayCache
+    replays: Replays
     proofs: ProofReader
     penalties: Penalties
     audit: Audit

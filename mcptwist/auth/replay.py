@@ -9,10 +9,22 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable
+from typing import Protocol
 
 
 class ReplaysFull(Exception):
     """There is no room to remember one more; nothing can be accepted."""
+
+
+class Replays(Protocol):
+    """Whatever remembers who used what."""
+
+    def first_use(self, owner: str, name: str, until: float) -> bool:
+        """Remember that *owner* used *name*; whether it is the first time.
+
+        :param until: seconds since 1970 from which on it would be refused anyway.
+        :raises ReplaysFull: it cannot be remembered.
+        """
 
 
 class ReplayCache:

@@ -99,6 +99,10 @@ class Auth(msgspec.Struct, frozen=True, kw_only=True):
     audit_log: Annotated[
         str | None, Key(path, "a file of JSON lines: every grant, refusal and call")
     ] = None
+    replay_store: Annotated[
+        str | None,
+        Key(path, "a file of what was used once, for several daemons and beyond a restart"),
+    ] = None
     exempt: Annotated[
         tuple[str, ...],
         Key(many(_network), "networks whose failures do not make them wait"),
