@@ -94,6 +94,34 @@ class IAdmission(Interface):
         """
 
 
+class IProver(Interface):
+    """Whoever can prove who we are on a WebSocket, when the server wants that."""
+
+    subprotocol = Attribute("What is offered for it beside that of MCP (a str).")
+    seconds = Attribute("How long a proof may take.")
+
+    def begin(url: str, connection: Any) -> Deferred[Any]:
+        """Begin a proof, as the server chose that sub-protocol.
+
+        :param url: of the WebSocket.
+        :param connection: the TLS connection it is on (``OpenSSL.SSL.Connection``).
+        :return: fires with an :class:`IProof`; fails with ``SignInFailed``.
+        """
+
+
+class IProof(Interface):
+    """One proof."""
+
+    def hello() -> bytes:
+        """The first message."""
+
+    def answer(text: bytes) -> Deferred[bytes | None]:
+        """What to say to what the server said.
+
+        :return: fires with ``None`` when we are let in; fails with ``SignInFailed``.
+        """
+
+
 class IWireReader(Interface):
     """Whoever a wire speaks to. Nothing is told before ``connect`` has fired."""
 

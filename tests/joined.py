@@ -59,6 +59,9 @@ class End(StringTransport):
     def resumeProducing(self) -> None:
         self.producerState = "producing"
 
+    def getHandle(self) -> Any:
+        """Called for the TLS connection; there is none here."""
+
     def setTcpNoDelay(self, enabled: bool) -> None:
         """Called by Autobahn; there is no TCP here."""
 

@@ -14,6 +14,7 @@ import json
 from typing import Any
 
 import msgspec
+from twisted.internet.defer import Deferred
 
 from mcptwist.auth.jws import Malformed, read_object, word
 from mcptwist.auth.keys import (
@@ -188,8 +189,10 @@ class AskingProof:
         key = self._signer.public.fingerprint
         return _message("hello", v=1, key=key, nonce=to_base64url(self._nonce))
 
-    def proof(self, challenge: bytes) -> bytes:
+    def proof(self, challenge: bytes) -> Any:
         """The answer to a challenge, if it proves that the server is who it should be.
+
+        It is bytes, or a Deferred of them where the signer takes its time.
 
         :raises ProofFailed: it does not; nothing was signed.
         """
@@ -202,8 +205,10 @@ class AskingProof:
             raise ProofFailed("the server has not proved its key")
         algorithm = key.algorithms[0]
         mine = to_be_signed(_CLIENT, self._channel, key.fingerprint, nonce, self._nonce)
-        signature = to_base64url(self._signer.sign(algorithm, mine))
-        return _message("proof", alg=algorithm, sig=signature)
+        signature: Any = self._signer.sign(algorithm, mine)
+        if isinstance(signature, Deferred):
+            return signature.addCallback(_proof, algorithm)
+        return _proof(signature, algorithm)
 
     def welcomed(self, text: bytes) -> Welcome:
         """The last message.
@@ -220,6 +225,10 @@ class AskingProof:
 
 
 # --- messages -------------------------------------------------------------------------------
+
+
+def _proof(signature: bytes, algorithm: str) -> bytes:
+    return _message("proof", alg=algorithm, sig=to_base64url(signature))
 
 
 def _message(kind: str, **fields: Any) -> bytes:

@@ -20,7 +20,14 @@ from twisted.web.iweb import IAgent
 from zope.interface import implementer
 
 from mcptwist.errors import McpTwistError
-from mcptwist.interfaces import IAdmission, IConnector, IKeepsConnections, IWire, IWireReader
+from mcptwist.interfaces import (
+    IAdmission,
+    IConnector,
+    IKeepsConnections,
+    IProver,
+    IWire,
+    IWireReader,
+)
 from mcptwist.messages import Message
 from mcptwist.protocols.bytestream import ByteStreamConnector
 from mcptwist.protocols.h2agent import H2Agent
@@ -60,6 +67,7 @@ def remote_connector(
     agent: IAgent | None = None,
     trust: Trust | None = None,
     admission: IAdmission | None = None,
+    prover: IProver | None = None,
     http2: HTTP2ClientLimits | None = None,
     counters: HTTP2ClientCounters | None = None,
 ) -> IConnector:
@@ -72,6 +80,7 @@ def remote_connector(
     :param agent: makes HTTP requests; by default one of its own for this server.
     :param trust: whom we believe to be the server.
     :param admission: how we are let in; by the headers alone otherwise.
+    :param prover: proves who we are on a WebSocket.
     :param http2: the bounds of connections over HTTP/2.
     :param counters: of these connections; may be shared.
     """
@@ -86,6 +95,7 @@ def remote_connector(
             secrets=secrets,
             endpoint=partial(make_endpoint, trust=trust),
             admission=admission,
+            prover=prover,
         )
     agent = agent or make_agent(reactor, trust, http2, counters)
     upstream = Upstream(agent, url, headers, description, secrets, admission)

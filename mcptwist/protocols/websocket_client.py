@@ -8,7 +8,7 @@ alone on the same one. Autobahn does RFC 6455.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -24,8 +24,14 @@ from zope.interface import implementer
 
 import mcptwist
 from mcptwist.configuration.redaction import redact
-from mcptwist.errors import ClientError, McpTwistError, ServerExited, ServerStartFailed
-from mcptwist.interfaces import IAdmission, IConnector, IWire, IWireReader
+from mcptwist.errors import (
+    ClientError,
+    McpTwistError,
+    ServerExited,
+    ServerStartFailed,
+    SignInFailed,
+)
+from mcptwist.interfaces import IAdmission, IConnector, IProver, IWire, IWireReader
 from mcptwist.messages import Message, decode, encode
 from mcptwist.protocols.inbox import Inbox
 from mcptwist.protocols.timers import Timers
@@ -39,6 +45,7 @@ if TYPE_CHECKING:
 txaio.use_twisted()
 
 NORMAL = 1000
+_UNAUTHORIZED = "upgrade failed [401]"  # as Autobahn tells it
 _TEXT = 1
 _autobahn: Any = txaio
 
@@ -62,6 +69,10 @@ class DialLimits(msgspec.Struct, frozen=True):
     closing: float = 2.0
 
 
+class WantsToken(ServerStartFailed):
+    """The server answered the opening request with 401."""
+
+
 MakeEndpoint = Callable[[Any, bool, str, int], IStreamClientEndpoint]
 
 
@@ -81,6 +92,7 @@ class WebSocketConnector:
     :param reactor: connects and knows the time.
     :param endpoint: makes the endpoint to connect to.
     :param admission: how we are let in; by the headers alone otherwise.
+    :param prover: proves who we are, over TLS, where the server wants that.
     """
 
     def __init__(
@@ -94,6 +106,7 @@ class WebSocketConnector:
         limits: DialLimits | None = None,
         endpoint: MakeEndpoint = make_endpoint,
         admission: IAdmission | None = None,
+        prover: IProver | None = None,
     ) -> None:
         check_speed()
         self.description = description or redact(url, secrets)
@@ -101,8 +114,9 @@ class WebSocketConnector:
         self._limits = limits or DialLimits()
         self._url = url
         self._headers = dict(headers)
-        self._port = _factory(url, headers, reactor, self._limits).port
+        self._port = _factory(url, self._headers, reactor, self._limits, [PROTOCOL]).port
         self._admission = admission
+        self._prover = prover if url.lower().startswith("wss:") else None
         self._endpoint = endpoint
         self._secure = url.lower().startswith("wss:")
         self._host = urlsplit(url).hostname or ""
@@ -113,9 +127,25 @@ class WebSocketConnector:
         return connecting
 
     async def _open(self, reader: IWireReader) -> IWire:
+        if self._prover is not None:
+            try:
+                return await self._dial(reader, {}, self._prover)
+            except WantsToken:
+                shown = await self._shown()
+                if not shown:
+                    raise
+                return await self._dial(reader, shown, None)
+        return await self._dial(reader, await self._shown(), None)
+
+    async def _dial(
+        self, reader: IWireReader, shown: dict[str, str], prover: IProver | None
+    ) -> IWire:
+        """Open one WebSocket."""
         wire = WebSocketClientWire(reader, self._reactor, self.description, self._limits)
-        headers = {**self._headers, **await self._shown()}
-        wire.factory = _factory(self._url, list(headers.items()), self._reactor, self._limits)
+        headers = {**self._headers, **shown}
+        protocols = [PROTOCOL] if prover is None else [PROTOCOL, prover.subprotocol]
+        wire.factory = _factory(self._url, headers, self._reactor, self._limits, protocols)
+        wire.prover = prover
         endpoint = self._endpoint(self._reactor, self._secure, self._host, self._port)
         try:
             await endpoint.connect(_Ready(wire))
@@ -127,7 +157,7 @@ class WebSocketConnector:
         try:
             await wire.opened
         except McpTwistError:
-            if self._admission is not None:
+            if self._admission is not None and shown:
                 self._admission.doubt()
             raise
         return wire
@@ -184,6 +214,10 @@ class WebSocketClientWire(WebSocketClientProtocol):
         self._flowing = True
         self._problem = ""
         self._refusal: McpTwistError | None = None
+        self.prover: Any = None
+        self._is_proving = False
+        self._proving: Deferred[None] | None = None
+        self._heard: Deferred[bytes] | None = None
         self._clock = clock
         self._drop: IDelayedCall | None = None
 
@@ -195,18 +229,48 @@ class WebSocketClientWire(WebSocketClientProtocol):
 
     def onConnect(self, response: Any) -> None:
         """Called when the server agreed to the handshake."""
-        if response.protocol not in (PROTOCOL, None):
+        prover = self.prover
+        if prover is not None and response.protocol == prover.subprotocol:
+            self._is_proving = True
+        elif response.protocol not in (PROTOCOL, None):
             self._problem = f"chose the sub-protocol {response.protocol!r}"
             self._abort()
 
     def onOpen(self) -> None:
         """Called when the connection is open."""
         self.transport.registerProducer(self, True)
+        if self._is_proving:
+            proving = Deferred.fromCoroutine(self._prove())
+            proving.addTimeout(self.prover.seconds, self._clock)
+            proving.addErrback(self._not_proved)
+            self._proving = proving
+        elif not self.opened.called:
+            self.opened.callback(None)
+
+    async def _prove(self) -> None:
+        """Prove who we are, once the server has proved who it is."""
+        proof = await self.prover.begin(self.factory.url, self.transport.getHandle())
+        said: bytes | None = proof.hello()
+        while said is not None:
+            self._heard = Deferred()
+            self._write(said)
+            said = await proof.answer(await self._heard)
+        self._is_proving = False
         if not self.opened.called:
             self.opened.callback(None)
 
+    def _not_proved(self, failure: Failure) -> None:
+        problem = failure.value
+        if not isinstance(problem, McpTwistError):
+            problem = SignInFailed(f"{self.description} made no end of the proof of our key")
+        self._refusal = self._refusal or problem
+        self._abort()
+
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
         """Called with each message."""
+        if self._is_proving:
+            self._hear_proof(payload)
+            return
         if isBinary:
             self._inbox.put(ClientError("a binary frame; messages are text frames"))
             self.sendCloseFrame(UNSUPPORTED_DATA, b"messages are text frames")
@@ -216,6 +280,14 @@ class WebSocketClientWire(WebSocketClientProtocol):
         except ClientError as problem:
             message = problem
         self._inbox.put(message)
+
+    def _hear_proof(self, payload: bytes) -> None:
+        heard, self._heard = self._heard, None
+        if heard is None:
+            self._problem = "spoke out of turn"
+            self._abort()
+            return
+        heard.callback(payload)
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         """Called when the connection is gone, before Autobahn tells how."""
@@ -229,9 +301,13 @@ class WebSocketClientWire(WebSocketClientProtocol):
         self.backlog = 0
         if self._drop is not None and self._drop.active():
             self._drop.cancel()
+        if self._proving is not None and self._is_proving:
+            self._refusal = self._refusal or SignInFailed(_unwelcome(self.description, code))
+            self._proving.cancel()
         why = self._problem or _why(code, reason, self.wasNotCleanReason)
         if not self.opened.called:
-            failed = self._refusal or ServerStartFailed(f"{self.description} {why}")
+            kind = WantsToken if _UNAUTHORIZED in why else ServerStartFailed
+            failed = self._refusal or kind(f"{self.description} {why}")
             self.opened.errback(failed)
             return
         self._inbox.end(ServerExited(f"{self.description} {why}"))
@@ -307,16 +383,27 @@ class WebSocketClientWire(WebSocketClientProtocol):
             self.dropConnection(abort=True)
 
 
+def _unwelcome(description: str, code: int | None) -> str:
+    return (
+        f"{description} does not let our key in ({code}); see whether it is let in there (mcptwist "
+        "authorize list), and for WebSockets"
+    )
+
+
 def _why(code: int | None, reason: str | None, unclean: str | None) -> str:
     said = reason or unclean or ""
     return f"closed the WebSocket ({code}{': ' + said if said else ''})"
 
 
 def _factory(
-    url: str, headers: Sequence[tuple[str, str]], clock: IReactorTime, limits: DialLimits
+    url: str,
+    headers: Mapping[str, str],
+    clock: IReactorTime,
+    limits: DialLimits,
+    protocols: list[str],
 ) -> WebSocketClientFactory:
     agent = f"mcptwist/{mcptwist.__version__}"
-    factory = WebSocketClientFactory(url, protocols=[PROTOCOL], useragent=agent, reactor=clock)
+    factory = WebSocketClientFactory(url, protocols=protocols, useragent=agent, reactor=clock)
     factory.headers = dict(headers)
     factory.setProtocolOptions(
         maxFramePayloadSize=limits.message,

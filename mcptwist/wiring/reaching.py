@@ -9,19 +9,21 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
+from twisted.web.iweb import IAgent
 
 from mcptwist.auth.identity import Ask, Identity, ask_passphrase, named
 from mcptwist.auth.introduction import introduce
 from mcptwist.auth.keyfiles import FileProblem
 from mcptwist.auth.keylearning import KeyLearner
 from mcptwist.auth.pinning import Pinning
+from mcptwist.auth.proving import Prover
 from mcptwist.auth.signin import SignIn, Ways
 from mcptwist.auth.sshagent import VARIABLE, Agent
 from mcptwist.auth.tokensource import TokenSource
 from mcptwist.configuration.gateconfig import config_directory
 from mcptwist.configuration.reach import Reach
 from mcptwist.errors import HostNotTrusted
-from mcptwist.interfaces import IAdmission, IConnector
+from mcptwist.interfaces import IAdmission, IConnector, IProver
 from mcptwist.protocols.remote import AUTO, make_agent, remote_connector
 from mcptwist.protocols.trust import Trust
 
@@ -66,12 +68,16 @@ def make_signin(
     reach: Reach,
     environ: Mapping[str, str] = os.environ,
     ask: Ask = ask_passphrase,
+    agent: IAgent | None = None,
 ) -> SignIn:
-    """What asks for tokens for the MCP endpoint at *url*."""
+    """What asks for tokens for the MCP endpoint at *url*.
+
+    :param agent: asks the server itself; one of its own otherwise.
+    """
     # A key that was said to be the server's is not that of who gives tokens for it.
     others = make_trust(msgspec.structs.replace(reach, host_keys=()), environ)
     ways = Ways(
-        make_agent(reactor, make_trust(reach, environ)),
+        agent or make_agent(reactor, make_trust(reach, environ)),
         make_agent(reactor, others),
         reactor,
         time.time,
@@ -104,13 +110,16 @@ def way_to(
     reach = reach or Reach()
     pinning = make_pinning(reach, environ)
     trust = Trust(reach.ca, pinning)
-    agent = make_agent(reactor, trust)
+    agent = make_agent(reactor, trust, more.get("http2"), more.get("counters"))
     learner = KeyLearner(pinning.path, agent, reactor, time.time)
     pinning.recognised = learner.recognised
     admission: IAdmission | None = None
+    prover: IProver | None = None
     has_credentials = any(name.lower() == "authorization" for name, _ in headers)
     if reach.key is not None and not has_credentials and not url.lower().startswith("unix:"):
-        signing = make_signin(url, reactor, reach, environ, ask)
+        signing = make_signin(url, reactor, reach, environ, ask, agent)
         admission = TokenSource(signing, reactor, reach.scopes)
-    more |= {"trust": trust, "agent": agent, "admission": admission}
+        identity = make_identity(reach, reactor, environ, ask)
+        prover = Prover(identity.load, secrets.token_bytes)
+    more |= {"trust": trust, "agent": agent, "admission": admission, "prover": prover}
     return remote_connector(url, wire, reactor, headers, **more)

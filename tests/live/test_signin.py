@@ -44,6 +44,7 @@ class SignInTests(KeyCase):
         self.assertIn("42", self.done("call", f"{self.url}/mcp", *SUM))
         place = self.url.replace("https", "wss")
         self.assertIn("42", self.done("call", f"{place}/ws", *SUM))
+        self.assertIn("auth.proof.ok", {each["event"] for each in self.events()})
         self.assertIn("calculate", self.done("list", "--url", self.url))
         self.assertIn("toolbox", self.done("status", self.url))
         self.done("keygen", "-N", "", "-t", "ecdsa", "-f", str(self.home / "other"))

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
+from autobahn.websocket.types import ConnectionDeny
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
-from mcptwist.errors import ServerStartFailed
+from mcptwist.errors import ServerStartFailed, SignInFailed
 from mcptwist.messages import Message, Request, decode, encode
 from mcptwist.protocols.timers import Timers
 from mcptwist.protocols.websocket_client import DialLimits, WebSocketConnector
@@ -225,3 +227,165 @@ class WebSocketWireTests(SynchronousTestCase):
         self.network.turn(10, steps=10)
         self.successResultOf(closed)
         self.assertEqual(self.network.ends, [])
+
+
+class Proof:
+    """A proof of three messages.
+
+    :ivar welcome: whether the server's second word lets us in.
+    """
+
+    def __init__(self) -> None:
+        self.heard: list[bytes] = []
+
+    def hello(self) -> bytes:
+        return b"hello"
+
+    def answer(self, text: bytes) -> Deferred[bytes | None]:
+        self.heard.append(text)
+        if text == b"bad":
+            return fail(SignInFailed("that is nobody we know"))
+        return succeed(b"proof" if len(self.heard) == 1 else None)
+
+
+class Prover:
+    """Proves who we are."""
+
+    subprotocol = "mcp.prove"
+    seconds = 10.0
+
+    def __init__(self) -> None:
+        self.proof = Proof()
+
+    def begin(self, url: str, connection: Any) -> Deferred[Any]:
+        self.url = url
+        return succeed(self.proof)
+
+
+class Admission:
+    """Has a token, if it has one."""
+
+    secrets: tuple[str, ...] = ()
+
+    def __init__(self, token: str) -> None:
+        self.token = token
+        self.doubted = 0
+
+    def come(self, method: str, url: str) -> Deferred[Any]:
+        return succeed([(b"authorization", self.token.encode())] if self.token else [])
+
+    def doubt(self) -> None:
+        self.doubted += 1
+
+
+class ProvingTests(SynchronousTestCase):
+    """Who we are is proved before anything else is said, where the server wants that."""
+
+    def setUp(self) -> None:
+        self.network = Network()
+        self.servers = Servers(self.network)
+        self.servers.factory.chosen = "mcp.prove"
+        self.prover = Prover()
+        self.reader = FakeReader()
+
+    def connect(self, admission: Any = None) -> Deferred[Any]:
+        connecting = WebSocketConnector(
+            URL.replace("ws:", "wss:"),
+            [],
+            self.network.clock,
+            description="far",
+            endpoint=lambda *_: self.network.endpoint(self.servers.factory),
+            admission=admission,
+            prover=self.prover,
+        ).connect(self.reader)
+        self.network.turn()
+        return connecting
+
+    def say(self, *texts: bytes) -> None:
+        for text in texts:
+            self.servers.servers[-1].sendMessage(text)
+            self.network.turn()
+
+    def test_let_in(self) -> None:
+        connecting = self.connect()
+        server = self.servers.servers[0]
+        self.assertEqual(self.servers.requests[0].protocols, ["mcp", "mcp.prove"])
+        self.assertEqual(server.texts, [b"hello"])
+        self.assertNoResult(connecting)
+        self.say(b"challenge", b"welcome")
+        self.assertEqual(server.texts, [b"hello", b"proof"])
+        wire = self.successResultOf(connecting)
+        self.assertEqual(self.prover.url, URL.replace("ws:", "wss:"))
+        wire.send(Request(1, "ping"))
+        self.network.turn()
+        self.assertEqual(decode(server.texts[-1]), Request(1, "ping"))
+        self.say(encode(Request(2, "ping")))
+        self.assertEqual(self.reader.messages[-1:], [Request(2, "ping")])
+
+    def test_not_wanted(self) -> None:
+        """A server that chooses MCP's own sub-protocol wants no proof."""
+        self.servers.factory.chosen = "mcp"
+        self.successResultOf(self.connect())
+        self.assertEqual(self.prover.proof.heard, [])
+
+    def test_impostor(self) -> None:
+        """A server that has not proved itself hears no more of us."""
+        connecting = self.connect()
+        self.say(b"bad")
+        self.failureResultOf(connecting, SignInFailed)
+        self.assertEqual(self.servers.servers[0].texts, [b"hello"])
+
+    def test_turned_away(self) -> None:
+        connecting = self.connect()
+        self.say(b"challenge")
+        self.servers.servers[0].sendClose(4401, "no")
+        self.network.turn()
+        problem = self.failureResultOf(connecting, SignInFailed).value
+        self.assertIn("4401", problem.message)
+
+    def test_too_late(self) -> None:
+        connecting = self.connect()
+        self.network.turn(11, steps=11)
+        self.failureResultOf(connecting, SignInFailed)
+
+    def test_out_of_turn(self) -> None:
+        """What comes before it was asked for is no proof."""
+        self.patch(Proof, "answer", lambda self, text: Deferred())
+        connecting = self.connect()
+        server = self.servers.servers[0]
+        for _ in range(3):
+            server.sendMessage(b"challenge")
+        self.network.turn()
+        self.failureResultOf(connecting)
+        self.assertEqual(self.reader.messages, [])
+
+    def test_a_token_instead(self) -> None:
+        """A server that knows no proof and answers 401 is come to with a token."""
+        refusing = self.refuse_first()
+        admission = Admission("Bearer x")
+        connecting = self.connect(admission)
+        self.successResultOf(connecting)
+        self.assertEqual(len(refusing), 2)
+        self.assertNotIn("authorization", refusing[0])
+        self.assertEqual(refusing[1]["authorization"], "Bearer x")
+        self.assertEqual(admission.doubted, 0)
+
+    def test_no_token_either(self) -> None:
+        self.refuse_first()
+        self.failureResultOf(self.connect(Admission("")), ServerStartFailed)
+
+    def refuse_first(self) -> list[dict[str, str]]:
+        """Have the server refuse who brings no token; the headers of each who came."""
+        came: list[dict[str, str]] = []
+
+        def on_connect(server: Any, request: Any) -> str | None:
+            came.append(request.headers)
+            server.factory.requests.append(request)
+            server.factory.servers.append(server)
+            server.texts = []
+            if "authorization" not in request.headers:
+                raise ConnectionDeny(401, "who are you?")
+            return "mcp"
+
+        self.patch(Server, "onConnect", on_connect)
+        return came
