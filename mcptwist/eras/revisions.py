@@ -102,9 +102,9 @@ def revised(kind: str, json: Json, revision: str) -> bytes:
     :param kind: a key of :data:`KINDS`; of others nothing is known to be newer.
     :param revision: a legacy revision, older than the server's.
     """
-    news, parts = _changes(kind, revision)
-    if not news and not parts:
-        return bytes(json)
+    text = bytes(json)
+    if not _may_be_changed(kind, text, revision):
+        return text
     fields = open_fields(json)
     revise(kind, fields, revision)
     return encode_json(fields)
@@ -130,6 +130,28 @@ def said(notification: Notification, revision: str) -> Notification | None:
         return None
     params = revised(method, notification.params, revision)
     return Notification(method, params)
+
+
+def _may_be_changed(kind: str, text: bytes, revision: str) -> bool:
+    """Whether a text must be looked into; one without any of the words in question need not be."""
+    for sign in _signs(kind, revision):
+        if sign in text:
+            return True
+    return False
+
+
+@cache
+def _signs(kind: str, revision: str) -> tuple[bytes, ...]:
+    """What a text has one of at least, if anything has to be changed in it."""
+    news, parts = _changes(kind, revision)
+    found = {f'"{name}"'.encode() for name in news}
+    if kind == "ContentBlock":
+        found |= {f'"{name}"'.encode() for name, first in CONTENT.items() if revision < first}
+    if kind == "Form" and revision < _2025_11:
+        found |= {b'"default"', b'"oneOf"'}
+    found = found.union(*(_signs(part, revision) for part in parts.values()))
+    # Written with an escape, a word is there and cannot be seen.
+    return (*sorted(found), b"\\u") if found else ()
 
 
 @cache

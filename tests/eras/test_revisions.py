@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from mcptwist.eras import revisions
 from mcptwist.eras.revisions import CONTENT, KINDS, SAID_SINCE
 from mcptwist.eras.words import LEGACY_METHODS
-from mcptwist.messages import Notification, encode_json
+from mcptwist.messages import Notification, encode_json, open_fields
 from tests.scripted import opened
 
 FIELDS: Any = json.loads(Path(__file__).with_name("fields.json").read_text())
@@ -223,3 +223,24 @@ class RevisionTests(SynchronousTestCase):
         self.assertEqual(set(found), {"messages", "maxTokens"})
         content = [{"type": "text", "text": "[tool_use: t]"}]
         self.assertEqual(found["messages"], [{"role": "user", "content": content}])
+
+    def test_unseen(self) -> None:
+        """A text with nothing new in it stays as it is; an escape hides nothing."""
+        for kind in sorted(KINDS):
+            plain = b'{ "content" : [ {"type": "text", "text": "x"} ] ,"other":1 }'
+            self.assertEqual(revisions.revised(kind, plain, "2024-11-05"), plain, kind)
+        hidden = (
+            b'{"content":[{"type":"\\u0061udio","mimeType":"audio/x"}],"\\u0073tructuredContent":1}'
+        )
+        found = opened(revisions.revised("tools/call", hidden, "2024-11-05"))
+        self.assertEqual(found, {"content": [{"type": "text", "text": "[audio: audio/x]"}]})
+
+    def test_every_sign(self) -> None:
+        """What is looked into with all its words is the same as what is always looked into."""
+        for kind in sorted(FIELDS.keys() - {"content", "notifications"}):
+            for name in FIELDS[kind][LATEST]:
+                for revision in REVISIONS:
+                    quick = received(kind, {name: 1}, revision)
+                    fields = open_fields(encode_json({name: 1}))
+                    revisions.revise(kind, fields, revision)
+                    self.assertEqual(quick, opened(encode_json(fields)), (kind, name, revision))
