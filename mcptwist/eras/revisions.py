@@ -134,10 +134,7 @@ def said(notification: Notification, revision: str) -> Notification | None:
 
 def _may_be_changed(kind: str, text: bytes, revision: str) -> bool:
     """Whether a text must be looked into; one without any of the words in question need not be."""
-    for sign in _signs(kind, revision):
-        if sign in text:
-            return True
-    return False
+    return any(map(text.__contains__, _signs(kind, revision)))
 
 
 @cache
