@@ -11,7 +11,8 @@ PACKAGE = (HERE / "mcptwist" / "__init__.py").read_text(encoding="utf-8")
 VERSION = re.search(r'^__version__ = "(.+)"$', PACKAGE, re.MULTILINE)[1]
 
 # The packaging tests build wheels without isolation, so that nothing is downloaded.
-TESTS = ["hypothesis>=6.100", "klein>=24.8", "setuptools>=77"]
+OTEL = ["opentelemetry-sdk>=1.30,<2", "opentelemetry-exporter-otlp-proto-http>=1.30,<2"]
+TESTS = ["hypothesis>=6.100", "klein>=24.8", "setuptools>=77", *OTEL]
 TYPES = ["mypy>=2.4,<3", "mypy-zope>=1.0.17", "ruff>=0.17"]
 DOCS = ["sphinx>=9,<10", "towncrier>=24"]
 
@@ -48,6 +49,7 @@ setup(
         "test": TESTS,
         "dev": [*TESTS, *TYPES, *DOCS],
         "docs": DOCS,
+        "otel": OTEL,
     },
     entry_points={"console_scripts": ["mcptwist = mcptwist.cli:main"]},
     classifiers=[

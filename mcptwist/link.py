@@ -159,7 +159,7 @@ class Link:
             exchange.fail(problem)
             return
         if self._traffic.watched:
-            self._traffic.asked(self.server, exchange)
+            request = self._traffic.asked(self.server, exchange, request, self.wire)
         exchange.in_charge(partial(self._cancelled, request.id, exchange))
         exchange.source = self
         if self._held:

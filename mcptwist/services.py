@@ -23,6 +23,7 @@ from mcptwist.wiring.admission import make_gatehouse, refuse_exposure
 from mcptwist.wiring.front import Front
 from mcptwist.wiring.premises import IDENTITY, Premises
 from mcptwist.wiring.servers import kept_lists, make_backends
+from mcptwist.wiring.tracing import make_exporting
 from mcptwist.wiring.wires import make_concourse
 
 
@@ -55,6 +56,10 @@ def _with_servers(premises: Premises) -> Daemon:
     daemon = Daemon(gathering.gateway, concourse, reactor, config.limits.drain)
     daemon.traffic, daemon.held, daemon.gathering = traffic, held, gathering
     daemon.counters["http2_client"] = premises.http2_client
+    exporting = make_exporting(premises.environ, reactor)
+    if exporting is not None:
+        exporting.setServiceParent(daemon)
+        traffic.trace(exporting.tracing)
     if kept is not None:
         kept.setServiceParent(daemon)
     return daemon

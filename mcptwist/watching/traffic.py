@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -21,6 +21,7 @@ from mcptwist.watching.sieve import Sieve
 
 if TYPE_CHECKING:
     from mcptwist.exchange import Exchange
+    from mcptwist.watching.tracing import Tracing
 
 FIELDS = ("tool", "method", "id", "server", "client", "kind", "status")
 """What filters can look at."""
@@ -121,7 +122,7 @@ class Traffic:
     """The traffic of the whole daemon.
 
     :param now: seconds since the epoch.
-    :ivar watched: whether anybody looks.
+    :ivar watched: whether anybody looks, or calls are traced.
     :ivar frames: made so far.
     :ivar missed: not made, or not taken, because watchers were too slow.
     """
@@ -134,10 +135,16 @@ class Traffic:
         self.missed = 0
         self.limits = limits or TrafficLimits()
         self._now = now
+        self._tracing: Tracing | None = None
         self._watchers: set[Watcher] = set()
         self._open: dict[Exchange, Frame] = {}
         self._whole: deque[tuple[Frame, Json]] = deque()
         self._held = 0
+
+    def trace(self, tracing: Tracing) -> None:
+        """Have a span made of every call from now on."""
+        self._tracing = tracing
+        self.watched = True
 
     # --- those who watch --------------------------------------------------------------
 
@@ -161,8 +168,8 @@ class Traffic:
     def leave(self, watcher: Watcher) -> None:
         """Watch no more; what was kept for the last watcher goes."""
         self._watchers.discard(watcher)
-        self.watched = bool(self._watchers)
-        if not self.watched:
+        self.watched = bool(self._watchers) or self._tracing is not None
+        if not self._watchers:
             self._open.clear()
             self._whole.clear()
             self._held = 0
@@ -174,20 +181,26 @@ class Traffic:
 
     # --- told by links ----------------------------------------------------------------
 
-    def asked(self, server: str, exchange: Exchange) -> None:
-        """A request is put to a server."""
-        if len(self._open) >= self.limits.open or not self._room():
-            return
-        self._open[exchange] = self._make(REQUEST, server, exchange, exchange.request)
+    def asked(self, server: str, exchange: Exchange, request: Request, wire: Any = None) -> Request:
+        """*exchange* is put to a server as *request*, over *wire*; returns what to send."""
+        if len(self._open) < self.limits.open and self._room():
+            self._open[exchange] = self._make(REQUEST, server, exchange, exchange.request)
+        if self._tracing is None:
+            return request
+        return self._tracing.asked(server, exchange, request, wire)
 
     def answered(self, exchange: Exchange, answer: Answer, status: str, seconds: float) -> None:
         """A request has its answer; it is shown where the request was."""
+        if self._tracing is not None:
+            self._tracing.answered(exchange, answer, status)
         if exchange in self._open:
             text = answer.result if isinstance(answer, Result) else answer.error
             self._ended(exchange, text, status, seconds)
 
     def unanswered(self, exchange: Exchange, status: str) -> None:
         """A request will not be answered."""
+        if self._tracing is not None:
+            self._tracing.unanswered(exchange, status)
         if exchange in self._open:
             self._ended(exchange, b"", status, None)
 
@@ -226,6 +239,8 @@ class Traffic:
 
     def _room(self) -> bool:
         """Whether anybody can take one more; if nobody can, it need not be made."""
+        if not self._watchers:
+            return False
         for watcher in self._watchers:
             if not watcher.full:
                 return True
