@@ -147,13 +147,14 @@ class Crowd(Company):
 
     def subscriptions(self) -> set[str]:
         """What anybody subscribed to."""
-        return set().union(*(member.subscriptions for member in self.members))
+        return {uri for member in self.members for uri in member.subscriptions}
 
     def leave(self, member: Member) -> None:
         """*member* hears no more; unsubscribe from what nobody else wants."""
         self.members.discard(member)
         link = self.supervisor.link
-        if link is None:
+        # Most subscribe to nothing, and to ask all that stay would take long where many leave.
+        if link is None or not member.subscriptions:
             return
         for uri in member.subscriptions - self.subscriptions():
             quietly(ask(link, "resources/unsubscribe", encode_json({"uri": uri})))
