@@ -245,14 +245,14 @@ async def _look_at_metadata(url: str, reach: Reach, reactor: Any) -> None:
 
 
 async def _get(url: str, reach: Reach, reactor: Any) -> tuple[int, Any, bytes]:
-    upstream = Upstream(make_agent(reactor, make_trust(reach)), url)
+    upstream = Upstream(make_agent(reactor, make_trust(reach)), url, description="it")
     asked = Deferred.fromCoroutine(upstream.request(b"GET", [])).addTimeout(10.0, reactor)
     try:
         response = await asked
     except McpTwistError:
         raise
     except Exception as problem:
-        raise McpTwistError(f"{url} does not answer: {problem}") from None
+        raise McpTwistError(f"it does not answer: {problem}") from None
     body = WholeBody(_MOST)
     response.deliverBody(body)
     return response.code, response.headers, await body.done

@@ -17,6 +17,7 @@ from mcptwist.auth.authorizedkeys import (
     succeeded,
 )
 from mcptwist.auth.keycommand import FAILED, OK, KeyCommand, Nouns, own
+from mcptwist.auth.keyfiles import FileProblem
 from mcptwist.auth.keys import is_fingerprint
 from mcptwist.auth.keystore import KeyList, is_line_of, is_revoked_by, load_public
 
@@ -73,12 +74,19 @@ def _line_of(given: str) -> str:
     if given == "-":
         given = sys.stdin.read(_LONGEST)
     elif " " not in given:
-        with open(given, encoding="utf-8") as file:
-            given = file.read(_LONGEST)
+        given = _content(given)
     lines = [line for line in given.splitlines() if line.strip()]
     if len(lines) != 1:
         raise LineProblem("give one key, on one line")
     return lines[0].strip()
+
+
+def _content(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read(_LONGEST)
+    except OSError as problem:
+        raise FileProblem(f"{path} cannot be read: {problem.strerror}") from None
 
 
 class AuthorizeListOptions(_Authorizing):

@@ -160,7 +160,10 @@ def ask_passphrase(path: str = "") -> bytes | None:
     if not sys.stdin or not sys.stdin.isatty():
         return None
     prompt = f"Enter passphrase for key '{path}': " if path else "Passphrase: "
-    return getpass.getpass(prompt).encode()
+    try:
+        return getpass.getpass(prompt).encode()
+    except EOFError:
+        return None
 
 
 def ask_nobody(_: str = "") -> bytes | None:

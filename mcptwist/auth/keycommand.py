@@ -41,6 +41,8 @@ class KeyCommand(Command):
             return _failed(problem, USAGE)
         except HostNotTrusted as problem:
             return _failed(problem, NOT_TRUSTED)
+        except EOFError:
+            return _failed(KeyProblem("no answer, so nothing was done"), FAILED)
         except _TROUBLES as problem:
             return _failed(problem, FAILED)
 

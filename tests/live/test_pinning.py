@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
 import shutil
 import subprocess
 import sys
@@ -12,6 +10,7 @@ from typing import Any
 
 from mcptwist.auth.knownhosts import line_of
 from tests.auth.people import P256, key
+from tests.live.dialogue import held
 from tests.live.test_keys import SECONDS, KeyCase
 
 LIST = {"jsonrpc": "2.0", "id": 2, "method": "tools/list", "params": {}}
@@ -100,23 +99,8 @@ class CommandTests(PinCase):
 
     def at_terminal(self, answer: str, *words: str) -> tuple[int, str]:
         """The exit status, and what was shown to a person who types that answer."""
-        ours, theirs = pty.openpty()
         argv = [sys.executable, "-m", "mcptwist", *words]
-        process = subprocess.Popen(
-            argv, env=self.environ, stdin=theirs, stderr=theirs, stdout=subprocess.DEVNULL
-        )
-        os.close(theirs)
-        said = ""
-        try:
-            while part := os.read(ours, 4096).decode():
-                said += part
-                if said.endswith("? "):
-                    os.write(ours, f"{answer}\n".encode())
-        except OSError:
-            pass  # the other end is closed
-        finally:
-            os.close(ours)
-        return process.wait(SECONDS), said
+        return held(argv, self.environ, [("[fingerprint])?", answer)])
 
 
 class ConnectTests(PinCase):
