@@ -56,7 +56,8 @@ class KeysScreen(TableScreen):
         status = self.world.status
         if key.last_used is None or status is None:
             return "-"
-        return f"{span(max(0.0, status.now - key.last_used))} ago"
+        seconds = status.now - key.last_used
+        return "now" if seconds < 1 else f"{span(seconds)} ago"
 
     def hint(self) -> str:
         """What to do about a key that nobody knows."""

@@ -82,6 +82,9 @@ class Screen:
     def entered(self) -> None:
         """It is seen now."""
 
+    def do_open(self) -> None:
+        """Look closer, where there is something to look at."""
+
     def do_back(self) -> bool:
         """Go back within it; whether there was something to go back from."""
         return False

@@ -141,29 +141,31 @@ def _coloured(line: str) -> Markup:
     return [part for part in (*parts, line[end:]) if part]
 
 
-def canvas_of(lines: Sequence[Markup], columns: int) -> Any:
+def canvas_of(lines: Sequence[Markup], columns: int, ascii_only: bool = False) -> Any:
     """Lines as urwid draws them, each cut or filled to so many columns.
+
+    :param ascii_only: whether the terminal has nothing else, whatever names others gave.
 
     urwid's own Text finds out anew where each line has to be broken, which none has to here, and
     takes three times as long.
     """
     texts, attributes, charsets = [], [], []
     for line in lines:
-        text, attribute, charset = _row(line, columns)
+        text, attribute, charset = _row(line, columns, ascii_only)
         texts.append(text)
         attributes.append(attribute)
         charsets.append(charset)
     return urwid.TextCanvas(texts, attributes, charsets, maxcol=columns, check_width=False)
 
 
-def _row(line: Markup, columns: int) -> tuple[bytes, list[Any], list[Any]]:
+def _row(line: Markup, columns: int, ascii_only: bool) -> tuple[bytes, list[Any], list[Any]]:
     """The bytes of a line, and how many of them have each colour and character set."""
     parts: list[bytes] = []
     attributes: list[Any] = []
     charsets: list[Any] = []
     left = columns
     for attribute, text in (*_runs(line, None), (None, " " * columns)):
-        text = _harmless(text)
+        text = _in_ascii(_harmless(text)) if ascii_only else _harmless(text)
         taken = width_of(text)
         if taken > left:
             end, taken = urwid.calc_text_pos(text, 0, len(text), left)
@@ -176,6 +178,15 @@ def _row(line: Markup, columns: int) -> tuple[bytes, list[Any], list[Any]]:
         if not left:
             break
     return b"".join(parts), attributes, charsets
+
+
+def _in_ascii(text: str) -> str:
+    """The same in as many columns, with what is no ASCII left out."""
+    if text.isascii():
+        return text
+    return "".join(
+        sign if sign.isascii() else "~" if sign == "…" else "?" * width_of(sign) for sign in text
+    )
 
 
 def _runs(markup: Markup, attribute: str | None) -> Iterator[tuple[str | None, str]]:
@@ -195,6 +206,7 @@ class Rows(urwid.Widget):
     :param draw: gives the lines for a width and a height.
     :param clicked: told the line and the column that were clicked.
     :param scrolled: told by how many lines the wheel was turned.
+    :param ascii_only: whether nothing but ASCII can be drawn.
     """
 
     _sizing = frozenset([urwid.BOX])
@@ -206,8 +218,10 @@ class Rows(urwid.Widget):
         draw: Callable[[int, int], Sequence[Markup]],
         clicked: Callable[[int, int], None] = lambda row, column: None,
         scrolled: Callable[[int], None] = lambda lines: None,
+        ascii_only: bool = False,
     ) -> None:
         super().__init__()
+        self._ascii_only = ascii_only
         self._draw = draw
         self._clicked = clicked
         self._scrolled = scrolled
@@ -219,7 +233,7 @@ class Rows(urwid.Widget):
             return urwid.SolidCanvas(" ", columns, rows)
         lines = list(self._draw(columns, rows))[:rows]
         lines += [""] * (rows - len(lines))
-        return canvas_of(lines, columns)
+        return canvas_of(lines, columns, self._ascii_only)
 
     def keypress(self, size: Any, key: str) -> str | None:
         """Called with keys; all of them are the console's."""

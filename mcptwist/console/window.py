@@ -9,8 +9,9 @@ import urwid
 
 from mcptwist.console import keymap
 from mcptwist.console.model import CONNECTED, CONNECTING, clean
+from mcptwist.console.palette import ASCII
 from mcptwist.console.tables import Markup
-from mcptwist.console.widgets import Rows, harmless, width_of
+from mcptwist.console.widgets import Rows, canvas_of, width_of
 from mcptwist.watching.figures import amount, rate, span
 
 if TYPE_CHECKING:
@@ -22,9 +23,14 @@ class Window(urwid.WidgetWrap[Any]):
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._rows = Rows(self._draw, self._clicked, self._scrolled)
-        self._header = Rows(lambda width, height: [self.header(width), self.second()])
-        self._footer = Rows(lambda width, height: [self.last(), self.footer(width)])
+        self._bare = bare = console.signs is ASCII
+        self._rows = Rows(self._draw, self._clicked, self._scrolled, ascii_only=bare)
+        self._header = Rows(
+            lambda width, height: [self.header(width), self.second()], ascii_only=bare
+        )
+        self._footer = Rows(
+            lambda width, height: [self.last(), self.footer(width)], ascii_only=bare
+        )
         body = urwid.Pile(
             [(2, self._header), ("weight", 1, self._rows), (2, self._footer)], focus_item=1
         )
@@ -51,11 +57,7 @@ class Window(urwid.WidgetWrap[Any]):
         return urwid.CanvasCombine(
             [
                 (above.render((columns, rows - 2), False), None, False),
-                (
-                    urwid.Text(harmless(self.last()) or " ", wrap="clip").render((columns,)),
-                    None,
-                    False,
-                ),
+                (canvas_of([self.last()], columns, self._bare), None, False),
                 (prompt.edit.render((columns,), True), None, True),
             ]
         )

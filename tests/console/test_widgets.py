@@ -86,6 +86,13 @@ class RowsTests(SynchronousTestCase):
         """It can be drawn in any size, none at all included."""
         urwid.testing.check_box_sizing(self.make())
 
+    def test_ascii(self) -> None:
+        """Where there is nothing else, names of others take as many columns of question marks."""
+        rows = Rows(lambda width, height: ["naïve 日本…", [("bad", "é")]], ascii_only=True)
+        self.assertEqual(
+            urwid.testing.render_text(rows, (14, 2)), ["na?ve ????~   ", "?             "]
+        )
+
     def test_mouse(self) -> None:
         """Clicks and the wheel are told; letting go of the button is nothing."""
         rows = self.make()

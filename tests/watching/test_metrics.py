@@ -81,6 +81,45 @@ class MetricsTests(MetricsCase):
         self.assertEqual(len(types), len(set(types)))
         self.assertTrue(all(name.startswith("mcptwist_") for name in types))
 
+    def test_eras(self) -> None:
+        """Connections by the era of who was last heard."""
+        peer = self.house.peer(port=1000)
+        body = (
+            b'{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":'
+            b'"2025-11-25","capabilities":{},"clientInfo":{"name":"x","version":"1"}}}'
+        )
+        peer.protocol.dataReceived(
+            b"POST /servers/sums/mcp HTTP/1.1\r\nHost: localhost:8808\r\n"
+            b"Accept: application/json, text/event-stream\r\nContent-Type: application/json\r\n"
+            b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+        )
+        self.house.turn(0.5)
+        text = exposition(self.house.survey.status("*")).decode()
+        self.families = {f.name: f for f in text_string_to_metric_families(text)}
+        self.assertEqual(self.value("mcptwist_connections_by_era", era="legacy"), 1)
+        self.assertEqual(self.value("mcptwist_server_sessions", server="sums"), 1)
+
+    def test_what_a_linter_wants(self) -> None:
+        """Counters end in _total and nothing else does, no sample comes twice, all have help."""
+        for name, family in self.families.items():
+            self.assertTrue(family.documentation, name)
+            seen = [(s.name, tuple(sorted(s.labels.items()))) for s in family.samples]
+            self.assertEqual(len(seen), len(set(seen)), name)
+            for sample in family.samples:
+                totals = sample.name.endswith("_total")
+                self.assertEqual(totals, family.type == "counter", sample.name)
+                self.assertNotIn("_ms", sample.name)
+
+    def test_hostile_names(self) -> None:
+        """What a tool is called steers no line of the text."""
+        name = 'we"ird\\ \n# TYPE up gauge\nup 1'
+        outcomes = self.house.daemon.gateway.backends["sums"].tally.tools
+        outcomes[name] = outcomes["add"]
+        text = exposition(self.house.survey.status("*")).decode()
+        self.families = {f.name: f for f in text_string_to_metric_families(text)}
+        self.assertEqual(self.value("mcptwist_tool_calls", tool=name, outcome="ok"), 1)
+        self.assertNotIn("up", self.families)
+
     def test_empty(self) -> None:
         """A daemon that has nothing has metrics all the same."""
         self.assertIn(b"mcptwist_uptime_seconds 0.0", exposition(Status()))
