@@ -160,6 +160,7 @@ def _read_own(whole: Ledger, value: Mapping[str, Any]) -> dict[str, Any]:
         place.at(key).mistake("is a server outside of any section", 'it inside of "mcpServers"')
     report_unknown(place, value, {*_OWN_KEYS, *SERVER_SECTIONS, *CLIENT_SECTIONS, *stray})
     own = read_fields(place, value, _OWN_KEYS) or {}
+    own["keyless"] = value.get("auth") is False
     known = Config(**own)
     if "tls" in own and not any(encrypted(entry)[0] for entry in known.endpoints.values()):
         place.at("tls").note("means nothing, as no endpoint begins with https: or mtls:")

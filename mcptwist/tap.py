@@ -16,6 +16,7 @@ from mcptwist import logs
 from mcptwist.auth.denials import CannotStart
 from mcptwist.collecting import spare_what_stays
 from mcptwist.configuration.commandline import load
+from mcptwist.configuration.listening import is_socket
 from mcptwist.hangup import Hangup
 from mcptwist.services import make_daemon
 from mcptwist.stopping import Stopping
@@ -28,6 +29,14 @@ class Options(usage.Options):
     longdesc = "Run MCP servers as one supervised daemon and serve them over HTTP."
     optParameters = [
         ["config", "c", None, "mcpServers JSON or TOML file; without one, the built-in server."],
+    ]
+
+    optFlags = [
+        [
+            "without-keys",
+            None,
+            "Let in whoever is on this machine, as auth = false does.",
+        ],
     ]
 
     def __init__(self) -> None:
@@ -47,11 +56,26 @@ class Options(usage.Options):
         loaded = load(self["config"], self["listen"])
         if loaded.config is None:
             raise usage.UsageError(configuration.report(loaded))
+        self._refuse_silence(loaded.config)
         self.loaded = loaded
         twistd = getattr(self, "parent", None)
         if twistd is not None and _log_is_ours(twistd):
             _chosen.make = _logger(twistd, loaded.config.log)
             twistd["logger"] = f"{__name__}.chosen_log"
+
+    def _refuse_silence(self, config: configuration.Config) -> None:
+        """Serving without keys has to be said; a file that says nothing may have been forgotten.
+
+        :raises UsageError: nobody said it.
+        """
+        is_said = config.keyless or self["without-keys"] or self["config"] is None
+        ports = [entry for entry in config.endpoints.values() if not is_socket(entry)]
+        if config.auth is None and ports and not is_said:
+            raise usage.UsageError(
+                f"{self['config']} has no [auth] section, and whoever is on this machine could "
+                f"come in at {ports[0]}. If that is meant, say auth = false in the file, or "
+                "--without-keys; if not, see the guide about keys."
+            )
 
 
 class _Chosen:

@@ -32,6 +32,10 @@ class TapCase(SynchronousTestCase):
 
     def options(self, *words: str, **twistd: Any) -> tap.Options:
         """What comes of the words after ``mcpd``, with twistd's own options before."""
+        return self.said("--without-keys", *words, **twistd)
+
+    def said(self, *words: str, **twistd: Any) -> tap.Options:
+        """The same, with nothing said of keys but what the words and the file say."""
         options = tap.Options()
         options.parent = twistd  # type: ignore[attr-defined]
         options.parseOptions(list(words))
@@ -72,6 +76,28 @@ class OptionsTests(TapCase):
             ["word"],
         ):
             self.assertRaises(usage.UsageError, self.options, *words)
+
+    def test_nothing_said_of_keys(self) -> None:
+        """Whoever is on this machine may come in only if that was said."""
+        silent = self.file(json.dumps(TIME))
+        told = str(self.assertRaises(usage.UsageError, self.said, "-c", silent))
+        self.assertIn("auth = false", told)
+        self.assertIn("tcp:8808:interface=127.0.0.1", told)
+        for words in (
+            ["--without-keys", "-c", silent],
+            ["-c", self.file(json.dumps({**TIME, "auth": False}))],
+            ["-c", self.file(json.dumps({**TIME, "auth": {}}))],
+            ["-c", self.file('auth = false\n[mcpServers.time]\ncommand = "x"', ".toml")],
+            ["-c", silent, "-l", "unix:/a", "-l", "lines:unix:/b"],
+            [],
+        ):
+            self.assertEqual(len(self.names(self.said(*words))), 1, words)
+
+    def test_open_to_a_network(self) -> None:
+        """No word of anybody's opens it to more than this machine."""
+        path = self.file(json.dumps({**TIME, "auth": False}))
+        words = ("--without-keys", "-c", path, "-l", "tcp:1")
+        self.assertRaises(usage.UsageError, self.said, *words)
 
     def test_one_bad_server(self) -> None:
         """A mistake in one server does not stop the others; it is logged."""

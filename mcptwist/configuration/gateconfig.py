@@ -21,6 +21,7 @@ from mcptwist.configuration.settings import (
     count,
     many,
     seconds,
+    table_of,
     text,
     yes_or_no,
 )
@@ -119,6 +120,12 @@ class Auth(msgspec.Struct, frozen=True, kw_only=True):
     def hosts(self) -> tuple[str, ...]:
         """The names that the public URLs are reached by, for the Host header."""
         return tuple(urlsplit(url).netloc for url in self.public_urls)
+
+
+def auth_table(place: Place, value: Any) -> Auth | None:
+    """The section; ``false`` says that no keys are wanted."""
+    found: Auth | None = None if value is False else table_of(Auth)(place, value)
+    return found
 
 
 def config_directory(environ: Mapping[str, str]) -> str:

@@ -108,9 +108,15 @@ _LOOPBACK = re.compile(
 def is_local(entry: str) -> bool:
     """Whether an entry of ``listen`` can only be reached from this machine, for certain."""
     description = encrypted(entry.removeprefix(LINES))[1]
-    if description.startswith(("unix:", "systemd:domain=UNIX:")):
+    if is_socket(entry):
         return True
     return len(_LOOPBACK.findall(description)) == 1 and description.count("interface=") == 1
+
+
+def is_socket(entry: str) -> bool:
+    """Whether an entry of ``listen`` is a socket in the file system: its mode says who may come."""
+    description = encrypted(entry.removeprefix(LINES))[1]
+    return description.startswith(("unix:", "systemd:domain=UNIX:"))
 
 
 def endpoints(place: Place, value: Any) -> tuple[str, ...] | None:

@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 
 from mcptwist.configuration.catalogconfig import Catalog, Group, groups_table
-from mcptwist.configuration.gateconfig import Auth
+from mcptwist.configuration.gateconfig import Auth, auth_table
 from mcptwist.configuration.http2config import Http2, Http2Client, http2_table
 from mcptwist.configuration.limitsconfig import Cors, Http, Limits, Log
 from mcptwist.configuration.listening import DEFAULT_ENDPOINT, endpoints, host, origin
@@ -31,6 +31,7 @@ class BrokenServer(msgspec.Struct, frozen=True):
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """All there is to know before the daemon starts.
 
+    :ivar keyless: whether the file says that no keys are wanted.
     :ivar servers: those that can be used and are not disabled, in the order of the file.
     :ivar broken: those that cannot.
     :ivar disabled: the names of those that are not to be used.
@@ -69,7 +70,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     tls: Annotated[Tls, Key(tls_table, "a table as below")] = Tls()
     auth: Annotated[
         Auth | None,
-        Key(table_of(Auth), "a table as below; without it, whoever gets here may come in"),
+        Key(auth_table, "a table as below, or false: whoever is on this machine may come in"),
     ] = None
     keys: Annotated[Keys, Key(table_of(Keys), "a table as below")] = Keys()
     catalog: Annotated[Catalog, Key(table_of(Catalog), "a table as below")] = Catalog()
@@ -77,6 +78,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         tuple[Group, ...], Key(groups_table, "tables as below, by the groups' names")
     ] = ()
     log: Annotated[Log, Key(table_of(Log), "a table as below")] = Log()
+    keyless: bool = False
     servers: tuple[ServerConfig, ...] = ()
     broken: tuple[BrokenServer, ...] = ()
     disabled: tuple[str, ...] = ()

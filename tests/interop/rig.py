@@ -332,6 +332,7 @@ class Daemon:
         config.write_text(json.dumps({"mcpServers": dict(servers)}, indent=2))
         twistd = str(Path(sys.executable).with_name("twistd"))
         argv = [twistd, "-n", "--pidfile=", "mcpd", "--config", str(config)]
+        argv.append("--without-keys")
         here = (f"{kind}:0:interface=127.0.0.1" for kind in ("tcp", "https"))
         for endpoint in (*here, *endpoints):
             argv += ["--listen", endpoint]

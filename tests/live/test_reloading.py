@@ -104,6 +104,7 @@ class ReloadingTests(SynchronousTestCase):
         config = {
             "listen": ["tcp:0:interface=127.0.0.1"],
             "admin_socket": self.socket,
+            "auth": False,
             "mcpServers": servers,
             **more,
         }
