@@ -54,7 +54,7 @@ from mcptwist.auth.policy import (
 )
 from mcptwist.auth.presence import Presence
 from mcptwist.auth.realm import IPrincipal, Principal, make_portal
-from mcptwist.auth.replay import ReplayCache
+from mcptwist.auth.replay import ReplayCache, Replays
 from mcptwist.auth.replaystore import ReplayStore
 from mcptwist.auth.ticketdesk import TicketDesk
 from mcptwist.auth.tickets import TicketTable
@@ -115,35 +115,60 @@ class Gatehouse(MultiService):
         monotonic = monotonic or clock.seconds
         self._file = file = AuditFile(auth.audit_log) if auth.audit_log else None
         self.audit = Audit(wall, file.write if file else None, Journal())
+        self._open_books(auth, make_bytes, wall, monotonic)
+        nonces = Nonces(make_bytes(32), monotonic) if auth.dpop_nonces else None
+        proofs = ProofReader(wall, self.replays, nonces)
+        self.portal = make_portal([*self._checkers(proofs), *checkers], self.guestbook.came)
+        self.guard = self._make_guard(auth, monotonic, nonces)
+        self.admit = self.guard.check_scope
+        born = wall() if born is None else born
+        self.server = self._make_server(auth, proofs, wall, born)
+        self.doorstep = self._make_doorstep(auth, make_bytes)
+        self.vestibule: Vestibule | None = None
+        self.announcement: Announcement | None = None
+        self._desk = TicketDesk(self.guard, self.tickets, self.penalties, self.audit)
+        self.presence = Presence(monotonic, auth.stream_age)
+        self.files = KeyFiles(*auth.paths(environ), self.keyring, self.audit)
+        self.keyring.when_withdrawn(self._withdrawn)
+        self.files.load()
+        self._sweep_now_and_then(clock, file)
+
+    # --- how it is put together -----------------------------------------------------------
+
+    def _open_books(
+        self,
+        auth: Auth,
+        make_bytes: Callable[[int], bytes],
+        wall: Callable[[], float],
+        monotonic: Callable[[], float],
+    ) -> None:
+        """What is remembered: of keys, of what was given out, of what was used and by whom."""
         self.guestbook = Guestbook(wall)
         self.keyring = Keyring(wall)
         self.tokens = TokenTable(monotonic, make_bytes)
         self.tickets = TicketTable(monotonic, make_bytes, auth.ticket_ttl)
-        self.replays: ReplayCache | ReplayStore = ReplayCache(wall, monotonic)
-        if auth.replay_store is not None:
-            self.replays = store = ReplayStore(auth.replay_store, wall)
-            born = store.remembers_since
         self.penalties = Penalties(monotonic, exempt=auth.exempt)
         self.policies = Policies(self.keyring)
         self.handles = Handles(make_bytes(32))
-        nonces = Nonces(make_bytes(32), monotonic) if auth.dpop_nonces else None
-        proofs = ProofReader(wall, self.replays, nonces)
-        self.portal = make_portal(
-            [
-                KeySignatureChecker(self.keyring, self.guestbook),
-                AccessTokenChecker(self.tokens, self.keyring, proofs),
-                ClientCertificateChecker(self.keyring),
-                TicketChecker(self.tickets, self.keyring),
-                LocalUserChecker(self.keyring),
-                *checkers,
-            ],
-            self.guestbook.came,
-        )
-        addresses = Addresses(auth.public_urls)
-        self.guard = Guard(
+        self._store = ReplayStore(auth.replay_store, wall) if auth.replay_store else None
+        self.replays: Replays = self._store or ReplayCache(wall, monotonic)
+
+    def _checkers(self, proofs: ProofReader) -> list[Any]:
+        return [
+            KeySignatureChecker(self.keyring, self.guestbook),
+            AccessTokenChecker(self.tokens, self.keyring, proofs),
+            ClientCertificateChecker(self.keyring),
+            TicketChecker(self.tickets, self.keyring),
+            LocalUserChecker(self.keyring),
+        ]
+
+    def _make_guard(
+        self, auth: Auth, monotonic: Callable[[], float], nonces: Nonces | None
+    ) -> Guard:
+        return Guard(
             Guarding(
                 self.portal,
-                addresses,
+                Addresses(auth.public_urls),
                 self.keyring,
                 self.penalties,
                 self.audit,
@@ -151,7 +176,11 @@ class Gatehouse(MultiService):
                 nonces,
             )
         )
-        self.server = AuthorizationServer(
+
+    def _make_server(
+        self, auth: Auth, proofs: ProofReader, wall: Callable[[], float], born: float
+    ) -> AuthorizationServer:
+        return AuthorizationServer(
             Issuing(
                 self.portal,
                 self.guard,
@@ -161,11 +190,13 @@ class Gatehouse(MultiService):
                 self.penalties,
                 self.audit,
                 wall,
-                wall() if born is None else born,
+                born if self._store is None else self._store.remembers_since,
                 int(auth.token_ttl),
             )
         )
-        self.doorstep = Doorstep(
+
+    def _make_doorstep(self, auth: Auth, make_bytes: Callable[[int], bytes]) -> Doorstep:
+        return Doorstep(
             Standing(
                 self.portal,
                 self.guard,
@@ -176,15 +207,6 @@ class Gatehouse(MultiService):
                 auth.unproved_per_source,
             )
         )
-        self.vestibule: Vestibule | None = None
-        self.announcement: Announcement | None = None
-        self._desk = TicketDesk(self.guard, self.tickets, self.penalties, self.audit)
-        self.admit = self.guard.check_scope
-        self.presence = Presence(monotonic, auth.stream_age)
-        self.files = KeyFiles(*auth.paths(environ), self.keyring, self.audit)
-        self.keyring.when_withdrawn(self._withdrawn)
-        self.files.load()
-        self._sweep_now_and_then(clock, file)
 
     def _sweep_now_and_then(self, clock: IReactorTime, file: AuditFile | None) -> None:
         def sweep() -> None:
@@ -206,8 +228,8 @@ class Gatehouse(MultiService):
         stopped = super().stopService()
         if self._file is not None:
             self._file.close()
-        if isinstance(self.replays, ReplayStore):
-            self.replays.close()
+        if self._store is not None:
+            self._store.close()
         return stopped
 
     # --- what stands before the tree ------------------------------------------------------
