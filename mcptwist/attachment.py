@@ -119,6 +119,7 @@ class Attachment:
     def _subscribe(self, exchange: Exchange) -> None:
         uri = text_member(exchange.request.params, "uri")
         if len(self.subscriptions) >= _SUBSCRIPTIONS:
+            self.backend.tally.refused += 1
             exchange.fail(
                 Overloaded(
                     f"{_SUBSCRIPTIONS} resources are subscribed to already; end a subscription",

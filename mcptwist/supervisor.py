@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mcptwist.errors import Draining, EraMismatch, McpTwistError, ServerUnavailable
+from mcptwist.errors import Draining, EraMismatch, McpTwistError, Overloaded, ServerUnavailable
 from mcptwist.exchange import Exchange
 from mcptwist.failedstart import failed_start, is_foreseen, not_available
 from mcptwist.interfaces import IAnswerer, IKeepsConnections
@@ -124,6 +124,8 @@ class Supervisor:
             self._pass(self.link, exchange)
             return
         problem = self._no_hope() or self._waiting.full()
+        if isinstance(problem, Overloaded) and self.tally is not None:
+            self.tally.refused += 1
         if problem is not None:
             self._refuse(exchange, problem)
             return

@@ -36,6 +36,7 @@ class Held:
     :param limit: how many may be held; an attribute too.
     :param patience: seconds that a client has to come back.
     :ivar expired: how many nobody came back for, so far.
+    :ivar refused: how many found no place, so far.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Held:
         self._patience = patience
         self._calls: dict[bytes, tuple[Any, IDelayedCall]] = {}
         self.expired = 0
+        self.refused = 0
 
     def __len__(self) -> int:
         return len(self._calls)
@@ -65,6 +67,7 @@ class Held:
         :raises Overloaded: too many are held.
         """
         if len(self._calls) >= self.limit:
+            self.refused += 1
             raise Overloaded(
                 f"{self.limit} calls wait for their clients' inputs; raise limits.held_calls",
                 limit="held_calls",

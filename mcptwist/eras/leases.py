@@ -177,6 +177,7 @@ class Leases:
         away = self._longest_away()
         if away is None:
             self.refused += 1
+            self._side.backend.tally.refused += 1
             name = self._side.backend.name
             raise Overloaded(
                 f"{self._settings.limit} calls have a process of {name} already; "

@@ -140,6 +140,7 @@ class Survey:
         }
         if self.daemon.held is not None:
             found["held_calls.expired"] = self.daemon.held.expired
+            found["held_calls.refused"] = self.daemon.held.refused
         for name, counters in self.daemon.counters.items():
             found.update((f"{name}.{key}", count) for key, count in _counts(counters).items())
         return found

@@ -432,6 +432,7 @@ class ModernAtLegacy(Stage):
         _, refused = self.held_call()
         self.assertEqual(refused.error["data"]["limit"], "call_processes")
         self.assertEqual((self.backend.leases.refused, self.backend.leases.evicted), (1, 0))
+        self.assertEqual(self.backend.tally.refused, 1)
         for _, heard in calls:
             self.assertEqual(self.come_back(heard).answers, 0)
 

@@ -160,7 +160,7 @@ class HeldTests(SynchronousTestCase):
         states = [self.held.hold(HeldThing(), request(), "alice") for _ in range(3)]
         with self.assertRaises(Overloaded) as caught:
             self.held.hold(self.call, request(), "alice")
-        self.assertEqual(caught.exception.data["limit"], "held_calls")
+        self.assertEqual((caught.exception.data["limit"], self.held.refused), ("held_calls", 1))
         self.held.take(states[1], request(), "alice")
         self.held.hold(self.call, request(), "alice")
         self.assertEqual(len(self.held), 3)
