@@ -74,8 +74,8 @@ def make_signin(
 
     :param agent: asks the server itself; one of its own otherwise.
     """
-    # A key that was said to be the server's is not that of who gives tokens for it.
-    others = make_trust(msgspec.structs.replace(reach, host_keys=()), environ)
+    # What was said of the server's key is not said of whoever it names to give tokens for it.
+    others = make_trust(msgspec.structs.replace(reach, host_keys=(), accept_new=False), environ)
     ways = Ways(
         agent or make_agent(reactor, make_trust(reach, environ)),
         make_agent(reactor, others),

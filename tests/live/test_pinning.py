@@ -6,9 +6,10 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from typing import Any
 
-from mcptwist.auth.knownhosts import line_of
+from mcptwist.auth.knownhosts import line_of, read_host
 from tests.auth.people import P256, key
 from tests.live.dialogue import held
 from tests.live.test_keys import SECONDS, KeyCase
@@ -101,6 +102,23 @@ class CommandTests(PinCase):
         """The exit status, and what was shown to a person who types that answer."""
         argv = [sys.executable, "-m", "mcptwist", *words]
         return held(argv, self.environ, [("[fingerprint])?", answer)])
+
+
+class RotationTests(PinCase):
+    def test_learnt(self) -> None:
+        """Whoever knows the present key learns the next one by coming as ever."""
+        self.done("list", "--accept-new", f"{self.url}/mcp")
+        following = self.done("hostkey", "rotate", "--in", "1h").split()[0]
+        until = time.monotonic() + SECONDS
+        while following not in self.known_fingerprints():
+            self.assertLess(time.monotonic(), until)
+            self.done("list", f"{self.url}/mcp")
+        self.assertEqual(len(self.known_fingerprints()), 2)
+
+    def known_fingerprints(self) -> list[str]:
+        lines = self.known.read_text().splitlines()
+        found = (read_host(line) for line in lines)
+        return [each.key.fingerprint for each in found if each is not None]
 
 
 class ConnectTests(PinCase):
