@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 from urllib.parse import urlsplit
 
 MARK = "mcptwist"
@@ -16,6 +17,7 @@ def receipt(
     broken: Sequence[str] = (),
     certificate: tuple[str, str, str] | None = None,
     wires: Sequence[str] = (),
+    known_as: str = "",
 ) -> str:
     """What was started and how to use it.
 
@@ -25,6 +27,7 @@ def receipt(
     :param wires: what else is served beside Streamable HTTP: ``ws``, ``sse``.
     :param certificate: that of encrypted endpoints: its file, its SHA-256 fingerprint, and that of
         its key, as known_hosts goes by it; empty for a key of another kind.
+    :param known_as: where keys are wanted, the URL that clients know the daemon by.
     """
     lines = [f"mcptwist serves {_named(servers)}:", ""]
     for url in urls:
@@ -32,7 +35,11 @@ def receipt(
     lines += ["", *(f"  not served: {line}" for line in broken), *([""] if broken else [])]
     if urls and urls[0].startswith("http") and not urlsplit(urls[0]).path:
         lines += _certificate(*certificate) if certificate else []
-        lines += ["For a client's configuration:", "", _snippet(urls[0], servers), ""]
+        if known_as:
+            lines += ["For a client's configuration, where a key is that is let in:", ""]
+            lines += [_snippet(known_as, servers, "connect"), ""]
+        else:
+            lines += ["For a client's configuration:", "", _snippet(urls[0], servers), ""]
     return "\n".join([*lines, "Press Ctrl-C to stop.", ""])
 
 
@@ -66,8 +73,14 @@ def _certificate(path: str, fingerprint: str, key: str) -> list[str]:
     return [f"Certificate: {path}", "  SHA-256", f"  {fingerprint}", "", *shown]
 
 
-def _snippet(url: str, servers: Sequence[str]) -> str:
-    """The ``mcpServers`` object that clients have in their files."""
+def _snippet(url: str, servers: Sequence[str], command: str = "") -> str:
+    """The ``mcpServers`` object that clients have in their files.
+
+    :param command: of ours that stands between, as it can sign in with a key.
+    """
     name = servers[0] if len(servers) == 1 else MARK
-    value = {"mcpServers": {name: {"type": "http", "url": f"{url}/mcp"}}}
+    server: dict[str, Any] = {"type": "http", "url": f"{url}/mcp"}
+    if command:
+        server = {"command": MARK, "args": [command, f"{url}/mcp"]}
+    value = {"mcpServers": {name: server}}
     return "\n".join(f"  {line}" for line in json.dumps(value, indent=2).splitlines())

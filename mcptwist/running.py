@@ -94,7 +94,8 @@ class _Foreground:
             certificate = (shown.path, shown.fingerprint, key.fingerprint if key else "")
         names = [each.name for each in config.servers]
         wires = [n for n, wire in (("ws", config.websocket), ("sse", config.sse)) if wire.shared]
-        print(receipt(urls, names, broken, certificate, wires), flush=True)
+        known_as = (*config.auth.public_urls, *urls)[0] if config.auth and urls else ""
+        print(receipt(urls, names, broken, certificate, wires, known_as), flush=True)
 
     def _not_bound(self, failure: Failure) -> None:
         reason = getattr(failure.value, "subFailure", failure).getErrorMessage()

@@ -56,6 +56,12 @@ class ReceiptTests(SynchronousTestCase):
             ],
         )
 
+    def test_keys_are_wanted(self) -> None:
+        """Clients that cannot sign in start something that can."""
+        text = receipt([URL], ["time"], known_as="https://mcp.example.com")
+        server = {"command": "mcptwist", "args": ["connect", "https://mcp.example.com/mcp"]}
+        self.assertEqual(snippet(text), {"mcpServers": {"time": server}})
+
     def test_broken(self) -> None:
         """Servers that are not served are named, with the reason."""
         self.assertIn("odd: command is missing", receipt([URL], [], ["odd: command is missing"]))
