@@ -127,13 +127,10 @@ class Identity:
             return AgentSigner(self._agent, held[0])
         if held:
             raise KeyProblem(
-                "it wants to know who is calling, and the ssh-agent holds several keys; name one "
+                "the server wants to know who is calling, and the ssh-agent holds several keys; name one "
                 f"(--identity): {', '.join(key.fingerprint for key in held)}"
             )
-        raise KeyProblem(
-            "it wants to know who is calling, and there is no key at "
-            f"{' or '.join(self._where.files)}; make one with mcptwist keygen, or name another"
-        )
+        raise KeyProblem(f"the server wants to know who is calling, and {_no_key(self._where)}")
 
     async def _agent_keys(self) -> list[PublicKey]:
         """What the agent holds; nothing where it does not answer."""
@@ -141,6 +138,16 @@ class Identity:
             return [] if self._agent is None else await self._agent.keys()
         except KeyProblem:
             return []
+
+
+def _no_key(where: Named) -> str:
+    if not where.is_own:
+        return f"there is no key {' or '.join(where.files)}"
+    directory = os.path.dirname(where.files[0])
+    return (
+        f"there is no key ({', '.join(map(os.path.basename, where.files))}) in {directory}; make one "
+        "with mcptwist keygen, or name another (--identity)"
+    )
 
 
 def _is_there(path: str) -> bool:

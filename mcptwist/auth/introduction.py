@@ -173,4 +173,6 @@ def _handshake(host: str, port: int, context: ssl.SSLContext, timeout: float) ->
         raise
     except (OSError, ValueError) as problem:
         why = getattr(problem, "strerror", None) or str(problem)
+        if getattr(problem, "reason", "") in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"):
+            why = "what answers there does not speak TLS"
         raise ServerUnreachable(f"{host}:{port} cannot be reached: {why}") from None

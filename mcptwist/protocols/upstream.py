@@ -11,6 +11,7 @@ it costs 140 µs a request and buys nothing here.
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
@@ -240,7 +241,7 @@ class Refusal:
         self.status: int = response.code
         self.error = _error_in(content) if is_json(response) else None
         said = redact(_excerpt(response, content), secrets)
-        advice = _ADVICE.get(self.status, "")
+        advice = _missing_scope(response) or _ADVICE.get(self.status, "")
         text = f"{description} answered {self.status} {_phrase(response)}".rstrip()
         after = _retry_after(response)
         self.problem = ServerError(
@@ -253,13 +254,22 @@ class Refusal:
 _ADVICE = {
     401: "it wants credentials: a key that it lets in (key, --identity), or a valid Authorization "
     "in headers",
-    403: "it does not allow that: see whether the credentials in headers suffice",
+    403: "it does not allow that: see what the key, or the credentials in headers, may do there",
     404: "see whether url is right",
     405: "see whether url is right, and is spoken to over the right wire",
     407: "a proxy wants credentials",
     413: "the message is longer than it takes",
     429: "it is asked too often",
 }
+
+
+_SCOPE = re.compile(rb'insufficient_scope.*\bscope="([\x20\x21\x23-\x5b\x5d-\x7e]{1,200})"')
+
+
+def _missing_scope(response: IResponse) -> str:
+    """What is missing, where a refusal says it (RFC 6750 section 3.1)."""
+    found = _SCOPE.search(header(response, b"www-authenticate"))
+    return "" if found is None else f"that needs the scope {found[1].decode()}, which we have not"
 
 
 @implementer(IBodyProducer)

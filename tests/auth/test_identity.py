@@ -9,7 +9,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from mcptwist.auth.identity import Identity, Named
+from mcptwist.auth.identity import Identity, Named, named
 from mcptwist.errors import SignInFailed
 from tests.auth.people import key
 
@@ -57,7 +57,10 @@ class IdentityTests(SynchronousTestCase):
         self.assertEqual(self.load(identity), key("bob").public)
 
     def test_none(self) -> None:
-        self.assertIn("mcptwist keygen", self.problem(self.identity("a", "b")))
+        own = Identity(named("", str(self.place)), self.ask)
+        self.assertIn("mcptwist keygen", self.problem(own))
+        problem = self.problem(self.identity("a"))
+        self.assertIn(f"there is no key {self.place}/a", problem)
 
     def test_passphrase(self) -> None:
         """It is asked for once; where nobody can be asked, an agent is what helps."""

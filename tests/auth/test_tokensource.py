@@ -226,6 +226,9 @@ class StepUpTests(SignInCase):
         self.assertEqual(self.ask(), 403)
         self.assertEqual(self.ask(), 403)
         self.assertEqual(len(self.there.to(TOKEN)), 2)
+        response = self.successResultOf(self.begin())
+        reading = Deferred.fromCoroutine(self.upstream.refusal(response, 1000))
+        self.assertIn("needs the scope admin", self.successResultOf(reading).problem.message)
 
 
 class PossessionTests(SignInCase):
