@@ -66,9 +66,8 @@ def not_available(
     """
     reason = reason or McpTwistError("it failed")
     data = {**reason.data, "attempt": attempt, "retryAfter": round(wait, 1), "server": server}
-    return ServerUnavailable(
-        f"{server} is not available: {reason.message} Next try in {wait:.0f} s.", **data
-    )
+    why = reason.message.rstrip(".")
+    return ServerUnavailable(f"{server} is not available: {why}. Next try in {wait:.0f} s.", **data)
 
 
 def _of_another_era(problem: McpTwistError, link: Link) -> EraMismatch:

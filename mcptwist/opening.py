@@ -99,6 +99,8 @@ class Discovering:
             answer = await ask(link, "server/discover", discover_params(self._client))
             discovery = read_discovery(answer)
         except Refused as refusal:
+            if link.gone is None and _tells_why(refusal.body.data):
+                raise ServerStartFailed(refusal.body.message) from None
             link.refused_politely = refusal.body.code not in _MODERN_ERRORS
             raise link.gone or _not_of_era(link, MODERN, refusal) from None
         except InvalidParams as problem:

@@ -124,6 +124,13 @@ class DiscoveringTests(OpeningCase):
             self.answer(answer)
             self.assertEqual(self.failureResultOf(done, EraMismatch).value.data["era"], MODERN)
 
+    def test_failing_inside(self) -> None:
+        """A daemon that says why its server does not start: the other era would not help."""
+        done = self.open(Discovering(ME))
+        self.refuse(b'{"code":-32603,"message":"a fell","data":{"code":"server-start-failed"}}')
+        problem = self.failureResultOf(done, ServerStartFailed).value
+        self.assertEqual(problem.message, "a fell")
+
     def test_endless_pages(self) -> None:
         """A list of tools without end is followed only so far."""
         done = self.discover(tools={})

@@ -65,6 +65,18 @@ class _Quiet(_HTTP11ClientFactory):
     noisy = False
 
 
+class _Pool(HTTPConnectionPool):
+    """Keeps connections for the next request, but none that is about to be closed.
+
+    A body that is closed while it is read may have been at its end: what came with it says so
+    only after. Twisted's own pool takes the connection back then, and the next request is lost.
+    """
+
+    def _putConnection(self, key: Any, connection: Any) -> None:
+        if not connection.transport.disconnecting:
+            super()._putConnection(key, connection)
+
+
 @implementer(IAgent, IAgentEndpointFactory, IKeepsConnections)
 class H2Agent:
     """Makes requests over whichever version of HTTP the server prefers.
@@ -90,7 +102,7 @@ class H2Agent:
         self.counters = counters or HTTP2ClientCounters()
         self.origins: dict[tuple[bytes, int], Origin] = {}
         self._dial = dial
-        self._pool = pool = HTTPConnectionPool(reactor)
+        self._pool = pool = _Pool(reactor)
         pool._factory = _Quiet
         # It would repeat a GET that was cancelled; the wires know better what to repeat.
         pool.retryAutomatically = False

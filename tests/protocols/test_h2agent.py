@@ -26,7 +26,7 @@ from mcptwist.protocols.http2 import HTTP2Connection
 from mcptwist.protocols.request import Request
 from mcptwist.protocols.trust import Trust
 from mcptwist.protocols.upstream import unreachable
-from tests.joined import Network
+from tests.joined import PORT, Network
 from tests.protocols.encrypted import secured_agent
 from tests.protocols.front import Early, Front
 
@@ -111,6 +111,14 @@ class Reader(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.ended = reason.value
+
+
+class Leaving(Reader):
+    """Has enough with the first it reads."""
+
+    def dataReceived(self, data: bytes) -> None:
+        super().dataReceived(data)
+        self.transport.loseConnection()
 
 
 class AgentCase(SynchronousTestCase):
@@ -684,6 +692,31 @@ class TrustTests(AgentCase):
     def test_nobody_there(self) -> None:
         self.network.up = False
         self.failureResultOf(self.begin(b"/held"), ConnectionRefusedError)
+
+
+class PlainTests(AgentCase):
+    """Without TLS there is no HTTP/2."""
+
+    def ask_plain(self, path: bytes) -> Deferred[Any]:
+        self.agent._dial = lambda *_: self.network.endpoint(self.front.factory)
+        asked = self.agent.request(b"GET", b"http://localhost:%d" % PORT + path, None, None)
+        self.network.turn()
+        return asked
+
+    def test_closed_at_its_end(self) -> None:
+        """A body that is closed while its end is at hand takes no other request with it."""
+        asked = self.ask_plain(b"/held")
+        (request,) = self.held
+        request.start(200, [])
+        self.network.turn()
+        self.successResultOf(asked).deliverBody(Leaving())
+        request.write(b"all")
+        request.finish()
+        self.network.clock.advance(0)
+        ((_, far),) = self.network.ends
+        self.assertTrue(far.move())
+        self.assertEqual(self.successResultOf(self.ask_plain(b"/stock")).code, 200)
+        self.assertEqual(len(self.connections), 2)
 
 
 class FallbackTests(AgentCase):
