@@ -127,8 +127,8 @@ class Identity:
             return AgentSigner(self._agent, held[0])
         if held:
             raise KeyProblem(
-                "the server wants to know who is calling, and the ssh-agent holds several keys; name one "
-                f"(--identity): {', '.join(key.fingerprint for key in held)}"
+                "the server wants to know who is calling, and the ssh-agent holds several keys; name "
+                f"one (--identity): {', '.join(key.fingerprint for key in held)}"
             )
         raise KeyProblem(f"the server wants to know who is calling, and {_no_key(self._where)}")
 
@@ -145,8 +145,8 @@ def _no_key(where: Named) -> str:
         return f"there is no key {' or '.join(where.files)}"
     directory = os.path.dirname(where.files[0])
     return (
-        f"there is no key ({', '.join(map(os.path.basename, where.files))}) in {directory}; make one "
-        "with mcptwist keygen, or name another (--identity)"
+        f"there is no key ({', '.join(map(os.path.basename, where.files))}) in {directory}; make "
+        "one with mcptwist keygen, or name another (--identity)"
     )
 
 
