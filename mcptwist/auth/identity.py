@@ -127,8 +127,8 @@ class Identity:
             return AgentSigner(self._agent, held[0])
         if held:
             raise KeyProblem(
-                "the server wants to know who is calling, and the ssh-agent holds several keys; name "
-                f"one (--identity): {', '.join(key.fingerprint for key in held)}"
+                "the server wants to know who is calling, and the ssh-agent holds several keys; "
+                f"name one (--identity): {', '.join(key.fingerprint for key in held)}"
             )
         raise KeyProblem(f"the server wants to know who is calling, and {_no_key(self._where)}")
 
