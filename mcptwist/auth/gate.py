@@ -23,7 +23,7 @@ from mcptwist.protocols.request import IAsksEarly, Request
 from mcptwist.protocols.site import PLACE as SITE_PLACE
 from mcptwist.protocols.site import descend
 from mcptwist.protocols.vestibule import TurnedAway, Vestibule
-from mcptwist.protocols.websocket import WebSocketPlace
+from mcptwist.protocols.wsplace import WebSocketPlace
 
 NOT_FOUND = 4404
 """What a WebSocket is closed with that was opened where there is none."""

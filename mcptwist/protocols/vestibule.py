@@ -18,15 +18,10 @@ from mcptwist.interfaces import IWireReader
 from mcptwist.messages import Message
 from mcptwist.protocols.meter import HTTP1, WEBSOCKET
 from mcptwist.protocols.replies import refuse
-from mcptwist.protocols.websocket import (
-    UPGRADE_HELP,
-    WebSocketCounters,
-    WebSocketLimits,
-    WebSocketWire,
-    check_handshake,
-    opening_handshake,
-    websocket_factory,
-)
+from mcptwist.protocols.websocket import WebSocketWire
+from mcptwist.protocols.wshandshake import UPGRADE_HELP, check_handshake, opening_handshake
+from mcptwist.protocols.wslimits import WebSocketCounters, WebSocketLimits
+from mcptwist.protocols.wsplace import websocket_factory
 
 if TYPE_CHECKING:
     from mcptwist.caller import Caller

@@ -11,119 +11,49 @@ grows, no more is read of the client, and one that lets it overflow is let go.
 
 from __future__ import annotations
 
-from base64 import b64decode
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from itertools import chain
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import Any
 
-import msgspec
 import txaio
 import txaio.tx
-from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
+from autobahn.twisted.websocket import WebSocketServerProtocol
 from autobahn.websocket import USES_NVX
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer, IReactorTime, ISSLTransport
-from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
-from mcptwist.caller import Caller
-from mcptwist.errors import ClientError, ClientGone, McpTwistError
+from mcptwist.errors import ClientError, ClientGone
 from mcptwist.interfaces import IWire, IWireReader
 from mcptwist.messages import Json, Message, decode, pieces
 from mcptwist.protocols import sockets
-from mcptwist.protocols.h2purses import Rate
 from mcptwist.protocols.inbox import Inbox
-from mcptwist.protocols.meter import HTTP1, WEBSOCKET, Meter
-from mcptwist.protocols.pages import Endpoint
-from mcptwist.protocols.replies import refuse
-from mcptwist.protocols.timers import Timers
+from mcptwist.protocols.meter import WEBSOCKET, Meter
 from mcptwist.protocols.tls import encryption
-
-if TYPE_CHECKING:
-    from mcptwist.protocols.request import Request
+from mcptwist.protocols.wsframes import (
+    CONTINUED,
+    LAST,
+    LONGEST_FRAME,
+    TEXT,
+    TINY,
+    WHOLE_TEXT,
+    frame_head,
+    is_utf8,
+    read_plain,
+    slices,
+)
+from mcptwist.protocols.wshandshake import PROTOCOL
+from mcptwist.protocols.wslimits import WebSocketCounters, WebSocketLimits
 
 txaio.use_twisted()
 _autobahn: Any = txaio
 
-PROTOCOL = "mcp"
 GOING_AWAY, UNSUPPORTED_DATA, POLICY = 1001, 1003, 1008
 
-#: The longest frame that is sent, bytes; pings find their way between the frames of a message.
-LONGEST_FRAME = 64 * 1024
-#: A part of a message that is shorter than this, bytes, is paid for like an empty frame.
-TINY = 128
 #: The most that is given to Autobahn at once, bytes: it moves what follows a frame.
 BITE = 8 * 1024
 
-_TEXT, _CONTINUED, _LAST = 0x01, 0x00, 0x80
-_WHOLE_TEXT = bytes((_TEXT | _LAST,))
-_SHORT = 4096
 _OPEN = WebSocketServerProtocol.STATE_OPEN
-
-
-class WebSocketLimits(msgspec.Struct, frozen=True):
-    """Bounds of one connection.
-
-    :ivar message: bytes that a client's message may have, in one frame or several.
-    :ivar message_time: seconds from its first frame to its last.
-    :ivar backlog: bytes that may wait for a client that does not read.
-    :ivar ping: seconds until the client is asked for a sign of life.
-    :ivar ping_timeout: seconds it has to give one.
-    :ivar handshake: seconds that opening may take.
-    :ivar closing: seconds that closing may take.
-    :ivar idle_frames: how many frames it may send that carry nothing, or next to nothing:
-        pings, pongs, and parts of messages of less than :data:`TINY` bytes.
-    """
-
-    message: int = 16 << 20
-    message_time: float = 60.0
-    backlog: int = 16 << 20
-    ping: float = 20.0
-    ping_timeout: float = 20.0
-    handshake: float = 5.0
-    closing: float = 2.0
-    idle_frames: Rate = Rate(200, 20)
-
-
-class WebSocketCounters(msgspec.Struct):
-    """What happened on all connections so far.
-
-    :ivar refused: that were not opened, for their handshake was not in order.
-    :ivar binary: closed for a binary message.
-    :ivar too_big: closed for a message that was too big.
-    :ivar invalid: closed for text that is not UTF-8.
-    :ivar violations: closed for breaking another rule of RFC 6455.
-    :ivar flooded: closed for too many frames that carry nothing.
-    :ivar too_slow: closed for a message that took too long.
-    :ivar overflowed: closed because too much waited for the client.
-    :ivar silent: closed because the client gave no sign of life.
-    """
-
-    opened: int = 0
-    closed: int = 0
-    refused: int = 0
-    binary: int = 0
-    too_big: int = 0
-    invalid: int = 0
-    violations: int = 0
-    flooded: int = 0
-    too_slow: int = 0
-    overflowed: int = 0
-    silent: int = 0
-
-
-class UpgradeRequired(ClientError):
-    """The request is none to open a WebSocket."""
-
-    code = "upgrade-required"
-    status = 426
-
-
-class BadHandshake(ClientError):
-    """The request to open a WebSocket is not in order."""
-
-    code = "bad-handshake"
 
 
 def check_speed() -> None:
@@ -196,7 +126,7 @@ class WebSocketWire(WebSocketServerProtocol):
     def dataReceived(self, data: bytes) -> None:
         """Called with what arrived; Autobahn's own describes it in the log first, at a cost."""
         self.meter.received += len(data)
-        if data[:1] == _WHOLE_TEXT and self._between_messages:
+        if data[:1] == WHOLE_TEXT and self._between_messages:
             data = self._take_plain(data)
         if len(data) <= BITE:
             if data:
@@ -356,7 +286,7 @@ class WebSocketWire(WebSocketServerProtocol):
         size = sum(map(len, parts))
         self.meter.sent += size
         if size <= LONGEST_FRAME and self._flowing and not self._queue:
-            sockets.write(self.transport, b"".join((_head(_TEXT | _LAST, size), *parts)))
+            sockets.write(self.transport, b"".join((frame_head(TEXT | LAST, size), *parts)))
         elif self._queued > self._limits.backlog:
             self._counters.overflowed += 1
             self._forget()
@@ -402,9 +332,9 @@ class WebSocketWire(WebSocketServerProtocol):
         Nearly all are such, and Autobahn, which is made for all others, spends as much on
         one as the rest of the daemon.
         """
-        while self.state == _OPEN and data[:1] == _WHOLE_TEXT and (found := _plain(data)):
+        while self.state == _OPEN and data[:1] == WHOLE_TEXT and (found := read_plain(data)):
             payload, data = found
-            if not payload.isascii() and not _is_utf8(payload):
+            if not payload.isascii() and not is_utf8(payload):
                 self._invalid_payload("the text is not UTF-8")
                 return b""
             pinged: Any = self.autoPingTimeoutCall
@@ -415,10 +345,10 @@ class WebSocketWire(WebSocketServerProtocol):
 
     def _enqueue(self, parts: Sequence[Json]) -> None:
         """Put a message into the queue, in frames; what it is made of is not copied."""
-        slices = list(_slices(parts))
-        for number, part in enumerate(slices, 1):
-            first = _TEXT if number == 1 else _CONTINUED
-            head = _head(first | (_LAST if number == len(slices) else 0), len(part))
+        payloads = list(slices(parts))
+        for number, part in enumerate(payloads, 1):
+            first = TEXT if number == 1 else CONTINUED
+            head = frame_head(first | (LAST if number == len(payloads) else 0), len(part))
             self._queue.append((head, part))
             self._queued += len(head) + len(part)
 
@@ -479,195 +409,3 @@ class WebSocketWire(WebSocketServerProtocol):
 
     def _later(self, seconds: float, call: Callable[[], None]) -> Any:
         return self.factory._batched_timer.call_later(seconds, call)
-
-
-def _plain(data: bytes) -> tuple[bytes, bytes] | None:
-    """The payload of a short masked frame that *data* begins with, and what comes after it."""
-    if len(data) < 6:
-        return None
-    size, at = data[1] - 128, 2
-    if size == 126 and len(data) >= 8:
-        size, at = data[2] << 8 | data[3], 4
-        if not 126 <= size <= _SHORT:
-            return None
-    elif not 0 <= size < 126:
-        return None
-    begin = at + 4
-    end = begin + size
-    if len(data) < end:
-        return None
-    pad = (data[at:begin] * (size // 4 + 1))[:size]
-    hidden = int.from_bytes(data[begin:end], "big") ^ int.from_bytes(pad, "big")
-    return hidden.to_bytes(size, "big"), data[end:]
-
-
-def _is_utf8(text: bytes) -> bool:
-    try:
-        text.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _slices(parts: Sequence[Json]) -> Iterator[Json | memoryview]:
-    """The parts of a message as payloads of frames; what is short goes with what follows it."""
-    short = b""
-    for part in parts:
-        if len(part) < TINY:
-            short += part
-            continue
-        view = memoryview(part)
-        first = LONGEST_FRAME - len(short)
-        yield b"".join((short, view[:first]))
-        short = b""
-        for start in range(first, len(view), LONGEST_FRAME):
-            yield view[start : start + LONGEST_FRAME]
-    if short:
-        yield short
-
-
-def _head(first: int, size: int) -> bytes:
-    """The head of a frame from a server (RFC 6455, section 5.2)."""
-    if size < 126:
-        return bytes((first, size))
-    if size < 1 << 16:
-        return bytes((first, 126)) + size.to_bytes(2, "big")
-    return bytes((first, 127)) + size.to_bytes(8, "big")
-
-
-class WebSocketPlace(Endpoint):
-    """The URL where WebSockets are opened.
-
-    :param make_caller: makes the client of a new connection, from its request.
-    :param clock: of pings and deadlines.
-    :ivar wires: those open now.
-    """
-
-    def __init__(
-        self,
-        make_caller: Callable[[Request], Caller],
-        clock: IReactorTime,
-        limits: WebSocketLimits | None = None,
-        counters: WebSocketCounters | None = None,
-    ) -> None:
-        check_speed()
-        self.wires: set[WebSocketWire] = set()
-        self.counters = counters or WebSocketCounters()
-        self._make_caller = make_caller
-        self._clock = clock
-        self._limits = limits or WebSocketLimits()
-        self._factory = websocket_factory(clock, self._limits)
-
-    def render(self, request: Request) -> int:
-        """Open a WebSocket, or say what is wrong with the request for one."""
-        try:
-            check_handshake(request)
-        except McpTwistError as problem:
-            self.counters.refused += 1
-            refuse(request, problem, headers=UPGRADE_HELP if problem.status == 426 else ())
-        else:
-            self._open(request)
-        return NOT_DONE_YET
-
-    def _open(self, request: Request) -> None:
-        caller = self._make_caller(request)
-        wire = WebSocketWire(
-            caller,
-            self._clock,
-            self._limits,
-            self.counters,
-            opening_handshake(request),
-            caller.told_flow,
-            self.wires.discard,
-        )
-        caller.wire = wire
-        meter = request.stream.connection.meter
-        if meter.wire == HTTP1:  # on HTTP/2 the connection is not the client's alone
-            meter.wire, meter.caller, wire.meter = WEBSOCKET, caller, meter
-        wire.factory = self._factory
-        self.wires.add(wire)
-        request.upgrade(wire)
-
-    def adopt(self, request: Request) -> Caller:
-        """A client for a WebSocket that *request* has opened elsewhere, for this place."""
-        return self._make_caller(request)
-
-    def close(self) -> list[Deferred[None]]:
-        """The daemon stops: close all in good order."""
-        return [wire.close(reason="the daemon stops") for wire in list(self.wires)]
-
-
-UPGRADE_HELP = (
-    (b"upgrade", b"websocket"),
-    (b"connection", b"upgrade"),
-    (b"sec-websocket-version", b"13"),
-)
-
-
-def check_handshake(request: Request) -> None:
-    """Is this a request to open a WebSocket that we can speak?
-
-    RFC 6455, section 4.2.1. ``Origin`` was judged by the site's guard already.
-
-    :raises UpgradeRequired: it does not ask for a WebSocket, or for one of another version.
-    :raises BadHandshake: it does, but not as it must be done.
-    """
-    upgrades, wants = _tokens(request, b"upgrade"), _tokens(request, b"connection")
-    if request.method != b"GET" or b"websocket" not in upgrades or b"upgrade" not in wants:
-        raise UpgradeRequired("this URL is for WebSockets")
-    if request.header_values(b"sec-websocket-version") != [b"13"]:
-        raise UpgradeRequired("only version 13 of the WebSocket protocol is spoken here")
-    if request.content_length:
-        raise BadHandshake("a request to open a WebSocket has no body")
-    keys = request.header_values(b"sec-websocket-key")
-    if len(keys) != 1 or not _is_key(keys[0]):
-        raise BadHandshake("Sec-WebSocket-Key must be there once, 16 bytes in base64")
-    offered = _tokens(request, b"sec-websocket-protocol")
-    if offered and PROTOCOL.encode() not in offered:
-        raise BadHandshake(f"the sub-protocol here is {PROTOCOL!r}; offer it, or none")
-
-
-def _tokens(request: Request, name: bytes) -> set[bytes]:
-    values = chain.from_iterable(value.split(b",") for value in request.header_values(name))
-    return {value.strip().lower() for value in values}
-
-
-def _is_key(value: bytes) -> bool:
-    try:
-        return len(b64decode(value, validate=True)) == 16
-    except ValueError:
-        return False
-
-
-def opening_handshake(request: Request, subprotocol: str = PROTOCOL) -> bytes:
-    """The request as Autobahn wants to read it, with what it needs to know and no more."""
-    lines = [
-        b"GET / HTTP/1.1",
-        b"Host: localhost",
-        b"Upgrade: websocket",
-        b"Connection: Upgrade",
-        b"Sec-WebSocket-Version: 13",
-        b"Sec-WebSocket-Key: %b" % request.header_values(b"sec-websocket-key")[0],
-    ]
-    if request.header(b"sec-websocket-protocol"):
-        lines.append(b"Sec-WebSocket-Protocol: %b" % subprotocol.encode())
-    return b"\r\n".join([*lines, b"", b""])
-
-
-def websocket_factory(clock: IReactorTime, limits: WebSocketLimits) -> WebSocketServerFactory:
-    """What Autobahn takes its settings from."""
-    factory = WebSocketServerFactory(reactor=clock)
-    factory.server = None
-    factory.setProtocolOptions(
-        maxFramePayloadSize=limits.message,
-        maxMessagePayloadSize=limits.message,
-        autoPingInterval=limits.ping,
-        autoPingTimeout=limits.ping_timeout,
-        autoPingRestartOnAnyTraffic=True,
-        openHandshakeTimeout=limits.handshake,
-        closeHandshakeTimeout=limits.closing,
-        failByDrop=False,
-        tcpNoDelay=True,
-    )
-    factory._batched_timer = Timers(clock)
-    return factory

@@ -37,7 +37,8 @@ from mcptwist.protocols.inbox import Inbox
 from mcptwist.protocols.timers import Timers
 from mcptwist.protocols.trust import Trust
 from mcptwist.protocols.upstream import unreachable
-from mcptwist.protocols.websocket import PROTOCOL, UNSUPPORTED_DATA, check_speed
+from mcptwist.protocols.websocket import UNSUPPORTED_DATA, check_speed
+from mcptwist.protocols.wshandshake import PROTOCOL
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime

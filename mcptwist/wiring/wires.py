@@ -17,7 +17,8 @@ from mcptwist.protocols.pages import Places
 from mcptwist.protocols.streamable import Concourse, StreamableHttp, StreamableSettings
 from mcptwist.protocols.streams import StreamLimits
 from mcptwist.protocols.vestibule import Vestibule
-from mcptwist.protocols.websocket import WebSocketCounters, WebSocketLimits, WebSocketPlace
+from mcptwist.protocols.wslimits import WebSocketCounters, WebSocketLimits
+from mcptwist.protocols.wsplace import WebSocketPlace
 from mcptwist.session import ANYONE, SessionTable
 from mcptwist.wiring.premises import Premises
 

@@ -27,7 +27,8 @@ from mcptwist.protocols.pages import Answering, Tree, site_tree
 from mcptwist.protocols.site import HostGuard, Site
 from mcptwist.protocols.streamable import StreamableHttp
 from mcptwist.protocols.vestibule import Vestibule
-from mcptwist.protocols.websocket import WebSocketCounters, WebSocketLimits, WebSocketPlace
+from mcptwist.protocols.wslimits import WebSocketCounters, WebSocketLimits
+from mcptwist.protocols.wsplace import WebSocketPlace
 from tests.auth.people import NOW, assertion, key, proof
 from tests.conversations.posting import House, Response
 from tests.protocols.front import PORT, Wire

@@ -31,11 +31,13 @@ from twisted.internet.endpoints import TCP4ClientEndpoint, serverFromString
 from twisted.internet.task import react
 from twisted.web.resource import Resource
 
-from mcptwist.protocols import websocket
+from mcptwist.protocols import wsplace
 from mcptwist.protocols.h2purses import Rate
 from mcptwist.protocols.http1factory import HTTP1Factory
 from mcptwist.protocols.site import HostGuard, Site
-from mcptwist.protocols.websocket import WebSocketLimits, WebSocketPlace, WebSocketWire
+from mcptwist.protocols.websocket import WebSocketWire
+from mcptwist.protocols.wslimits import WebSocketLimits
+from mcptwist.protocols.wsplace import WebSocketPlace
 from tests.interop.install import ENVIRONMENTS, obstacle
 
 GOOD = frozenset({"OK", "INFORMATIONAL", "NON-STRICT"})
@@ -199,7 +201,7 @@ async def put(case_class: Any, reactor: Any, port: int) -> tuple[str, str, str]:
 
 async def run(reactor: Any, wanted: list[str]) -> None:
     """Put all cases, a few at a time."""
-    websocket.WebSocketWire = Echo  # type: ignore[misc]
+    wsplace.WebSocketWire = Echo  # type: ignore[misc]
     bounds = WebSocketLimits(
         idle_frames=Rate(_UNBOUNDED, _UNBOUNDED), backlog=int(_UNBOUNDED), ping=0.0
     )

@@ -14,7 +14,7 @@ from zope.interface.verify import verifyObject
 
 from mcptwist.messages import Notification
 from mcptwist.protocols.limits import Limits
-from mcptwist.protocols.websocket import WebSocketPlace
+from mcptwist.protocols.wsplace import WebSocketPlace
 from tests.fakes import FakeReader
 from tests.protocols.front import Early
 from tests.protocols.h2front import GET, REST, STOCK, Client, Front2, Told

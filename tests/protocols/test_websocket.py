@@ -21,7 +21,8 @@ from mcptwist.messages import Message, Notification, Request, decode, encode, en
 from mcptwist.protocols import websocket
 from mcptwist.protocols.h2purses import Rate
 from mcptwist.protocols.site import HostGuard
-from mcptwist.protocols.websocket import LONGEST_FRAME, WebSocketLimits
+from mcptwist.protocols.wsframes import LONGEST_FRAME
+from mcptwist.protocols.wslimits import WebSocketLimits
 from tests.contracts.wires import WireContract
 from tests.fakes import FakeReader
 from tests.protocols.wsfront import (

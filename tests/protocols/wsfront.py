@@ -13,7 +13,8 @@ from mcptwist.caller import Caller
 from mcptwist.messages import encode_json
 from mcptwist.negotiation import modern_meta
 from mcptwist.protocols.site import HostGuard
-from mcptwist.protocols.websocket import WebSocketCounters, WebSocketLimits, WebSocketPlace
+from mcptwist.protocols.wslimits import WebSocketCounters, WebSocketLimits
+from mcptwist.protocols.wsplace import WebSocketPlace
 from mcptwist.session import SessionTable
 from tests.protocols.front import Front, Wire
 from tests.scripted import CLIENT, HELLO
