@@ -23,8 +23,10 @@ from mcptwist.eras import held
 from mcptwist.errors import McpTwistError
 from mcptwist.messages import Request
 from mcptwist.protocols import eventstream, lines, mcphttp
-from mcptwist.protocols.h2client import HTTP2Client, HTTP2ClientLimits
+from mcptwist.protocols.h2client import HTTP2Client
+from mcptwist.protocols.h2codec import Codec, CodecLimits
 from mcptwist.protocols.h2frames import ConnectionFailed
+from mcptwist.protocols.h2limits import HTTP2ClientCounters, HTTP2ClientLimits
 from mcptwist.protocols.h2question import Body, Question
 from mcptwist.protocols.hpacking import FieldReader
 from mcptwist.protocols.http1syntax import ChunkedBody, read_head
@@ -196,6 +198,45 @@ def http2_connection(data: bytes) -> None:
 
 
 @target
+def http2_codec(data: bytes) -> None:
+    """What a client says over HTTP/2, cut into single bytes: the same is heard and answered."""
+    assert _codec([data]) == _codec([data[i : i + 1] for i in range(len(data))])
+
+
+def _codec(pieces: list[bytes]) -> tuple[list[Any], bytes, int | None]:
+    user, problem = _Heard(), None
+    codec = user.codec = Codec(user, CodecLimits(), lambda: 0.0)
+    try:
+        for piece in (_PREFACE, *pieces):
+            codec.receive(piece)
+    except ConnectionFailed as failed:
+        problem = failed.code
+    return user.told, codec.output(), problem
+
+
+class _Heard:
+    """Writes down what it is told, answers each request and uses each body."""
+
+    def __init__(self) -> None:
+        self.told: list[Any] = []
+        self.codec: Any = None
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *what: self.told.append((name, *what))
+
+    def opened(self, stream: int, fields: Any, ended: bool) -> None:
+        self.told.append((stream, tuple(fields), ended))
+        self.codec.send_fields(stream, [(b":status", b"200")], False)
+        self.codec.send_data(stream, b"x" * min(5, self.codec.window(stream)), ended)
+
+    def body(self, stream: int, data: bytes, cost: int, ended: bool) -> None:
+        self.told.append((stream, data, ended))
+        self.codec.hand_back(stream, cost)
+        if ended:
+            self.codec.send_data(stream, b"", True)
+
+
+@target
 def header_block(data: bytes) -> None:
     """HPACK: a block that we can read means to us what it means to the hpack library."""
     try:
@@ -213,7 +254,13 @@ def header_block(data: bytes) -> None:
 def http2_answers(data: bytes) -> None:
     """The asking end of an HTTP/2 connection: whatever comes, who asked is told how it ended."""
     clock, ends = Clock(), list[object]()
-    client: Any = HTTP2Client(clock, HTTP2ClientLimits(), lambda: ends.append("retired"))
+    client: Any = HTTP2Client(
+        clock,
+        HTTP2ClientLimits(),
+        lambda: ends.append("retired"),
+        lambda client: None,
+        HTTP2ClientCounters(),
+    )
     wire = Wire(hostAddress=_ADDRESS)
     wire.protocol = client
     client.makeConnection(wire)
