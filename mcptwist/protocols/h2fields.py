@@ -25,7 +25,7 @@ class Malformed(Exception):
 
 
 class StreamHead:
-    """The head of one request (a :class:`~mcptwist.protocols.request.RequestHead`).
+    """The head of one request (a :class:`~mcptwist.protocols.httpstream.RequestHead`).
 
     :ivar method: as sent; GET for one that opens a WebSocket.
     :ivar uri: the target, path and query.

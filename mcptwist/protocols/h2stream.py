@@ -18,8 +18,9 @@ from mcptwist.protocols import refusals
 from mcptwist.protocols.h2fields import StreamHead, answer_fields
 from mcptwist.protocols.h2tunnel import Tunnel
 from mcptwist.protocols.http1 import SLICE, SMALL
+from mcptwist.protocols.httpstream import HeaderList, IHTTPStream
 from mcptwist.protocols.limits import Counters
-from mcptwist.protocols.request import HeaderList, IHTTPStream, Request
+from mcptwist.protocols.request import Request
 
 if TYPE_CHECKING:
     from mcptwist.protocols.http2 import HTTP2Connection

@@ -2,7 +2,7 @@
 
 A connection reads a head, lets the site answer, and only then reads the next: answers leave in
 order, and what a client sends ahead waits, within a bound. It provides
-:class:`~mcptwist.protocols.request.IHTTPStream` for the request it is answering.
+:class:`~mcptwist.protocols.httpstream.IHTTPStream` for the request it is answering.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ from zope.interface import implementer
 from mcptwist.protocols import refusals, sockets
 from mcptwist.protocols.http1answer import CLOSE, KEEP_ALIVE, AnswerHeads
 from mcptwist.protocols.http1syntax import CHUNKED, ChunkedBody, Head, KnownHead, read_head
+from mcptwist.protocols.httpstream import HeaderList, IHTTPStream
 from mcptwist.protocols.meter import HTTP1, Meter
 from mcptwist.protocols.refusals import Refusal, Refused
-from mcptwist.protocols.request import HeaderList, IHTTPStream, Request
+from mcptwist.protocols.request import Request
 from mcptwist.protocols.tls import encryption
 
 if TYPE_CHECKING:

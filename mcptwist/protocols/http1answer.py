@@ -7,7 +7,7 @@ from http import HTTPStatus
 from twisted.web.http import NO_BODY_CODES
 
 from mcptwist.protocols.cors import STANDING
-from mcptwist.protocols.request import HeaderList
+from mcptwist.protocols.httpstream import HeaderList
 
 __all__ = ["CLOSE", "KEEP_ALIVE", "AnswerHeads"]
 

@@ -1,7 +1,7 @@
 """The HTTP/2 wire: connections that carry many requests at once (RFC 9113).
 
 A connection feeds the same requests to the same site as HTTP/1.1 does; each of its streams
-provides :class:`~mcptwist.protocols.request.IHTTPStream`. The application is asked as soon as a
+provides :class:`~mcptwist.protocols.httpstream.IHTTPStream`. The application is asked as soon as a
 request's fields are complete. What a turn of the reactor has to say leaves in one write.
 
 Flow control is back-pressure in both directions: the client may send more of a body only when

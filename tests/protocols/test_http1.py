@@ -22,9 +22,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
+from mcptwist.protocols.httpstream import IHTTPStream
 from mcptwist.protocols.limits import Limits
 from mcptwist.protocols.refusals import ALL
-from mcptwist.protocols.request import IHTTPStream, Request
+from mcptwist.protocols.request import Request
 from tests.protocols.front import HOST, SENTINEL, Early, Front, Wire, answers, statuses
 
 GET = b"GET /stock HTTP/1.1\r\n"

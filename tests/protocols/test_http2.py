@@ -22,8 +22,9 @@ from zope.interface.verify import verifyObject
 from mcptwist.protocols.h2codec import ICodecUser
 from mcptwist.protocols.h2limits import HTTP2Limits
 from mcptwist.protocols.h2purses import Rate, Rates
+from mcptwist.protocols.httpstream import IHTTPStream
 from mcptwist.protocols.limits import Limits
-from mcptwist.protocols.request import IHTTPStream, Request
+from mcptwist.protocols.request import Request
 from mcptwist.protocols.site import HostGuard
 from tests.protocols.front import Early
 from tests.protocols.h2front import ECHO, GET, HELD, POST, REST, STOCK, Client, Front2, Told
