@@ -68,6 +68,11 @@ MADE: Mapping[str, tuple[str, ...]] = {
         f"{_PAGES}.ReadableTests",
         "tests.protocols.test_cors.AnswerTests.test_each_its_own",
     ),
+    "B11 tickets of another page": (
+        "tests.auth.test_tickets.AttackTests.test_another_page",
+        "tests.auth.test_tickets.AttackTests.test_foreign_page",
+        "tests.live.test_tickets",
+    ),
     # Tokens and assertions
     "C1 replayed assertions": (
         f"{_GATE}.AssertionAttackTests.test_replayed",
@@ -177,6 +182,10 @@ MADE: Mapping[str, tuple[str, ...]] = {
         f"{_PAGES}.HeaderTests",
         f"{_OWN}.ScopeTests.test_from_the_body",
     ),
+    "F3 hostile metadata": (
+        "tests.auth.test_discovery",
+        "tests.auth.test_tokensource.SecrecyTests",
+    ),
     "F4 commands": (
         "tests.auth.test_administering",
         "tests.live.test_children.Talking",
@@ -188,6 +197,29 @@ MADE: Mapping[str, tuple[str, ...]] = {
         "tests.console.test_hostile",
     ),
     # Around the gate
+    "G13 proofs on a WebSocket": (
+        "tests.auth.test_doorstep.AttackTests",
+        "tests.auth.test_mutualproof.ProofTests",
+        "tests.live.test_mutual_proof",
+    ),
+    "G14 TLS": (
+        "tests.protocols.test_tls.NegotiationTests",
+        "tests.protocols.test_tls.ProfileTests",
+        "tests.protocols.test_tls.OlderProfileTests",
+    ),
+    "G15 client certificates": (
+        "tests.auth.test_client_certificates.TurnedAwayTests",
+        "tests.auth.test_client_certificates.ComingInTests",
+        "tests.auth.test_client_certificates.WithdrawnTests",
+        "tests.live.test_client_certificates",
+    ),
+    "G16 impostors, and keys that are changed": (
+        "tests.live.test_impostor",
+        "tests.live.test_pinning",
+        "tests.auth.test_pinning",
+        "tests.auth.test_hostkeys.StatementTests.test_signed_with_one_key_only",
+        "tests.auth.test_keylearning.RefusedTests",
+    ),
     "G17 penalties": (
         f"{_GATE}.SourceTests.test_penalties",
         f"{_GATE}.ExemptTests",

@@ -1,0 +1,111 @@
+"""G16: somebody else answers where a known server should be, and hears nothing from us."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+import time
+from pathlib import Path
+
+from cryptography import x509
+
+from mcptwist.auth.keys import P256, PrivateKey, PublicKey
+from mcptwist.protocols.hostcertificate import host_certificate
+from tests.live.test_keys import SECONDS, KeyCase
+
+
+class Impostor:
+    """Shakes hands over TLS with whoever comes, and keeps what it is sent after that.
+
+    :ivar heard: the bytes of each connection.
+    :ivar key: the one it shows.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        files = host_certificate(directory, ["localhost", "127.0.0.1"], time.time())
+        certificate = x509.load_pem_x509_certificate(Path(files.certificate).read_bytes())
+        self.key = PublicKey(certificate.public_key())  # type: ignore[arg-type]
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._context.load_cert_chain(files.certificate, files.key)
+        self._context.set_alpn_protocols(["h2", "http/1.1"])
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.host = f"127.0.0.1:{self._socket.getsockname()[1]}"
+        self.heard: list[bytes] = []
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._socket.accept()
+            except OSError:
+                return
+            connection.settimeout(SECONDS)
+            self._listen(connection)
+
+    def _listen(self, connection: socket.socket) -> None:
+        said = b""
+        try:
+            with self._context.wrap_socket(connection, server_side=True) as channel:
+                said = channel.recv(4096)
+        except OSError:
+            pass  # it went away in the middle of something, as it should
+        self.heard.append(said)
+
+    def close(self) -> None:
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+        self._thread.join(SECONDS)
+
+
+class ImpostorTests(KeyCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.impostor = Impostor(self.home / "impostor")
+        self.addCleanup(self.impostor.close)
+        self.done("keygen")
+        self.known = self.home / "mcptwist" / "known_hosts"
+
+    def know(self, key: PublicKey, host: str = "", mark: str = "") -> None:
+        port = self.impostor.host.rpartition(":")[2]
+        name = host or f"[127.0.0.1]:{port}"
+        self.known.write_text(f"{mark}{name} {key.words()}\n")
+        self.known.chmod(0o600)
+
+    @property
+    def url(self) -> str:
+        return f"https://{self.impostor.host}/mcp"
+
+    def assert_nothing_is_said(self, *more: tuple[str, ...]) -> None:
+        """By no command; each ends with 3 and prints nothing for programs to read."""
+        for words in (("token", self.url), ("list", self.url), *more):
+            ended = self.mcptwist(*words)
+            self.assertEqual((ended.returncode, ended.stdout), (3, ""), (words, ended.stderr))
+        self.assertGreaterEqual(len(self.impostor.heard), 2 + len(more))
+        self.assertEqual(set(self.impostor.heard), {b""})
+
+    def test_itself(self) -> None:
+        """Whoever shows the key that is known is spoken to: else this would prove nothing."""
+        self.know(self.impostor.key)
+        self.assertEqual(self.mcptwist("token", self.url).returncode, 1)
+        self.assertTrue(self.impostor.heard[0])
+
+    def test_another_key(self) -> None:
+        self.know(PrivateKey.generate(P256).public)
+        socket_url = self.url.replace("https", "wss").replace("/mcp", "/ws")
+        self.assert_nothing_is_said(("call", self.url, "add", "{}"), ("list", socket_url))
+
+    def test_revoked(self) -> None:
+        """The very key, and it is not to be believed any more."""
+        self.know(self.impostor.key, mark="@revoked ")
+        self.assert_nothing_is_said()
+
+    def test_known_by_another_name(self) -> None:
+        """The right key of another host is nobody's here."""
+        self.know(self.impostor.key, host="[other.example]:8443")
+        self.assert_nothing_is_said()
+
+    def test_unknown(self) -> None:
+        """Nobody is at hand to ask, so it is not asked."""
+        self.assert_nothing_is_said()
