@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import json
+
 _MESSAGES = (
     b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"x","arguments":{"a":[1]}}}',
     b'{"jsonrpc":"2.0","id":"a","result":{"content":[{"type":"text","text":"\\ud83d"}]}}',
@@ -14,6 +17,27 @@ _HEADS = (
     b"POST /stock HTTP/1.1\r\nHost: localhost:8080\r\nTransfer-Encoding: chunked\r\n\r\n"
     b"5\r\nhello\r\n0\r\n\r\n",
 )
+
+_JWK = {"kty": "OKP", "crv": "Ed25519", "x": "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"}
+_CLAIMS = {
+    "iss": "ann",
+    "sub": "ann",
+    "aud": "https://a.example",
+    "iat": 1_800_000_000,
+    "exp": 1_800_000_060,
+    "jti": "12345678",
+}
+
+
+def _jws(header: object, claims: object) -> bytes:
+    """A JWS as it might be, with a signature that is none."""
+    parts = (json.dumps(part).encode() for part in (header, claims))
+    return b".".join([*map(_base64url, parts), _base64url(b"x" * 64)])
+
+
+def _base64url(data: bytes) -> bytes:
+    return base64.urlsafe_b64encode(data).rstrip(b"=")
+
 
 SEEDS: dict[str, tuple[bytes, ...]] = {
     "message": _MESSAGES,
@@ -69,5 +93,54 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
         b"[example.com]:8443 ssh-ed25519 "
         b"AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f\n",
     ),
-    "signed_token": (b"eyJhbGciOiJFZERTQSIsInR5cCI6IkpXVCJ9.eyJpc3MiOiJhIn0.AAAA",),
+    "patterns": (b"git_*,search,a?b", b"10.0.0.0/8,2001:db8::/32,unix"),
+    "public_key": (
+        b"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f ann",
+        b"-----BEGIN PUBLIC KEY-----\n"
+        b"MCowBQYDK2VwAyEAAAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n"
+        b"-----END PUBLIC KEY-----\n",
+    ),
+    "jwk": (
+        b'{"kty":"OKP","crv":"Ed25519","x":"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"}',
+        b'{"kty":"EC","crv":"P-256","x":"axfR8uEsQkf4vOblY6RA8ncDfYEt6zOg9KE5RdiYwpY",'
+        b'"y":"T-NC4v4af5uO5-tKfA-eFivOM1drMV7Oy7ZAaDe_UfU"}',
+    ),
+    "signed_token": (_jws({"alg": "EdDSA", "typ": "JWT"}, {"iss": "a"}),),
+    "assertion": (_jws({"alg": "EdDSA", "kid": "k"}, _CLAIMS),),
+    "proof": (
+        _jws(
+            {"typ": "dpop+jwt", "alg": "EdDSA", "jwk": _JWK},
+            {"htm": "POST", "htu": "https://a.example/mcp", "iat": 1800000000, "jti": "12345678"},
+        ),
+    ),
+    "token_form": (
+        b"grant_type=client_credentials&client_assertion=a.b.c&resource=https%3A%2F%2Fa.example",
+    ),
+    "bearer_challenge": (
+        b'Bearer resource_metadata="https://a.example/m", scope="a b", DPoP algs="ES256"',
+        b'Basic realm="a\\"b"\nDPoP error="use_dpop_nonce"',
+    ),
+    "server_metadata": (
+        b'{"resource":"https://a.example/mcp","authorization_servers":["https://a.example"]}',
+        b'{"issuer":"https://a.example","token_endpoint":"https://a.example/token"}',
+    ),
+    "host_keys": (
+        b'{"payload":"e30","signatures":[{"protected":"e30","signature":"AAAA"},'
+        b'{"protected":"e30","signature":"AAAA"}]}',
+    ),
+    "mutual_proof": (
+        b'{"type":"hello","v":1,"key":"SHA256:' + b"A" * 43 + b'","nonce":"' + b"A" * 43 + b'"}',
+        b'{"type":"proof","alg":"EdDSA","sig":"AAAA"}',
+        b'{"type":"welcome","principal":"ann","scopes":["mcp:read"],"expires_in":60}',
+        b'{"type":"challenge","nonce":"'
+        + b"A" * 43
+        + b'","hostkey":"SHA256:'
+        + b"A" * 43
+        + b'","alg":"EdDSA","sig":"AAAA"}',
+    ),
+    "handles": (
+        b'{"name":"t","requestState":"x.y","task":{"taskId":"1"}}',
+        rb'{"request\u0053tate":"y"}',
+        b'{"RequestState":"y","taskId":"1"}',
+    ),
 }

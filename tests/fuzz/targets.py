@@ -16,9 +16,6 @@ from twisted.internet.task import Clock
 from twisted.web.http_headers import Headers
 
 from mcptwist import config, messages, negotiation
-from mcptwist.auth.authorizedkeys import LineProblem, read_authorized_keys, read_revoked_keys
-from mcptwist.auth.jws import Malformed, read_jws
-from mcptwist.auth.knownhosts import read_host
 from mcptwist.eras import held
 from mcptwist.errors import McpTwistError
 from mcptwist.messages import Request
@@ -33,6 +30,7 @@ from mcptwist.protocols.http1syntax import ChunkedBody, read_head
 from mcptwist.protocols.http2 import HTTP2Connection
 from mcptwist.protocols.limits import Limits
 from mcptwist.protocols.refusals import Refused
+from tests.fuzz import keytargets
 from tests.protocols.front import Front, Wire
 from tests.protocols.wsfront import SocketFront, frames
 
@@ -304,30 +302,5 @@ def request_state(data: bytes) -> None:
     raise AssertionError("a forged state was taken")
 
 
-@target
-def authorized_keys(data: bytes) -> None:
-    """A file of authorized keys: a line is understood or refused, never half of it."""
-    text = data.decode("utf-8", "replace")
-    read_authorized_keys(text)
-    try:
-        read_revoked_keys(text)
-    except LineProblem:
-        return
-
-
-@target
-def known_hosts(data: bytes) -> None:
-    """A line of ``known_hosts``."""
-    try:
-        read_host(data.decode("utf-8", "replace"))
-    except ValueError:
-        return
-
-
-@target
-def signed_token(data: bytes) -> None:
-    """A JWS in compact form: an assertion or a proof."""
-    try:
-        read_jws(data.decode("latin-1"), 8192)
-    except Malformed:
-        return
+for each in keytargets.ALL:
+    target(each)

@@ -1,0 +1,196 @@
+"""What is fuzzed of the gatehouse: whatever strangers, servers and files can say to it.
+
+Besides raising nothing of its own, a parser may not be talked into anything: what was guessed is
+never believed.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from urllib.parse import urlsplit
+
+from mcptwist.auth.assertions import AssertionRefused, read_assertion
+from mcptwist.auth.authorizedkeys import LineProblem, read_authorized_keys, read_revoked_keys
+from mcptwist.auth.discovery import read_challenge, read_issuer, read_resource
+from mcptwist.auth.dpop import ProofReader, ProofRefused
+from mcptwist.auth.handles import States, Tasks, may_bring_state
+from mcptwist.auth.hostkeys import StatementRefused, read_statement
+from mcptwist.auth.jws import Malformed, read_jws, read_object
+from mcptwist.auth.keys import KeyProblem, PrivateKey, PublicKey
+from mcptwist.auth.knownhosts import read_host
+from mcptwist.auth.mutualproof import AnsweringProof, AskingProof, Channel, ProofFailed
+from mcptwist.auth.oauth import Refused, read_form
+from mcptwist.auth.patterns import PatternProblem, Patterns, Sources
+from mcptwist.auth.replay import ReplayCache
+from mcptwist.errors import McpTwistError
+from mcptwist.messages import check_utf8
+
+NOW, ISSUER = 1_800_000_000.0, "https://a.example"
+_OWNER = "ann SHA256:x"
+
+
+@cache
+def _key() -> PrivateKey:
+    return PrivateKey.generate()
+
+
+def authorized_keys(data: bytes) -> None:
+    """A file of authorized keys: a line is understood or refused, never half of it."""
+    text = data.decode("utf-8", "replace")
+    read_authorized_keys(text)
+    try:
+        read_revoked_keys(text)
+    except LineProblem:
+        return
+
+
+def known_hosts(data: bytes) -> None:
+    """A line of ``known_hosts``."""
+    try:
+        read_host(data.decode("utf-8", "replace"))
+    except ValueError:
+        return
+
+
+def patterns(data: bytes) -> None:
+    """Lists of names and of networks."""
+    text = data.decode("utf-8", "replace")
+    for make in (Patterns, Sources):
+        try:
+            made = make(text)
+        except (PatternProblem, KeyProblem):
+            continue
+        made.allow(text[::-1])
+
+
+def public_key(data: bytes) -> None:
+    """A public key in any form; one that was read is written as it was meant."""
+    text = data.decode("utf-8", "replace")
+    try:
+        found = PublicKey.from_text(text)
+    except KeyProblem:
+        return
+    assert PublicKey.from_text(found.words()) == found
+
+
+def jwk(data: bytes) -> None:
+    """A key as JSON."""
+    try:
+        found = PublicKey.from_jwk(read_object(data))
+    except (KeyProblem, Malformed):
+        return
+    assert PublicKey.from_jwk(found.jwk()) == found
+
+
+def signed_token(data: bytes) -> None:
+    """A JWS in compact form; what it says of itself is read as it was written."""
+    text = data.decode("latin-1")
+    try:
+        found = read_jws(text, 8192)
+    except Malformed:
+        return
+    assert text.startswith(f"{found.signed.decode()}.")
+
+
+def assertion(data: bytes) -> None:
+    """A client's assertion: one that is read names its client, and ends soon."""
+    try:
+        found = read_assertion(data.decode("latin-1"), ISSUER, NOW, 0.0)
+    except AssertionRefused:
+        return
+    assert found.client
+    assert found.until <= NOW + 360
+    assert not _key().public.verify(found.algorithm, found.signature, found.signed)
+
+
+def proof(data: bytes) -> None:
+    """A DPoP proof, whose signature nobody guesses."""
+    reader = ProofReader(lambda: NOW, ReplayCache(lambda: NOW, lambda: 0.0))
+    try:
+        reader.read(data.decode("latin-1"), "POST", f"{ISSUER}/mcp")
+    except ProofRefused:
+        return
+    raise AssertionError("a guessed proof was believed")
+
+
+def token_form(data: bytes) -> None:
+    """The form at the token endpoint: each parameter once."""
+    try:
+        form = read_form(data)
+    except Refused:
+        return
+    assert all(isinstance(value, str) for value in form.values())
+
+
+def bearer_challenge(data: bytes) -> None:
+    """``WWW-Authenticate``, of any server."""
+    found = read_challenge(data.split(b"\n"))
+    assert found is None or found.scheme in ("bearer", "dpop")
+
+
+def server_metadata(data: bytes) -> None:
+    """The metadata of a resource and of an authorization server: they lead nowhere else."""
+    try:
+        resource = read_resource(data, f"{ISSUER}/mcp")
+        assert urlsplit(resource.url).hostname == "a.example"
+    except McpTwistError:
+        pass
+    try:
+        server = read_issuer(data, ISSUER, f"{ISSUER}/mcp")
+        assert server.token_endpoint.startswith("https://")
+    except McpTwistError:
+        pass
+
+
+def host_keys(data: bytes) -> None:
+    """What a server says of its next key, with signatures that nobody guesses."""
+    try:
+        read_statement(data, _key().public, ISSUER, NOW)
+    except StatementRefused:
+        return
+    raise AssertionError("a guessed statement was believed")
+
+
+def mutual_proof(data: bytes) -> None:
+    """Each message of the mutual proof, at the end that hears it."""
+    channel = Channel("a.example", _key().public.fingerprint, b"e" * 32)
+    server = AnsweringProof(channel, _key(), b"s" * 32)
+    client = AskingProof(channel, _key().public, _key(), b"c" * 32)
+    for hear in (server.challenge, server.claim, client.welcomed):
+        try:
+            hear(data)
+        except ProofFailed:
+            continue
+    try:
+        client.proof(data)
+    except ProofFailed:
+        return
+    raise AssertionError("a guessed challenge was believed")
+
+
+def handles(data: bytes) -> None:
+    """Params with a state that was not given to who brings it, as any server might read them.
+
+    They are text in UTF-8, as all messages are that are let in.
+    """
+    states, tasks = States(b"s" * 32), Tasks()
+    try:
+        check_utf8(data)
+        passed = bytes(states.opened(data, _OWNER)) if may_bring_state(data) else data
+    except McpTwistError:
+        return
+    try:
+        read = json.loads(passed)
+    except (ValueError, RecursionError):
+        return
+    if isinstance(read, dict):
+        assert not any(name.casefold() == "requeststate" for name in read)
+    states.sealed(data, _OWNER)
+    tasks.note("s", data, _OWNER)
+
+
+ALL = (
+    authorized_keys, known_hosts, patterns, public_key, jwk, signed_token, assertion, proof,
+    token_form, bearer_challenge, server_metadata, host_keys, mutual_proof, handles,
+)  # fmt: skip
