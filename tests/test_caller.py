@@ -18,7 +18,7 @@ from mcptwist.exchange import Exchange
 from mcptwist.interfaces import IBackChannel, IReply, IWireReader
 from mcptwist.messages import Error, Notification, Request, Result, encode_json
 from mcptwist.negotiation import modern_meta
-from mcptwist.session import SessionTable
+from mcptwist.sessiontable import SessionTable
 from tests.fakes import FakeWire
 from tests.scripted import CLIENT, HELLO, Heard, Source, modern_request, opened
 from tests.test_session import View

@@ -70,7 +70,7 @@ from mcptwist.protocols.pages import Tree
 from mcptwist.protocols.refusals import Refusal
 from mcptwist.protocols.request import Request
 from mcptwist.protocols.vestibule import Vestibule
-from mcptwist.session import SessionTable
+from mcptwist.sessiontable import SessionTable
 from mcptwist.watching.journal import Journal
 
 LOOK = 0.3

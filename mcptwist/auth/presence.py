@@ -18,7 +18,7 @@ from mcptwist.protocols.websocket import WebSocketWire
 if TYPE_CHECKING:
     from mcptwist.caller import Caller
     from mcptwist.protocols.request import Request
-    from mcptwist.session import SessionTable
+    from mcptwist.sessiontable import SessionTable
 
 UNAUTHORIZED = 4401
 """What a WebSocket is closed with."""

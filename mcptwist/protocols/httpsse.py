@@ -40,7 +40,8 @@ from mcptwist.protocols.meter import HTTP1, SSE
 from mcptwist.protocols.pages import Endpoint
 from mcptwist.protocols.replies import refuse
 from mcptwist.protocols.streams import Pulse
-from mcptwist.session import ANYONE, Foreign
+from mcptwist.session import ANYONE
+from mcptwist.sessiontable import Foreign
 
 if TYPE_CHECKING:
     from mcptwist.protocols.request import Request

@@ -53,7 +53,8 @@ from mcptwist.protocols.replies import (
 )
 from mcptwist.protocols.request import Request as HttpRequest
 from mcptwist.protocols.streams import Allowance, Desk, Pulse, StreamLimits
-from mcptwist.session import ANYONE, Session, SessionTable, visit
+from mcptwist.session import ANYONE, Session, visit
+from mcptwist.sessiontable import SessionTable
 from mcptwist.versions import REVISIONS, UNNAMED, is_legacy
 
 if TYPE_CHECKING:

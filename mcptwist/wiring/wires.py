@@ -19,7 +19,8 @@ from mcptwist.protocols.streams import StreamLimits
 from mcptwist.protocols.vestibule import Vestibule
 from mcptwist.protocols.wslimits import WebSocketCounters, WebSocketLimits
 from mcptwist.protocols.wsplace import WebSocketPlace
-from mcptwist.session import ANYONE, SessionTable
+from mcptwist.session import ANYONE
+from mcptwist.sessiontable import SessionTable
 from mcptwist.wiring.premises import Premises
 
 PATHS: dict[str, tuple[bytes, ...]] = {

@@ -27,7 +27,7 @@ from mcptwist.protocols.pages import site_tree
 from mcptwist.protocols.site import HostGuard, Site
 from mcptwist.protocols.streamable import Concourse, StreamableHttp, StreamableSettings
 from mcptwist.protocols.streams import StreamLimits
-from mcptwist.session import SessionTable
+from mcptwist.sessiontable import SessionTable
 from mcptwist.supervisor import SupervisorSettings
 from tests.fakes import FakeConnector, FakeWire
 from tests.protocols.front import PORT, Wire

@@ -19,7 +19,7 @@ from mcptwist.negotiation import modern_meta
 from mcptwist.protocols.httpsse import HttpSse, HttpSseSettings
 from mcptwist.protocols.limits import Limits
 from mcptwist.protocols.streams import Pulse
-from mcptwist.session import SessionTable
+from mcptwist.sessiontable import SessionTable
 from tests.contracts.wires import WireContract
 from tests.conversations.posting import Response
 from tests.fakes import FakeReader

@@ -15,7 +15,7 @@ from mcptwist.negotiation import modern_meta
 from mcptwist.protocols.site import HostGuard
 from mcptwist.protocols.wslimits import WebSocketCounters, WebSocketLimits
 from mcptwist.protocols.wsplace import WebSocketPlace
-from mcptwist.session import SessionTable
+from mcptwist.sessiontable import SessionTable
 from tests.protocols.front import Front, Wire
 from tests.scripted import CLIENT, HELLO
 from tests.test_session import View
