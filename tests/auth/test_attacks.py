@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import re
+from pathlib import Path
 from typing import Any
 from unittest import TestCase
 
@@ -10,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.auth.attacks import CANNOT_HAPPEN, MADE
 
+ROOT = Path(__file__).resolve().parents[2]
 #: How many attacks there are of each letter; those of E come with logging in by a browser.
 NUMBERS = {"A": (1, 6), "B": (1, 11), "C": (1, 20), "D": (1, 9), "F": (1, 7), "G": (13, 20)}
 
@@ -47,6 +50,15 @@ class TableTests(SynchronousTestCase):
     def test_once(self) -> None:
         told = [name.split()[0] for name in (*MADE, *CANNOT_HAPPEN)]
         self.assertEqual(len(told), len(set(told)))
+
+    def test_page(self) -> None:
+        """What the page about threats names in brackets is there, too."""
+        page = ROOT / "docs" / "auth" / "threats.rst"
+        named = {name.strip() for names in re.findall(r"\[(test_[^]]*)\]", page.read_text())
+                 for name in names.replace("\n", " ").split(",")}  # fmt: skip
+        there = {path.stem for path in (ROOT / "tests").rglob("test_*.py")}
+        self.assertEqual(named - there, set())
+        self.assertGreater(len(named), 10)
 
     def test_there(self) -> None:
         for attack, tests in MADE.items():
