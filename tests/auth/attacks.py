@@ -78,6 +78,8 @@ MADE: Mapping[str, tuple[str, ...]] = {
         f"{_GATE}.AssertionAttackTests.test_replayed",
         f"{_GATE}.AssertionAttackTests.test_replayed_after_a_restart",
         f"{_WIRES}.Http2Tests.test_one_assertion_many_streams",
+        "tests.auth.test_replaystore",
+        "tests.live.test_replay_store",
     ),
     "C2 times": (
         f"{_GATE}.AssertionAttackTests.test_times",
