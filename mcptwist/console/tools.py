@@ -49,7 +49,9 @@ class ToolsScreen(TableScreen):
 
     def badge(self) -> str:
         """Who has not told anything."""
-        silent = sorted(self.world.servers.keys() - {offer.server for offer in self.world.offers})
+        told = {offer.server for offer in self.world.offers}
+        asked = {name for name, s in self.world.servers.items() if s.state != "misconfigured"}
+        silent = sorted(asked - told)
         parts = [super().badge(), f"nothing from {', '.join(silent)}" if silent else ""]
         return "  ".join(part for part in parts if part)
 

@@ -38,7 +38,7 @@ class TrafficScreen(TableScreen):
             Column("server", "SERVER", 12, lambda m: m.frame.server,
                    lambda m: clean(m.frame.server)),
             Column("client", "CLIENT", 16, lambda m: m.frame.client,
-                   lambda m: clean(m.frame.client), from_width=110),
+                   lambda m: clean(m.frame.client), from_width=130),
             Column("method", "METHOD", 18, lambda m: m.frame.method,
                    lambda m: clean(_method(m.frame))),
             Column("tool", "TOOL", 14, lambda m: m.frame.tool, lambda m: clean(m.frame.tool)),
@@ -80,6 +80,10 @@ class TrafficScreen(TableScreen):
         if self.follows:
             parts.append("following")
         return "  ".join(part for part in parts if part)
+
+    def hint(self) -> str:
+        """What it is about, for which its column is too narrow."""
+        return "" if self.table.row is None else gist(self.table.row, self.signs.to)
 
     def fresh(self) -> None:
         """Look at the rows there are, and go to the newest if it is followed."""

@@ -99,16 +99,8 @@ def _part(markup: Markup, start: int, end: int) -> Markup:
     return parts
 
 
-def harmless(markup: Markup) -> Markup:
-    """The same on one line, without anything that steers a terminal, whoever forgot it before."""
-    if isinstance(markup, str):
-        return _harmless(markup)
-    if isinstance(markup, tuple):
-        return (markup[0], _harmless(plain(markup[1])))
-    return [harmless(part) for part in markup]
-
-
 def _harmless(text: str) -> str:
+    """On one line, without anything that steers a terminal, whoever forgot it before."""
     if text.isprintable():
         return text
     shown = inert(text.replace("\n", " ").replace("\t", " "))
