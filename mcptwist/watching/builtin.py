@@ -19,11 +19,12 @@ from twisted.logger import Logger
 
 import mcptwist
 from mcptwist.backend import Backend
-from mcptwist.errors import ClientGone, Draining, McpTwistError
+from mcptwist.errors import Draining, McpTwistError
 from mcptwist.interfaces import IAnswerer
 from mcptwist.messages import Json, encode_json
 from mcptwist.server import Context, EmbeddedResource, Limits, Refused, Server
 from mcptwist.watching import standin
+from mcptwist.watching.doorkeeper import Doorkeeper, Seconds
 from mcptwist.watching.events import ServerChange, Watched, Watching
 from mcptwist.watching.journal import Journal, Line
 from mcptwist.watching.metrics import exposition
@@ -63,13 +64,11 @@ Filter = Annotated[
     str, Meta(description="words and field:value tokens, all of which must hold", max_length=1000)
 ]
 Limit = Annotated[int, Meta(description="how many at most", ge=1, le=10_000)]
-Seconds = Annotated[float, Meta(ge=1, le=31_536_000)]
-ConnectionId = Annotated[str, Meta(description="such as c7, as connections has it", max_length=20)]
 Level = Literal["debug", "info", "warn", "error", "critical"]
 Topic = Literal["traffic", "servers", "log", "audit"]
 
 
-class Admin:
+class Admin(Doorkeeper):
     """What can be seen of a daemon and done to it.
 
     :param survey: looks at the daemon.
@@ -311,52 +310,7 @@ class Admin:
         await backend.stop(reason)
         return Done(f"{name} is stopped" + (f"; {left} calls were not answered" if left else ""))
 
-    # --- what can be done to clients --------------------------------------------------
-
-    def close_connection(self, id: ConnectionId) -> Done:
-        """Cut a connection at once; what it waits for is lost."""
-        self._connection(id).abort()
-        return Done(f"{id} is closed")
-
-    def drain_connection(self, id: ConnectionId) -> Done:
-        """Close a connection when what it waits for is answered."""
-        connection = self._connection(id)
-        if connection.meter.caller is not None:
-            connection.meter.caller.wire.close()
-        else:
-            connection.drain()
-        return Done(f"{id} is closed when it is answered")
-
-    def ban_connection(self, id: ConnectionId, seconds: Seconds = 3600) -> Done:
-        """Cut a connection, and let nobody connect from its address for a while."""
-        connection = self._connection(id)
-        host = getattr(getattr(connection, "peer", None), "host", None)
-        if host is None:
-            raise Refused(f"{id} came by a UNIX socket and has no address to ban")
-        self.daemon.bans.add(host, seconds)
-        closed = 0
-        for listener in self.daemon.listeners:
-            others: list[Any] = list(listener.factory.connections)
-            for other in others:
-                if getattr(getattr(other, "peer", None), "host", None) == host:
-                    other.abort()
-                    closed += 1
-        self.log.info("{host} is banned for {seconds} s", host=host, seconds=seconds)
-        return Done(f"{host} is banned for {seconds:g} s; {closed} connections were closed")
-
-    def lift_ban(self, host: Annotated[str, Meta(max_length=100)]) -> Done:
-        """Let an address connect again."""
-        if not self.daemon.bans.lift(host):
-            raise Refused(f"{host} is not banned")
-        return Done(f"{host} may connect again")
-
-    def close_session(self, id: Annotated[str, Meta(description="such as s7")]) -> Done:
-        """End the session of a legacy client; what it waits for fails."""
-        session = self._survey.find_session(id)
-        if session is None:
-            raise Refused(f"there is no session {id}")
-        session.end(ClientGone("the session was ended by whoever runs this daemon"))
-        return Done(f"{id} is ended")
+    # --- what can be done to keys, and to itself ---------------------------------------
 
     def revoke_key(self, fingerprint: Annotated[str, Meta(max_length=100)]) -> Done:
         """Revoke a key for good: its tokens and connections end, and it is written down."""
@@ -432,12 +386,6 @@ class Admin:
             known = ", ".join(sorted(self.daemon.gateway.backends)) or "none"
             raise Refused(f"there is no server {name}; there is: {known}")
         return backend
-
-    def _connection(self, id: str) -> Any:
-        connection = self._survey.find_connection(id)
-        if connection is None:
-            raise Refused(f"there is no connection {id}; it may be gone")
-        return connection
 
 
 def _sieve(text: str, fields: tuple[str, ...]) -> Sieve | None:
