@@ -40,6 +40,10 @@ STAYING = {
 }
 
 
+#: Four clients and what each of them starts, all at the same time, on a machine that may be busy.
+SECONDS_TO_COME = 90.0
+
+
 def started(client: str, mode: str, *command: str) -> list[str]:
     """How a client is started that starts this *command*."""
     return [*script(client), f"stdio:{json.dumps(command)}", mode]
@@ -96,7 +100,7 @@ class ConnectTests(StandingCase):
             self.start(started(client, mode, MCPTWIST, "connect", urls[wire]))
             for wire, (client, mode, _) in STAYING.items()
         ]
-        await gatherResults([program.when_said("first", SECONDS_TO_START) for program in staying])
+        await gatherResults([program.when_said("first", SECONDS_TO_COME) for program in staying])
         before.signal("KILL")
         await before.when_ended(SECONDS_TO_STOP)
         await self.box(port)
