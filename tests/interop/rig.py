@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import sys
+import tempfile
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -216,9 +218,9 @@ class InteropCase(TestCase):
         for name in self.environments:
             self.require(name)
         self.mark = uuid.uuid4().hex
-        self.place = Path(self.mktemp())
-        self.place.mkdir(parents=True)
-        self.place = self.place.resolve()
+        # Not within the checkout, whose path may be longer than that of a socket can be.
+        self.place = Path(tempfile.mkdtemp(prefix="mcptwist-")).resolve()
+        self.addCleanup(shutil.rmtree, self.place, ignore_errors=True)
         self.programs: list[Program] = []
         self.environ: dict[str, str] = {}
         self.addCleanup(self.nothing_left)
