@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 from twisted.logger import Logger
 
 from mcptwist.errors import McpTwistError
+
+_STANDARD_INPUT = 0
 
 
 class Hangup:
@@ -29,8 +32,10 @@ class Hangup:
         """Heed the signal from now on; to be called when the reactor runs.
 
         A daemon that has a terminal is to end when that is closed, which is the same signal.
+        One that goes to the background has let go of its terminal by the time it runs.
         """
-        signal.signal(signal.SIGHUP, self._signalled)
+        if not os.isatty(_STANDARD_INPUT):
+            signal.signal(signal.SIGHUP, self._signalled)
 
     def _signalled(self, number: int, frame: Any) -> None:
         self._reactor.callFromThread(self._again)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Callable
 from functools import partial
@@ -136,8 +135,7 @@ def makeService(options: Options) -> IService:
         raise SystemExit(f"mcptwist: {problem}") from None
     if options["config"] is not None:
         service.reread = partial(load, options["config"], options["listen"])
-    if not os.isatty(0):
-        running.callWhenRunning(Hangup(running, service.reload).heed)
+    running.callWhenRunning(Hangup(running, service.reload).heed)
     return service  # type: ignore[no-any-return]
 
 

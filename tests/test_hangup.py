@@ -34,6 +34,8 @@ class HangupTests(SynchronousTestCase):
         globalLogPublisher.addObserver(self.events.append)
         self.addCleanup(globalLogPublisher.removeObserver, self.events.append)
         self.reactor = Reactor()
+        self.has_terminal = False
+        self.patch(hangup.os, "isatty", lambda descriptor: self.has_terminal)
         self.lines: list[str] = []
         hangup.Hangup(self.reactor, self.reload).heed()
 
@@ -60,6 +62,14 @@ class HangupTests(SynchronousTestCase):
             self.logged(),
             [("warn", "configuration: a is new"), ("warn", "configuration: b changed")],
         )
+
+    def test_terminal(self) -> None:
+        """A daemon with a terminal ends with it; whether it has one is asked when it runs."""
+        self.heeded.clear()
+        waiting = hangup.Hangup(self.reactor, self.reload)
+        self.has_terminal = True
+        waiting.heed()
+        self.assertEqual(self.heeded, {})
 
     def test_unusable(self) -> None:
         """Why it cannot be used is logged, and the next signal is heeded as well."""
