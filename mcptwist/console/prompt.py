@@ -69,7 +69,8 @@ class Prompt:
         self._put(self._history[-self._back] if self._back else "")
 
     def _completed(self) -> str:
-        found = self._complete(self.text)
+        # What others named may hold line ends and worse; nobody could type that either.
+        found = [each for each in self._complete(self.text) if each.isprintable()]
         if len(found) == 1:
             self._put(found[0] + ("" if found[0].endswith(":") else " "))
             return ""

@@ -97,6 +97,24 @@ class HostileTests(SynchronousTestCase):
                 console.key("esc")
             console.show("servers")
 
+    def check_completed(self, console: Console, *keys: str) -> None:
+        for key in (*keys, "tab", "tab"):
+            console.key(key)
+            self.check(console)
+        self.assertIsNotNone(console.prompt)
+        console.key("esc")
+
+    def test_completions(self) -> None:
+        """What is completed for who types is names of others, too."""
+        console = console_of(NASTY)
+        console.show("tools")
+        console.key("c")
+        self.check_completed(console, ":", *"set ")
+        console.show("traffic")
+        self.check_completed(console, "/", *"tool:")
+        console.show("servers")
+        self.check_completed(console, ":", *"stop ")
+
     def test_nasty(self) -> None:
         """Escape sequences, controls, what turns text around."""
         self.walk(NASTY)
