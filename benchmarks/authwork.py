@@ -7,10 +7,10 @@ other end signs is signed before, or between.
 import time
 from urllib.parse import urlencode
 
-from mcptwist.auth.assertions import TYPE
-from mcptwist.auth.dpop import token_hash
 from mcptwist.auth.keys import ED25519, P256, RSA, PrivateKey
 from mcptwist.auth.mutualproof import AnsweringProof, AskingProof, Channel
+from mcptwist.auth.oauth.assertions import TYPE
+from mcptwist.auth.oauth.dpop import token_hash
 from mcptwist.auth.penalties import PenaltyRules
 from tests.auth.behind_tls import SecureDoor, pair_of
 from tests.auth.closed import BASE, FORM, MCP, PORT, Closed

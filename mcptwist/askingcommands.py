@@ -7,7 +7,7 @@ import sys
 
 from twisted.python import usage
 
-from mcptwist.auth.reachoptions import ReachOptions
+from mcptwist.auth.commands.reachoptions import ReachOptions
 from mcptwist.command import header
 
 

@@ -24,7 +24,7 @@ def named(where: str) -> Callable[[], Any]:
 
 _SERVING, _ASKING = "mcptwist.servingcommands", "mcptwist.askingcommands"
 _WATCHING = "mcptwist.watching.commands"
-_KEYS, _AUTHORITY = "mcptwist.auth.keycommands", "mcptwist.auth.authorizecommands"
+_KEYS, _AUTHORITY = "mcptwist.auth.commands.keycommands", "mcptwist.auth.commands.authorizecommands"
 COMMANDS = {
     "run": (f"{_SERVING}:RunOptions", "Serve in the foreground."),
     "call": (f"{_ASKING}:CallOptions", "Call a tool."),
@@ -45,7 +45,7 @@ COMMANDS = {
     "keygen": (f"{_KEYS}:KeygenOptions", "Make a key."),
     "key": (f"{_KEYS}:KeyOptions", "Look at a key."),
     "hostkey": (
-        "mcptwist.auth.hostcommands:HostKeyOptions",
+        "mcptwist.auth.commands.hostcommands:HostKeyOptions",
         "The key that a daemon shows, and the next one.",
     ),
     "authorize": (f"{_AUTHORITY}:AuthorizeOptions", "Say who is let in."),

@@ -20,7 +20,7 @@ from twisted.python import usage
 
 from mcptwist import asking
 from mcptwist.asking import Say
-from mcptwist.auth.discovery import read_challenge, read_resource
+from mcptwist.auth.asking.discovery import read_challenge, read_resource
 from mcptwist.auth.keystore import key_of_certificate
 from mcptwist.client import Refused, connect
 from mcptwist.command import Command

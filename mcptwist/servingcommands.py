@@ -8,7 +8,7 @@ import sys
 from twisted.python import usage
 
 from mcptwist import config as configuration
-from mcptwist.auth.reachoptions import ReachOptions
+from mcptwist.auth.commands.reachoptions import ReachOptions
 from mcptwist.command import FAILED, Command, header
 from mcptwist.configuration.commandline import load
 

@@ -11,9 +11,9 @@ from twisted.python import usage
 
 from mcptwist import asking
 from mcptwist.asking import OK, Say
+from mcptwist.auth.asking.signin import Granted
 from mcptwist.auth.authorizedkeys import LineProblem, duration
-from mcptwist.auth.reachoptions import ReachOptions
-from mcptwist.auth.signin import Granted
+from mcptwist.auth.commands.reachoptions import ReachOptions
 from mcptwist.configuration.reach import Reach
 from mcptwist.wiring.reaching import make_signin
 

@@ -20,7 +20,6 @@ from mcptwist.auth.credentials import (
     ILocalUser,
     ITicket,
 )
-from mcptwist.auth.dpop import ProofReader, ProofRefused
 from mcptwist.auth.guestbook import Guestbook
 from mcptwist.auth.keyring import Keyring
 from mcptwist.auth.keys import (
@@ -34,10 +33,11 @@ from mcptwist.auth.keys import (
     to_base64url,
 )
 from mcptwist.auth.localusers import LocalUser, name_of
+from mcptwist.auth.oauth.dpop import ProofReader, ProofRefused
+from mcptwist.auth.oauth.tokens import LONGEST, Token, TokenTable, is_ours
 from mcptwist.auth.patterns import UNIX
 from mcptwist.auth.realm import CERTIFICATE, LOCAL, PROOF, TICKET, TOKEN, Proved
 from mcptwist.auth.tickets import TicketTable
-from mcptwist.auth.tokens import LONGEST, Token, TokenTable, is_ours
 
 INVALID_TOKEN, INVALID_PROOF, USE_NONCE = (
     "invalid_token",

@@ -32,14 +32,17 @@ from mcptwist.auth.checkers import (
 from mcptwist.auth.credentials import LocalPeer
 from mcptwist.auth.denials import Unauthenticated
 from mcptwist.auth.doorstep import Doorstep, Standing
-from mcptwist.auth.dpop import Nonces, ProofReader
 from mcptwist.auth.gate import Gate
 from mcptwist.auth.guard import Guard, Guarding, now, source_of
 from mcptwist.auth.guestbook import Guestbook
 from mcptwist.auth.keyfiles import KeyFiles
 from mcptwist.auth.keyring import Keyring
 from mcptwist.auth.localusers import uid_of
-from mcptwist.auth.oauth import AuthorizationServer, Issuing
+from mcptwist.auth.oauth.authorizationserver import AuthorizationServer, Issuing
+from mcptwist.auth.oauth.dpop import Nonces, ProofReader
+from mcptwist.auth.oauth.replay import ReplayCache, Replays
+from mcptwist.auth.oauth.replaystore import ReplayStore
+from mcptwist.auth.oauth.tokens import TokenTable
 from mcptwist.auth.patterns import UNIX
 from mcptwist.auth.penalties import Penalties
 from mcptwist.auth.policy import (
@@ -54,11 +57,8 @@ from mcptwist.auth.policy import (
 )
 from mcptwist.auth.presence import Presence
 from mcptwist.auth.realm import IPrincipal, Principal, make_portal
-from mcptwist.auth.replay import ReplayCache, Replays
-from mcptwist.auth.replaystore import ReplayStore
 from mcptwist.auth.ticketdesk import TicketDesk
 from mcptwist.auth.tickets import TicketTable
-from mcptwist.auth.tokens import TokenTable
 from mcptwist.caller import Caller
 from mcptwist.configuration.gateconfig import Auth
 from mcptwist.exchange import Exchange

@@ -28,15 +28,15 @@ from mcptwist.auth.denials import (
     TooManyFailures,
     Unauthenticated,
 )
-from mcptwist.auth.dpop import ALGORITHMS as PROOF_ALGORITHMS
-from mcptwist.auth.dpop import Nonces
 from mcptwist.auth.evidence import Evidence
 from mcptwist.auth.keyring import Keyring
+from mcptwist.auth.oauth.dpop import ALGORITHMS as PROOF_ALGORITHMS
+from mcptwist.auth.oauth.dpop import Nonces
+from mcptwist.auth.oauth.replay import ReplaysFull
 from mcptwist.auth.patterns import UNIX
 from mcptwist.auth.penalties import BAD_TOKEN, STALE_TOKEN, Penalties
 from mcptwist.auth.policy import scope_of
 from mcptwist.auth.realm import OF_CONNECTIONS, TOKEN, IPrincipal, Principal
-from mcptwist.auth.replay import ReplaysFull
 from mcptwist.messages import Message
 from mcptwist.messages import Request as Asked
 from mcptwist.protocols import refusals

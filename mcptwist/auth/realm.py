@@ -16,7 +16,7 @@ from twisted.cred.portal import IRealm, Portal
 from zope.interface import Attribute, Interface, implementer
 
 from mcptwist.auth.authorizedkeys import Grant
-from mcptwist.auth.tokens import Token
+from mcptwist.auth.oauth.tokens import Token
 
 SIGNATURE, TOKEN, TICKET = "signature", "token", "ticket"
 CERTIFICATE, PROOF, LOCAL = "certificate", "proof", "local"

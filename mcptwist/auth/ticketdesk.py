@@ -13,7 +13,7 @@ from mcptwist.auth.denials import Denied, NoRoom, NotAllowed, TooManyFailures
 from mcptwist.auth.gate import deny
 from mcptwist.auth.guard import Guard, source_of
 from mcptwist.auth.jws import Malformed, read_object
-from mcptwist.auth.metadata import NO_STORE, Page, respond
+from mcptwist.auth.oauth.metadata import NO_STORE, Page, respond
 from mcptwist.auth.penalties import Penalties
 from mcptwist.auth.realm import Principal
 from mcptwist.auth.tickets import TicketsExhausted, TicketTable

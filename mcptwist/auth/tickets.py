@@ -15,7 +15,7 @@ from collections.abc import Callable
 import msgspec
 
 from mcptwist.auth.keys import to_base64url
-from mcptwist.auth.tokens import Token, digest_of
+from mcptwist.auth.oauth.tokens import Token, digest_of
 
 PREFIX = "mcp.ticket."
 """What a ticket follows where sub-protocols are offered."""

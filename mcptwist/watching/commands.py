@@ -16,9 +16,9 @@ from twisted.internet.defer import Deferred
 from twisted.python import usage
 from twisted.python.failure import Failure
 
+from mcptwist.auth.commands.reachoptions import ReachOptions
 from mcptwist.auth.keyfiles import FileProblem
 from mcptwist.auth.keys import KeyProblem
-from mcptwist.auth.reachoptions import ReachOptions
 from mcptwist.awaited import Refused
 from mcptwist.client import Client
 from mcptwist.errors import HostNotTrusted, McpTwistError

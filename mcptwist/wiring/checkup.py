@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
+from mcptwist.auth.asking.identity import OWN
 from mcptwist.auth.authorizedkeys import LineProblem, read_authorized_keys, read_revoked_keys
-from mcptwist.auth.identity import OWN
 from mcptwist.auth.keyfiles import FileProblem, check_mode, read_strictly
 from mcptwist.auth.keystore import key_of_certificate
 from mcptwist.config import Config, Loaded

@@ -11,15 +11,15 @@ from typing import Any
 import msgspec
 from twisted.web.iweb import IAgent
 
-from mcptwist.auth.identity import Ask, Identity, ask_passphrase, named
-from mcptwist.auth.introduction import introduce
+from mcptwist.auth.asking.identity import Ask, Identity, ask_passphrase, named
+from mcptwist.auth.asking.introduction import introduce
+from mcptwist.auth.asking.keylearning import KeyLearner
+from mcptwist.auth.asking.pinning import Pinning
+from mcptwist.auth.asking.proving import Prover
+from mcptwist.auth.asking.signin import SignIn, Ways
+from mcptwist.auth.asking.sshagent import VARIABLE, Agent
+from mcptwist.auth.asking.tokensource import TokenSource
 from mcptwist.auth.keyfiles import FileProblem
-from mcptwist.auth.keylearning import KeyLearner
-from mcptwist.auth.pinning import Pinning
-from mcptwist.auth.proving import Prover
-from mcptwist.auth.signin import SignIn, Ways
-from mcptwist.auth.sshagent import VARIABLE, Agent
-from mcptwist.auth.tokensource import TokenSource
 from mcptwist.configuration.gateconfig import config_directory
 from mcptwist.configuration.reach import Reach
 from mcptwist.errors import HostNotTrusted

@@ -10,7 +10,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 
-from mcptwist.auth.identity import ask_nobody
+from mcptwist.auth.asking.identity import ask_nobody
 from mcptwist.backend import Backend, BackendSettings
 from mcptwist.catalog.gathering import settings_of
 from mcptwist.catalog.keptlists import KeptLists

@@ -30,7 +30,7 @@ MADE: Mapping[str, tuple[str, ...]] = {
     "A4 key files that others can write": (
         f"{_LIVE}.RefusalTests.test_keys_that_others_can_write",
         "tests.auth.test_keyfiles",
-        "tests.auth.test_commands",
+        "tests.auth.commands.test_commands",
     ),
     "A5 headers of proxies": (
         f"{_GATE}.NobodyTests.test_forwarded",
@@ -78,12 +78,12 @@ MADE: Mapping[str, tuple[str, ...]] = {
         f"{_GATE}.AssertionAttackTests.test_replayed",
         f"{_GATE}.AssertionAttackTests.test_replayed_after_a_restart",
         f"{_WIRES}.Http2Tests.test_one_assertion_many_streams",
-        "tests.auth.test_replaystore",
+        "tests.auth.oauth.test_replaystore",
         "tests.live.test_replay_store",
     ),
     "C2 times": (
         f"{_GATE}.AssertionAttackTests.test_times",
-        "tests.auth.test_assertions.RefusedTests",
+        "tests.auth.oauth.test_assertions.RefusedTests",
     ),
     "C3 audiences": (f"{_GATE}.AssertionAttackTests.test_audience",),
     "C4 algorithms": (
@@ -95,7 +95,7 @@ MADE: Mapping[str, tuple[str, ...]] = {
     "C6 one sort of JWS for another": (f"{_GATE}.AssertionAttackTests.test_other_sorts",),
     "C7 forms of a JWS": (
         f"{_GATE}.AssertionAttackTests.test_forms_of_an_assertion",
-        "tests.auth.test_assertions.RefusedTests.test_form",
+        "tests.auth.oauth.test_assertions.RefusedTests.test_form",
     ),
     "C8 who is known here": (
         f"{_GATE}.AssertionAttackTests.test_nobody_can_tell_why",
@@ -124,7 +124,7 @@ MADE: Mapping[str, tuple[str, ...]] = {
         f"{_WIRES}.Http2Tests.test_withdrawn",
         f"{_WIRES}.SubscriptionTests.test_withdrawn",
     ),
-    "C14 proofs": (f"{_GATE}.ProofAttackTests", "tests.auth.test_dpop"),
+    "C14 proofs": (f"{_GATE}.ProofAttackTests", "tests.auth.oauth.test_dpop"),
     "C15 proofs that are required, and nonces": (
         f"{_GATE}.RequiredProofTests",
         f"{_GATE}.NonceTests",
@@ -185,8 +185,8 @@ MADE: Mapping[str, tuple[str, ...]] = {
         f"{_OWN}.ScopeTests.test_from_the_body",
     ),
     "F3 hostile metadata": (
-        "tests.auth.test_discovery",
-        "tests.auth.test_tokensource.SecrecyTests",
+        "tests.auth.asking.test_discovery",
+        "tests.auth.asking.test_tokensource.SecrecyTests",
     ),
     "F4 commands": (
         "tests.auth.test_administering",
@@ -218,9 +218,9 @@ MADE: Mapping[str, tuple[str, ...]] = {
     "G16 impostors, and keys that are changed": (
         "tests.live.test_impostor",
         "tests.live.test_pinning",
-        "tests.auth.test_pinning",
+        "tests.auth.asking.test_pinning",
         "tests.auth.test_hostkeys.StatementTests.test_signed_with_one_key_only",
-        "tests.auth.test_keylearning.RefusedTests",
+        "tests.auth.asking.test_keylearning.RefusedTests",
     ),
     "G17 penalties": (
         f"{_GATE}.SourceTests.test_penalties",
@@ -231,7 +231,7 @@ MADE: Mapping[str, tuple[str, ...]] = {
     "G19 clocks that jump": (
         f"{_GATE}.AssertionAttackTests.test_replayed_after_the_clock_was_set",
         f"{_GATE}.TokenAttackTests.test_expired",
-        "tests.auth.test_assertions.ReplayTests",
+        "tests.auth.oauth.test_assertions.ReplayTests",
     ),
     "G20 guessed inputs": ("tests.fuzz.test_targets",),
 }

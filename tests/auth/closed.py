@@ -14,10 +14,10 @@ from twisted.logger import eventAsText, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import IResource
 
-from mcptwist.auth.assertions import TYPE
-from mcptwist.auth.dpop import token_hash
 from mcptwist.auth.gatehouse import LOOK, Gatehouse
 from mcptwist.auth.keys import ED25519, PrivateKey
+from mcptwist.auth.oauth.assertions import TYPE
+from mcptwist.auth.oauth.dpop import token_hash
 from mcptwist.caller import Caller
 from mcptwist.configuration.gateconfig import Auth
 from mcptwist.interfaces import IView

@@ -8,7 +8,7 @@ from typing import Any
 
 from mcptwist.auth.jws import make_jws
 from mcptwist.auth.keys import ED25519, P256, RSA, PrivateKey
-from mcptwist.auth.tokens import digest_of, written
+from mcptwist.auth.oauth.tokens import digest_of, written
 
 ISSUER = "http://127.0.0.1:8808"
 NOW = 1_800_000_000.0

@@ -19,6 +19,6 @@ MADE = {f"auth.{via}.ok" for via in (CERTIFICATE, LOCAL, TICKET)} | {"mcp.allowe
 
 class PageTests(SynchronousTestCase):
     def test_events(self) -> None:
-        code = "".join(path.read_text() for path in (ROOT / "auth").glob("*.py"))
+        code = "".join(path.read_text() for path in (ROOT / "auth").rglob("*.py"))
         told = set(re.findall(rf'"({EVENT})"', code)) | MADE
         self.assertEqual(set(re.findall(rf"``({EVENT})``", PAGE.read_text())), told)

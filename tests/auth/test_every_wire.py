@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from mcptwist.auth.assertions import TYPE
+from mcptwist.auth.oauth.assertions import TYPE
 from mcptwist.exchange import SUBSCRIPTION_ID
 from mcptwist.messages import Notification, Request, encode_json
 from mcptwist.negotiation import modern_meta

@@ -8,8 +8,8 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from mcptwist.auth.oauth.tokens import Token
 from mcptwist.auth.tickets import TicketsExhausted, TicketTable
-from mcptwist.auth.tokens import Token
 from mcptwist.negotiation import modern_meta
 from tests.auth.closed import BASE, HERE, ClosedCase, from_elsewhere
 from tests.conversations.posting import Response, rpc

@@ -13,11 +13,11 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from mcptwist.auth import keys
 from mcptwist.auth.addresses import PROTECTED
-from mcptwist.auth.assertions import TYPE
-from mcptwist.auth.dpop import token_hash
 from mcptwist.auth.jws import make_jws
 from mcptwist.auth.keys import ED25519, P256, RSA, PrivateKey, from_base64url, to_base64url
-from mcptwist.auth.tokens import TokenTable
+from mcptwist.auth.oauth.assertions import TYPE
+from mcptwist.auth.oauth.dpop import token_hash
+from mcptwist.auth.oauth.tokens import TokenTable
 from mcptwist.protocols.mcphttp import encode_value
 from tests.auth.closed import BASE, FORM, MCP, ClosedCase, decoded, from_elsewhere
 from tests.auth.people import assertion, claims, key, proof

@@ -10,19 +10,19 @@ import json
 from functools import cache
 from urllib.parse import urlsplit
 
-from mcptwist.auth.assertions import AssertionRefused, read_assertion
+from mcptwist.auth.asking.discovery import read_challenge, read_issuer, read_resource
+from mcptwist.auth.asking.knownhosts import read_host
 from mcptwist.auth.authorizedkeys import LineProblem, read_authorized_keys, read_revoked_keys
-from mcptwist.auth.discovery import read_challenge, read_issuer, read_resource
-from mcptwist.auth.dpop import ProofReader, ProofRefused
 from mcptwist.auth.handles import States, Tasks, may_bring_state
 from mcptwist.auth.hostkeys import StatementRefused, read_statement
 from mcptwist.auth.jws import Malformed, read_jws, read_object
 from mcptwist.auth.keys import KeyProblem, PrivateKey, PublicKey
-from mcptwist.auth.knownhosts import read_host
 from mcptwist.auth.mutualproof import AnsweringProof, AskingProof, Channel, ProofFailed
-from mcptwist.auth.oauth import Refused, read_form
+from mcptwist.auth.oauth.assertions import AssertionRefused, read_assertion
+from mcptwist.auth.oauth.authorizationserver import Refused, read_form
+from mcptwist.auth.oauth.dpop import ProofReader, ProofRefused
+from mcptwist.auth.oauth.replay import ReplayCache
 from mcptwist.auth.patterns import PatternProblem, Patterns, Sources
-from mcptwist.auth.replay import ReplayCache
 from mcptwist.errors import McpTwistError
 from mcptwist.messages import check_utf8
 

@@ -9,7 +9,7 @@ import sys
 import time
 from typing import Any
 
-from mcptwist.auth.knownhosts import line_of, read_host
+from mcptwist.auth.asking.knownhosts import line_of, read_host
 from tests.auth.people import P256, key
 from tests.live.dialogue import held
 from tests.live.test_keys import SECONDS, KeyCase

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 WORKERS, NAMES = 4, 100
 PROGRAM = """
 import sys, time
-from mcptwist.auth.replaystore import ReplayStore
+from mcptwist.auth.oauth.replaystore import ReplayStore
 store = ReplayStore(sys.argv[1], time.time)
 sys.stdin.readline()
 until = time.time() + 300

@@ -1,0 +1,69 @@
+"""DPoP, the asking side: proving with each request that the token's key is held (RFC 9449).
+
+The key is made for this and is never written anywhere, so a token that is stolen from us is of no
+use elsewhere. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from urllib.parse import urlsplit
+
+from mcptwist.auth.jws import make_jws
+from mcptwist.auth.keys import ED25519, P256, PrivateKey, to_base64url
+from mcptwist.auth.oauth.dpop import token_hash
+
+#: What we prove by, the most widely understood first.
+_KINDS = {"ES256": P256, "EdDSA": ED25519, "Ed25519": ED25519}
+_LONGEST_NONCE = 512
+
+
+class Possession:
+    """Makes proofs.
+
+    :param wall: seconds since 1970.
+    :param make_bytes: so many unguessable bytes each time.
+    """
+
+    def __init__(self, wall: Callable[[], float], make_bytes: Callable[[int], bytes]) -> None:
+        self._wall = wall
+        self._make_bytes = make_bytes
+        self._keys: dict[str, PrivateKey] = {}
+        self._nonces: dict[str, str] = {}
+
+    @staticmethod
+    def algorithm(offered: Sequence[str]) -> str:
+        """The algorithm to prove by, of those that are offered; empty if there is none."""
+        return next((each for each in _KINDS if each in offered), "")
+
+    def proof(self, algorithm: str, method: str, url: str, token: str = "") -> str:
+        """A proof for one request.
+
+        :param algorithm: as :meth:`algorithm` chose it.
+        :param token: the access token that comes with the request.
+        """
+        if algorithm not in self._keys:
+            self._keys[algorithm] = PrivateKey.generate(_KINDS[algorithm])
+        key = self._keys[algorithm]
+        place = urlsplit(url)._replace(query="", fragment="").geturl()
+        jti = to_base64url(self._make_bytes(16))
+        claims = {"jti": jti, "htm": method, "htu": place, "iat": int(self._wall())}
+        if token:
+            claims["ath"] = token_hash(token.encode())
+        nonce = self._nonces.get(_origin(url))
+        if nonce is not None:
+            claims["nonce"] = nonce
+        return make_jws(key, {"typ": "dpop+jwt", "jwk": key.public.jwk()}, claims, algorithm)
+
+    def notice(self, url: str, nonce: str) -> bool:
+        """Whoever is at *url* gave us a nonce; whether it is another than before."""
+        fits = 0 < len(nonce) <= _LONGEST_NONCE and nonce.isascii() and nonce.isprintable()
+        if not fits or self._nonces.get(_origin(url)) == nonce:
+            return False
+        self._nonces[_origin(url)] = nonce
+        return True
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"

@@ -1,0 +1,1 @@
+"""What `mcptwist` does with keys, from the shell."""

@@ -1,0 +1,205 @@
+"""What was used once and may not be used again, for several daemons and beyond a restart.
+
+The same promises as those of :class:`~mcptwist.auth.oauth.replay.ReplayCache`, kept in an SQLite
+file that all daemons of one machine may share: of those that see the same assertion at the same
+time, one takes it. What cannot be written down is not accepted.
+
+A file is not written through to the disk with each use. So what was made before the machine was
+last started may have been used before, and is refused; so is what was made before the file was.
+RFC 7523 section 3, RFC 9449 section 11.1.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable
+from typing import Any
+
+from twisted.logger import Logger
+
+from mcptwist.auth.denials import CannotStart
+from mcptwist.auth.keyfiles import check_mode
+from mcptwist.auth.oauth.replay import ReplaysFull
+
+_VERSION = 1
+_WAIT = 0.25  # seconds for another daemon to finish writing
+_SWEEP = 10.0
+_TABLES = """
+CREATE TABLE used (
+  owner BLOB NOT NULL, name BLOB NOT NULL, until REAL NOT NULL,
+  boot TEXT NOT NULL, kept REAL NOT NULL,
+  PRIMARY KEY (owner, name)
+) WITHOUT ROWID;
+CREATE INDEX used_until ON used (until);
+CREATE TABLE counted (owner BLOB PRIMARY KEY, number INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TRIGGER used_added AFTER INSERT ON used BEGIN
+  INSERT INTO counted VALUES (NEW.owner, 1) ON CONFLICT (owner) DO UPDATE SET number = number + 1;
+  INSERT INTO counted VALUES ('', 1) ON CONFLICT (owner) DO UPDATE SET number = number + 1;
+END;
+CREATE TRIGGER used_removed AFTER DELETE ON used BEGIN
+  UPDATE counted SET number = number - 1 WHERE owner IN (OLD.owner, '');
+  DELETE FROM counted WHERE owner = OLD.owner AND number <= 0;
+END;
+CREATE TABLE made (at REAL NOT NULL);
+"""
+_COUNTS = "SELECT owner, number FROM counted WHERE owner IN ('', ?)"
+_ADD = "INSERT OR IGNORE INTO used VALUES (?, ?, ?, ?, ?)"
+_FORGET = "DELETE FROM used WHERE until < ? AND (boot <> ? OR kept < ?)"
+
+
+class StoreProblem(CannotStart):
+    """The file cannot be used; the message tells why."""
+
+
+class ReplayStore:
+    """Who used what.
+
+    It is opened by the process that uses it, when it first does.
+
+    :param path: of the file, which is made if need be; its directory must be ours alone to write.
+    :param wall: seconds since 1970.
+    :param since_boot: seconds since the machine was started, whichever process asks.
+    :param boot: what tells one start of the machine from another.
+    :param limit: how many uses are remembered.
+    :param share: how many of them one owner may have.
+    :ivar remembers_since: seconds since 1970; what was made before may have been used.
+    :raises StoreProblem: the file cannot be used.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        path: str,
+        wall: Callable[[], float],
+        since_boot: Callable[[], float] | None = None,
+        boot: str | None = None,
+        limit: int = 100_000,
+        share: int = 25_000,
+    ) -> None:
+        self._path = path
+        self._wall = wall
+        self._since_boot = since_boot or _since_boot
+        self._boot = _boot() if boot is None else boot
+        self._limit = limit
+        self._share = share
+        self._opened: tuple[int, sqlite3.Connection] | None = None
+        self._swept = float("-inf")
+        self.failures = 0
+        self.remembers_since = self._prepared()
+
+    def first_use(self, owner: str, name: str, until: float) -> bool:
+        """Remember that *owner* used *name*; whether it is the first time.
+
+        :param until: seconds since 1970 from which on it would be refused anyway.
+        :raises ReplaysFull: it cannot be remembered.
+        """
+        # As bytes: JSON can say strings that are no text to the file.
+        use = owner.encode("utf-8", "surrogatepass"), name.encode("utf-8", "surrogatepass")
+        try:
+            return self._first_use(self._connection(), use, until)
+        except _NoRoom:
+            raise ReplaysFull from None
+        except (sqlite3.Error, OSError) as problem:
+            self.failures += 1
+            if self.failures == 1:
+                self.log.error("{path}: {problem}", path=self._path, problem=str(problem))
+            raise ReplaysFull from None
+
+    def close(self) -> None:
+        """Nothing is remembered any more."""
+        opened, self._opened = self._opened, None
+        if opened is not None and opened[0] == os.getpid():
+            opened[1].close()
+
+    def _first_use(
+        self, connection: sqlite3.Connection, use: tuple[bytes, bytes], until: float
+    ) -> bool:
+        now, booted = self._wall(), self._since_boot()
+        connection.execute("BEGIN IMMEDIATE")
+        with connection:
+            counts = dict(connection.execute(_COUNTS, use[:1]).fetchall())
+            if counts.get("", 0) >= self._limit or booted - self._swept >= _SWEEP:
+                self._swept = booted
+                connection.execute(_FORGET, (now, self._boot, booted))
+                counts = dict(connection.execute(_COUNTS, use[:1]).fetchall())
+            kept = booted + max(0.0, until - now)
+            added = connection.execute(_ADD, (*use, until, self._boot, kept)).rowcount == 1
+            if added and (counts.get("", 0) >= self._limit or counts.get(use[0], 0) >= self._share):
+                raise _NoRoom
+        return added
+
+    # --- the file -------------------------------------------------------------------------
+
+    def _connection(self) -> sqlite3.Connection:
+        """One for each process: none may be carried into another."""
+        if self._opened is None or self._opened[0] != os.getpid():
+            self._opened = os.getpid(), self._connected()
+        return self._opened[1]
+
+    def _connected(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, timeout=_WAIT, isolation_level=None)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        return connection
+
+    def _prepared(self) -> float:
+        """Make the tables, if need be; since when uses are remembered."""
+        directory = os.path.dirname(os.path.abspath(self._path))
+        try:
+            os.makedirs(directory, 0o700, exist_ok=True)
+            check_mode(directory, os.stat(directory))
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600))
+            check_mode(self._path, os.stat(self._path), secret=True)
+            connection = self._connected()
+            try:
+                made = self._tables(connection)
+            finally:
+                connection.close()
+        except (OSError, sqlite3.Error) as problem:
+            raise StoreProblem(f"{self._path} cannot remember what was used: {problem}") from None
+        return max(made, self._wall() - self._since_boot())
+
+    def _tables(self, connection: sqlite3.Connection) -> float:
+        connection.execute("BEGIN IMMEDIATE")
+        with connection:
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if version == 0:
+                for statement in _statements(_TABLES):
+                    connection.execute(statement)
+                connection.execute("INSERT INTO made VALUES (?)", (self._wall(),))
+                connection.execute(f"PRAGMA user_version = {_VERSION}")
+            elif version != _VERSION:
+                raise sqlite3.DatabaseError("it is of another version of mcptwist")
+            (made,) = connection.execute("SELECT at FROM made").fetchone()
+        return float(made)
+
+
+class _NoRoom(Exception):
+    """There are as many uses as there may be; what was begun is undone."""
+
+
+def _statements(script: str) -> list[str]:
+    """The statements of a script, each whole."""
+    found, rest = [], ""
+    for line in script.splitlines():
+        rest += f"{line}\n"
+        if sqlite3.complete_statement(rest):
+            found.append(rest)
+            rest = ""
+    return found
+
+
+def _since_boot() -> float:
+    clock: Any = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+    return time.clock_gettime(clock)
+
+
+def _boot() -> str:
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
