@@ -38,8 +38,9 @@ from mcptwist.auth.guestbook import Guestbook
 from mcptwist.auth.keyfiles import KeyFiles
 from mcptwist.auth.keyring import Keyring
 from mcptwist.auth.localusers import uid_of
-from mcptwist.auth.oauth.authorizationserver import AuthorizationServer, Issuing
+from mcptwist.auth.oauth.authorizationserver import AuthorizationServer
 from mcptwist.auth.oauth.dpop import Nonces, ProofReader
+from mcptwist.auth.oauth.issuing import Issuing
 from mcptwist.auth.oauth.replay import ReplayCache, Replays
 from mcptwist.auth.oauth.replaystore import ReplayStore
 from mcptwist.auth.oauth.tokens import TokenTable

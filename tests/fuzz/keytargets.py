@@ -19,8 +19,8 @@ from mcptwist.auth.jws import Malformed, read_jws, read_object
 from mcptwist.auth.keys import KeyProblem, PrivateKey, PublicKey
 from mcptwist.auth.mutualproof import AnsweringProof, AskingProof, Channel, ProofFailed
 from mcptwist.auth.oauth.assertions import AssertionRefused, read_assertion
-from mcptwist.auth.oauth.authorizationserver import Refused, read_form
 from mcptwist.auth.oauth.dpop import ProofReader, ProofRefused
+from mcptwist.auth.oauth.forms import Refused, read_form
 from mcptwist.auth.oauth.replay import ReplayCache
 from mcptwist.auth.patterns import PatternProblem, Patterns, Sources
 from mcptwist.errors import McpTwistError

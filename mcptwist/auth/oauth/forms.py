@@ -1,0 +1,67 @@
+"""Forms as the endpoints of an authorization server take them, and how they are refused.
+
+RFC 6749 sections 3.2 and 5.2. Pure.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+from urllib.parse import parse_qsl
+
+MOST_PARAMETERS = 32
+
+Form: TypeAlias = dict[str, str]
+
+
+class Refused(Exception):
+    """A request to the token endpoint is refused, as RFC 6749 section 5.2 has it.
+
+    :ivar reason: for the audit log; the client is told ``error`` and ``description``.
+    """
+
+    def __init__(
+        self,
+        error: str,
+        reason: str,
+        status: int = 400,
+        description: str = "",
+        headers: tuple[tuple[bytes, bytes], ...] = (),
+    ) -> None:
+        super().__init__(reason)
+        self.error = error
+        self.reason = reason
+        self.status = status
+        self.description = description
+        self.headers = headers
+
+
+def invalid_client(reason: str) -> Refused:
+    """Whatever was wrong, the client is told the same."""
+    return Refused("invalid_client", reason, 401)
+
+
+def overloaded(reason: str) -> Refused:
+    return Refused(
+        "temporarily_unavailable", reason, 503, "try again shortly", ((b"retry-after", b"5"),)
+    )
+
+
+def read_form(body: bytes) -> Form:
+    """The parameters of a form, each of which may be there once (RFC 6749 section 3.2).
+
+    :raises Refused: it is no such form.
+    """
+    try:
+        pairs = parse_qsl(
+            body.decode("ascii"),
+            keep_blank_values=True,
+            strict_parsing=bool(body),
+            max_num_fields=MOST_PARAMETERS,
+            errors="strict",
+        )
+    except ValueError:
+        raise Refused("invalid_request", "the form is malformed") from None
+    form = dict(pairs)
+    if len(form) != len(pairs):
+        raise Refused("invalid_request", "a parameter is there twice")
+    return form
