@@ -74,18 +74,19 @@ class Evidence:
 
 def _ticket(request: Request, address: Address, source: str) -> PresentedTicket | None:
     """A ticket among the sub-protocols that a WebSocket is to be opened with."""
-    offered = request.header_values(b"sec-websocket-protocol")
-    if address.wire != "ws" or not offered:
-        return None
-    words = [word.strip(b" \t") for value in offered for word in value.split(b",")]
-    found = [word for word in words if word.startswith(_TICKET)]
+    found = tickets_in(request) if address.wire == "ws" else []
     if len(found) > 1:
         raise CredentialsRefused("several tickets", None)
     if not found:
         return None
-    origin = request.header(b"origin")
-    text = found[0].removeprefix(_TICKET)
-    return PresentedTicket(text, address.resource, origin, source)
+    return PresentedTicket(found[0], address.resource, request.header(b"origin"), source)
+
+
+def tickets_in(request: Request) -> list[bytes]:
+    """The texts of the tickets among the sub-protocols that *request* offers."""
+    offered = request.header_values(b"sec-websocket-protocol")
+    words = [word.strip(b" \t") for value in offered for word in value.split(b",")]
+    return [word.removeprefix(_TICKET) for word in words if word.startswith(_TICKET)]
 
 
 def _token(request: Request, value: bytes, address: Address, source: str) -> AccessToken:

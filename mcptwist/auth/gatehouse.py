@@ -32,6 +32,7 @@ from mcptwist.auth.checkers import (
 from mcptwist.auth.credentials import LocalPeer
 from mcptwist.auth.denials import Unauthenticated
 from mcptwist.auth.doorstep import Doorstep, Standing
+from mcptwist.auth.evidence import tickets_in
 from mcptwist.auth.gate import Gate
 from mcptwist.auth.guard import Guard, Guarding, now, source_of
 from mcptwist.auth.guestbook import Guestbook
@@ -339,7 +340,12 @@ class Gatehouse(MultiService):
         )
 
     def objected(self, request: Request, objection: Refusal) -> None:
-        """*request* went to a name that is not ours, or came from a page that may not ask us."""
+        """*request* went to a name that is not ours, or came from a page that may not ask us.
+
+        A ticket that it brought is used up: whoever holds it has not come by it honestly.
+        """
+        for ticket in tickets_in(request):
+            self.tickets.use(ticket)
         is_page = objection is refusals.FOREIGN_ORIGIN
         self.audit.tell(
             "auth.origin.refused" if is_page else "auth.host.refused",

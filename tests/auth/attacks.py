@@ -71,6 +71,7 @@ MADE: Mapping[str, tuple[str, ...]] = {
     "B11 tickets of another page": (
         "tests.auth.test_tickets.AttackTests.test_another_page",
         "tests.auth.test_tickets.AttackTests.test_foreign_page",
+        "tests.auth.test_tickets.AttackTests.test_foreign_host",
         "tests.live.test_tickets",
     ),
     # Tokens and assertions

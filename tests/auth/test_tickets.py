@@ -226,7 +226,22 @@ class AttackTests(TicketCase):
         self.assert_denied(self.open(text), USED)
 
     def test_foreign_page(self) -> None:
-        self.assertEqual(self.open(self.ticket(), Origin="http://evil.example").status, 403)
+        """B11: a page that may not call is turned away, and the ticket that it has is used up."""
+        for origin in ("http://evil.example", "null"):
+            text = self.ticket()
+            socket = self.open(text, Origin=origin)
+            self.assertEqual(socket.status, 403)
+            self.assertEqual(self.house.events()[-1]["event"], "auth.origin.refused")
+            self.assertEqual(self.house.events()[-1]["origin"], origin)
+            self.assert_unseen()
+            self.assert_denied(self.open(text), USED)
+
+    def test_foreign_host(self) -> None:
+        """The same under a name that is not the daemon's, where a rebound name leads."""
+        text = self.ticket()
+        self.assertEqual(self.open(text, Host="evil.example").status, 421)
+        self.assertEqual(self.house.events()[-1]["event"], "auth.host.refused")
+        self.assert_denied(self.open(text), USED)
 
     def test_another_place(self) -> None:
         text = self.ticket()
