@@ -11,7 +11,6 @@ from mcptwist.auth.keys import ED25519, P256, RSA, PrivateKey
 from mcptwist.auth.mutualproof import AnsweringProof, AskingProof, Channel
 from mcptwist.auth.oauth.assertions import TYPE
 from mcptwist.auth.oauth.dpop import token_hash
-from mcptwist.auth.penalties import PenaltyRules
 from tests.auth.behind_tls import SecureDoor, pair_of
 from tests.auth.closed import BASE, FORM, MCP, PORT, Closed
 from tests.auth.people import assertion, key, proof
@@ -64,7 +63,7 @@ def house_at(place, kind=ED25519):
     """A daemon that lets Alice in, and does not mind how fast she asks."""
     signer = key("alice", kind)
     house = Closed(place, f'scope="mcp:read mcp:call" {signer.public.words()} alice@here')
-    house.gatehouse.penalties._rules = PenaltyRules(rate=1e9, burst=1_000_000_000)
+    house.gatehouse.pace._rate = house.gatehouse.pace._burst = 1e9
     house.gatehouse.audit._write = None
     return house, signer
 

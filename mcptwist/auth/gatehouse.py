@@ -45,6 +45,7 @@ from mcptwist.auth.oauth.issuing import Issuing
 from mcptwist.auth.oauth.replay import ReplayCache, Replays
 from mcptwist.auth.oauth.replaystore import ReplayStore
 from mcptwist.auth.oauth.tokens import TokenTable
+from mcptwist.auth.pace import Pace
 from mcptwist.auth.patterns import UNIX
 from mcptwist.auth.penalties import Penalties
 from mcptwist.auth.policy import (
@@ -128,7 +129,7 @@ class Gatehouse(MultiService):
         self.doorstep = self._make_doorstep(auth, make_bytes)
         self.vestibule: Vestibule | None = None
         self.announcement: Announcement | None = None
-        self._desk = TicketDesk(self.guard, self.tickets, self.penalties, self.audit)
+        self._desk = TicketDesk(self.guard, self.tickets, self.audit)
         self.presence = Presence(monotonic, auth.stream_age)
         self.files = KeyFiles(*auth.paths(environ), self.keyring, self.audit)
         self.keyring.when_withdrawn(self._withdrawn)
@@ -150,6 +151,7 @@ class Gatehouse(MultiService):
         self.tokens = TokenTable(monotonic, make_bytes)
         self.tickets = TicketTable(monotonic, make_bytes, auth.ticket_ttl)
         self.penalties = Penalties(monotonic, exempt=auth.exempt)
+        self.pace = Pace(monotonic)
         self.policies = Policies(self.keyring)
         self.handles = Handles(make_bytes(32))
         self._store = ReplayStore(auth.replay_store, wall) if auth.replay_store else None
@@ -173,6 +175,7 @@ class Gatehouse(MultiService):
                 Addresses(auth.public_urls),
                 self.keyring,
                 self.penalties,
+                self.pace,
                 self.audit,
                 monotonic,
                 nonces,
@@ -189,7 +192,6 @@ class Gatehouse(MultiService):
                 self.tokens,
                 self.replays,
                 proofs,
-                self.penalties,
                 self.audit,
                 wall,
                 born if self._store is None else self._store.remembers_since,

@@ -33,6 +33,7 @@ from mcptwist.auth.keyring import Keyring
 from mcptwist.auth.oauth.dpop import ALGORITHMS as PROOF_ALGORITHMS
 from mcptwist.auth.oauth.dpop import Nonces
 from mcptwist.auth.oauth.replay import ReplaysFull
+from mcptwist.auth.pace import Pace
 from mcptwist.auth.patterns import UNIX
 from mcptwist.auth.penalties import BAD_TOKEN, STALE_TOKEN, Penalties
 from mcptwist.auth.policy import scope_of
@@ -66,6 +67,7 @@ class Guarding(msgspec.Struct, frozen=True):
     addresses: Addresses
     keyring: Keyring
     penalties: Penalties
+    pace: Pace
     audit: Audit
     monotonic: Callable[[], float]
     nonces: Nonces | None = None
@@ -162,6 +164,18 @@ class Guard:
             self._on.audit.count("auth.request.delayed")  # no line: they may come by the thousand
             after = [(b"retry-after", b"%d" % (int(wait) + 1))]
             raise TooManyFailures("too much that came from there was wrong; wait", after)
+
+    def check_pace(self, request: Request) -> None:
+        """The same, where something is asked for that is dear to give; it counts as asked then.
+
+        :raises TooManyFailures: that has to wait.
+        """
+        source = source_of(request)
+        self.check_patience(source)
+        if self._on.pace.is_hasty(source):
+            self._on.audit.count("auth.request.delayed")
+            after = [(b"retry-after", b"1")]
+            raise TooManyFailures("nobody needs so many a second; ask less often", after)
 
     def blame(self, request: Request, seconds: float) -> None:
         """What came from there was wrong."""

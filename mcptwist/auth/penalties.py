@@ -24,14 +24,11 @@ class PenaltyRules(msgspec.Struct, frozen=True):
     :ivar threshold: seconds that must have summed up before a source has to wait.
     :ivar most: seconds that it has to wait at most.
     :ivar sources: how many are remembered; beyond it, the oldest is forgotten.
-    :ivar rate: token requests per second that one source may make, and how many at once.
     """
 
     threshold: float = 15.0
     most: float = 600.0
     sources: int = 65_536
-    rate: float = 10.0
-    burst: int = 50
 
 
 class Penalties:
@@ -52,7 +49,6 @@ class Penalties:
         self._exempt = [Sources(each) for each in exempt]
         self._until: OrderedDict[str, float] = OrderedDict()
         self._waiting: set[str] = set()
-        self._spent: OrderedDict[str, float] = OrderedDict()
         self.enforced = 0
 
     def __len__(self) -> int:
@@ -90,19 +86,6 @@ class Penalties:
     def _forget(self, source: str) -> None:
         self._until.pop(source, None)
         self._waiting.discard(source)
-
-    def is_hasty(self, host: str) -> bool:
-        """Count a token request of *host*; whether it makes too many of them."""
-        now, rules, source = self._monotonic(), self._rules, source_of(host)
-        # When all that was asked so far would have been asked, at the rate that is allowed.
-        spent = max(now, self._spent.get(source, now)) + 1 / rules.rate
-        if spent - now > rules.burst / rules.rate:
-            return True
-        self._spent[source] = spent
-        self._spent.move_to_end(source)
-        if len(self._spent) > rules.sources:
-            self._spent.popitem(last=False)
-        return False
 
 
 def source_of(host: str) -> str:

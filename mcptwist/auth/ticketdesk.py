@@ -9,12 +9,11 @@ import msgspec
 
 from mcptwist.auth.addresses import Address
 from mcptwist.auth.audit import Audit
-from mcptwist.auth.denials import Denied, NoRoom, NotAllowed, TooManyFailures
+from mcptwist.auth.denials import Denied, NoRoom, NotAllowed
 from mcptwist.auth.gate import deny
 from mcptwist.auth.guard import Guard, source_of
 from mcptwist.auth.jws import Malformed, read_object
 from mcptwist.auth.oauth.metadata import NO_STORE, Page, respond
-from mcptwist.auth.penalties import Penalties
 from mcptwist.auth.realm import Principal
 from mcptwist.auth.tickets import TicketsExhausted, TicketTable
 from mcptwist.protocols.request import Request
@@ -34,7 +33,6 @@ class TicketDesk(msgspec.Struct, frozen=True):
 
     guard: Guard
     tickets: TicketTable
-    penalties: Penalties
     audit: Audit
 
     def page(self) -> Page:
@@ -45,12 +43,7 @@ class TicketDesk(msgspec.Struct, frozen=True):
         if request.method != b"POST":
             respond(request, 405, {"error": "invalid_request"}, ((b"allow", b"POST"),))
             return
-        source = source_of(request)
-        self.guard.check_patience(source)
-        if self.penalties.is_hasty(source):
-            self.audit.count("auth.request.delayed")
-            after = ((b"retry-after", b"1"),)
-            raise TooManyFailures("that many tickets a second are more than anyone needs", after)
+        self.guard.check_pace(request)
         if request.content_length:
             request.receive_body(LARGEST, lambda body: self._received(request, address, body))
         else:

@@ -63,10 +63,3 @@ class PenaltyTests(SynchronousTestCase):
         self.assertEqual(source_of("::ffff:192.0.2.1"), "192.0.2.1")
         self.assertEqual(source_of("2001:db8::1"), source_of("2001:db8::ffff:1%eth0"))
         self.assertNotEqual(source_of("2001:db8::1"), source_of("2001:db8:0:1::1"))
-
-    def test_rate(self) -> None:
-        hasty = [self.penalties.is_hasty("a") for _ in range(60)]
-        self.assertEqual(hasty.count(False), 50)
-        self.assertFalse(self.penalties.is_hasty("b"))
-        self.clock.advance(1)
-        self.assertEqual([self.penalties.is_hasty("a") for _ in range(12)].count(False), 10)

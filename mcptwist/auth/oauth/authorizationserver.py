@@ -15,7 +15,6 @@ from twisted.logger import Logger
 
 from mcptwist.auth.addresses import Address
 from mcptwist.auth.checkers import USE_NONCE
-from mcptwist.auth.denials import TooManyFailures
 from mcptwist.auth.guard import NONCE_CHALLENGED, source_of
 from mcptwist.auth.oauth.clientcredentials import ClientCredentials, check_type
 from mcptwist.auth.oauth.forms import Form, Refused, overloaded, read_form
@@ -74,12 +73,7 @@ class AuthorizationServer:
         if request.method != b"POST":
             respond(request, 405, {"error": "invalid_request"}, ((b"allow", b"POST"),))
             return
-        source = source_of(request)
-        self._on.guard.check_patience(source)
-        if self._on.penalties.is_hasty(source):
-            self._on.audit.count("auth.request.delayed")
-            after = ((b"retry-after", b"1"),)
-            raise TooManyFailures("that many tokens a second are more than anyone needs", after)
+        self._on.guard.check_pace(request)
         done = partial(self._received, answer, request, address)
         try:
             _check_request(request)

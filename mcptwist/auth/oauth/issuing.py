@@ -21,7 +21,6 @@ from mcptwist.auth.oauth.forms import Form, Refused
 from mcptwist.auth.oauth.metadata import NO_STORE, respond
 from mcptwist.auth.oauth.replay import Replays
 from mcptwist.auth.oauth.tokens import TokenTable
-from mcptwist.auth.penalties import Penalties
 from mcptwist.protocols.request import Request
 
 _SECONDS = re.compile(r"[1-9][0-9]{0,8}\Z", re.ASCII)
@@ -40,7 +39,6 @@ class Issuing(msgspec.Struct, frozen=True):
     tokens: TokenTable
     replays: Replays
     proofs: ProofReader
-    penalties: Penalties
     audit: Audit
     wall: Callable[[], float]
     born: float
