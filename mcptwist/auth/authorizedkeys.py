@@ -13,7 +13,7 @@ import calendar
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -28,6 +28,7 @@ from mcptwist.auth.keys import (
 from mcptwist.auth.localusers import KIND as USER
 from mcptwist.auth.localusers import LocalUser, UserProblem, is_identity
 from mcptwist.auth.patterns import PatternProblem, Patterns, Sources
+from mcptwist.auth.securitykeys import SK_ED25519, SecurityKey, read_key
 
 READ, CALL, SUBSCRIBE, ADMIN = "mcp:read", "mcp:call", "mcp:subscribe", "mcp:admin"
 SCOPES = (READ, CALL, SUBSCRIBE, ADMIN)
@@ -38,6 +39,7 @@ MOST_LINES = 20_000
 #: So many keys of one principal are tried; more would let a stranger make us verify for long.
 KEYS_PER_PRINCIPAL = 16
 
+_KINDS = frozenset({*ALGORITHMS, SK_ED25519, USER})
 _PRINCIPAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}\Z", re.ASCII)
 _PATH = re.compile(r"(?:/[A-Za-z0-9._~-]+)+\Z", re.ASCII)
 _DURATION = re.compile(r"([1-9][0-9]{0,8})([smhd]?)\Z", re.ASCII)
@@ -46,6 +48,9 @@ _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _OPTION = re.compile(r'([a-z0-9-]+)(?:="((?:[^"\\]|\\")*)")?', re.ASCII)
 _SPACE = " \t"
 _SPACES = re.compile(r"[ \t]+")
+
+
+Key: TypeAlias = PublicKey | SecurityKey | LocalUser
 
 
 class LineProblem(ValueError):
@@ -65,7 +70,7 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     :ivar paths: the places it may get tokens for, ``None`` for all.
     """
 
-    key: PublicKey | LocalUser
+    key: Key
     principal: str
     scopes: frozenset[str] = frozenset({READ})
     tools: Patterns | None = None
@@ -171,7 +176,7 @@ def read_line(line: str) -> Grant:
         raise LineProblem("holds control characters")
     options: dict[str, str | None] = {}
     rest = line
-    if _SPACES.split(line, maxsplit=1)[0] not in (*ALGORITHMS, USER):
+    if _SPACES.split(line, maxsplit=1)[0] not in _KINDS:
         options, rest = _read_options(line)
     words = _SPACES.split(rest.lstrip(_SPACE), maxsplit=2)
     if len(words) < 2:
@@ -184,8 +189,8 @@ def read_line(line: str) -> Grant:
     return _make_grant(key, options, words[2] if len(words) > 2 else "")
 
 
-def _read_key(kind: str, text: str, smallest_rsa: int) -> PublicKey | LocalUser:
-    return LocalUser(text) if kind == USER else PublicKey.from_words(kind, text, smallest_rsa)
+def _read_key(kind: str, text: str, smallest_rsa: int) -> Key:
+    return LocalUser(text) if kind == USER else read_key(kind, text, smallest_rsa)
 
 
 def _read_options(line: str) -> tuple[dict[str, str | None], str]:
@@ -221,7 +226,7 @@ def succeeded(line: str, successor: str, until: float) -> tuple[str, str]:
     """
     grant, options = read_line(line), ""
     rest = line
-    if _SPACES.split(line, maxsplit=1)[0] not in ALGORITHMS:
+    if _SPACES.split(line, maxsplit=1)[0] not in (*ALGORITHMS, SK_ED25519):
         rest = _read_options(line)[1]
         options = line[: -len(rest)]
     inherited = options
@@ -236,9 +241,7 @@ def succeeded(line: str, successor: str, until: float) -> tuple[str, str]:
     return f"{options} {rest.strip()}".strip(), following
 
 
-def _make_grant(
-    key: PublicKey | LocalUser, options: Mapping[str, str | None], comment: str
-) -> Grant:
+def _make_grant(key: Key, options: Mapping[str, str | None], comment: str) -> Grant:
     fields: dict[str, Any] = {"key": key}
     for name, value in options.items():
         if name in _FLAGS:
@@ -263,7 +266,7 @@ def _read_value(name: str, value: str, read: Callable[[str], Any]) -> Any:
         raise LineProblem(f"the option {name} {problem}") from None
 
 
-def _principal_of(key: PublicKey | LocalUser, comment: str) -> str:
+def _principal_of(key: Key, comment: str) -> str:
     """The name of a key whose line gives it none: the comment up to ``@``, or the fingerprint."""
     name = comment.split("@", 1)[0]
     return name if _PRINCIPAL.match(name) else key.fingerprint
@@ -357,7 +360,7 @@ def read_revoked_keys(text: str) -> frozenset[str]:
             found.add(kind)
             continue
         try:
-            found.add(PublicKey.from_words(kind, rest[0], 1024).fingerprint)
+            found.add(read_key(kind, rest[0], 1024).fingerprint)
         except (KeyProblem, IndexError):
             raise LineProblem(
                 f"line {number} is neither a public key nor a fingerprint SHA256:…"

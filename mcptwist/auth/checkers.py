@@ -12,7 +12,7 @@ from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.error import UnauthorizedLogin
 from zope.interface import implementer
 
-from mcptwist.auth.authorizedkeys import Grant
+from mcptwist.auth.authorizedkeys import Grant, Key
 from mcptwist.auth.credentials import (
     IAccessToken,
     IClientCertificate,
@@ -32,7 +32,7 @@ from mcptwist.auth.keys import (
     PublicKey,
     to_base64url,
 )
-from mcptwist.auth.localusers import LocalUser, name_of
+from mcptwist.auth.localusers import name_of
 from mcptwist.auth.oauth.dpop import ProofReader, ProofRefused
 from mcptwist.auth.oauth.tokens import LONGEST, Token, TokenTable, is_ours
 from mcptwist.auth.patterns import UNIX
@@ -123,7 +123,7 @@ def _fits(grant: Grant, credentials: IKeySignature) -> bool:
     return grant.takes(credentials.source)
 
 
-def _is_signed(key: PublicKey | LocalUser, credentials: IKeySignature) -> bool:
+def _is_signed(key: Key, credentials: IKeySignature) -> bool:
     return key.verify(credentials.algorithm, credentials.signature, credentials.signed)
 
 

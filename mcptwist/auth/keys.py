@@ -53,6 +53,7 @@ __all__ = [
     "ALL_ALGORITHMS",
     "ED25519",
     "P256",
+    "RS512",
     "RSA",
     "SMALLEST_RSA",
     "ISigner",
@@ -73,11 +74,15 @@ ALGORITHMS: Mapping[str, tuple[str, ...]] = {
 #: All of them, as metadata lists them.
 ALL_ALGORITHMS = ("EdDSA", "Ed25519", "ES256", "RS256", "PS256")
 
+#: What SSH signs with besides; no JWS may, for no key says that it is good for it.
+RS512 = "RS512"
+
 _Private: TypeAlias = ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 _PKCS1 = padding.PKCS1v15()
 _PSS = padding.PSS(padding.MGF1(hashes.SHA256()), hashes.SHA256.digest_size)
 _SHA256 = hashes.SHA256()
+_SHA512 = hashes.SHA512()
 
 
 class ISigner(Interface):
@@ -130,7 +135,7 @@ class PublicKey:
 
         An algorithm that is not this kind of key's is no reason to look at the signature.
         """
-        if algorithm not in self.algorithms:
+        if algorithm not in self.algorithms and (self.kind, algorithm) != (RSA, RS512):
             return False
         try:
             return _verify(self._key, algorithm, signature, data)
@@ -268,7 +273,8 @@ def _verify(key: Public, algorithm: str, signature: bytes, data: bytes) -> bool:
     else:
         if len(signature) != (key.key_size + 7) // 8:
             return False
-        key.verify(signature, data, _PSS if algorithm == "PS256" else _PKCS1, _SHA256)
+        scheme = _PSS if algorithm == "PS256" else _PKCS1
+        key.verify(signature, data, scheme, _SHA512 if algorithm == RS512 else _SHA256)
     return True
 
 

@@ -6,6 +6,7 @@ never believed.
 
 from __future__ import annotations
 
+import base64
 import json
 from functools import cache
 from urllib.parse import urlsplit
@@ -18,11 +19,13 @@ from mcptwist.auth.hostkeys import StatementRefused, read_statement
 from mcptwist.auth.jws import Malformed, read_jws, read_object
 from mcptwist.auth.keys import KeyProblem, PrivateKey, PublicKey
 from mcptwist.auth.mutualproof import AnsweringProof, AskingProof, Channel, ProofFailed
+from mcptwist.auth.oauth.approvals import code_in
 from mcptwist.auth.oauth.assertions import AssertionRefused, read_assertion
 from mcptwist.auth.oauth.dpop import ProofReader, ProofRefused
 from mcptwist.auth.oauth.forms import Refused, read_form
 from mcptwist.auth.oauth.replay import ReplayCache
 from mcptwist.auth.patterns import PatternProblem, Patterns, Sources
+from mcptwist.auth.sshsig import SignatureRefused, read_sshsig
 from mcptwist.errors import McpTwistError
 from mcptwist.messages import check_utf8
 
@@ -114,6 +117,31 @@ def proof(data: bytes) -> None:
     raise AssertionError("a guessed proof was believed")
 
 
+def ssh_signature(data: bytes) -> None:
+    """An SSH signature in its armor, or what is in it; of what was never signed, it is none.
+
+    Bytes in base64 are hard to guess, so what guides the guesses may leave the armor out.
+    """
+    for text in (data.decode("utf-8", "replace"), _armored(data)):
+        try:
+            found = read_sshsig(text)
+        except SignatureRefused:
+            continue
+        assert not found.is_of(b"never signed", found.namespace)
+
+
+def _armored(data: bytes) -> str:
+    text = base64.b64encode(data).decode("ascii")
+    lines = "\n".join(text[at : at + 70] for at in range(0, len(text), 70))
+    return f"-----BEGIN SSH SIGNATURE-----\n{lines}\n-----END SSH SIGNATURE-----\n"
+
+
+def approval_code(data: bytes) -> None:
+    """A code as a person types it: read once, it is written in one way."""
+    code = code_in(data.decode("utf-8", "replace"))
+    assert code is None or code_in(code) == code
+
+
 def token_form(data: bytes) -> None:
     """The form at the token endpoint: each parameter once."""
     try:
@@ -192,5 +220,6 @@ def handles(data: bytes) -> None:
 
 ALL = (
     authorized_keys, known_hosts, patterns, public_key, jwk, signed_token, assertion, proof,
-    token_form, bearer_challenge, server_metadata, host_keys, mutual_proof, handles,
+    ssh_signature, approval_code, token_form, bearer_challenge, server_metadata, host_keys,
+    mutual_proof, handles,
 )  # fmt: skip

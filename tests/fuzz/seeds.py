@@ -35,6 +35,39 @@ def _jws(header: object, claims: object) -> bytes:
     return b".".join([*map(_base64url, parts), _base64url(b"x" * 64)])
 
 
+def _string(data: bytes) -> bytes:
+    return len(data).to_bytes(4, "big") + data
+
+
+def _ssh_signature(public: tuple[bytes, ...], signature: tuple[bytes, ...], rest: bytes) -> bytes:
+    """An SSH signature without armor, that nobody made."""
+    key, signed = (b"".join(map(_string, parts)) for parts in (public, signature))
+    parts = (key, b"mcptwist-approve", b"", b"sha512", signed + rest)
+    return b"SSHSIG\0\0\0\1" + b"".join(map(_string, parts))
+
+
+_SSH_SIGNATURES = (
+    _ssh_signature((b"ssh-ed25519", bytes(range(32))), (b"ssh-ed25519", b"x" * 64), b""),
+    _ssh_signature(
+        (b"sk-ssh-ed25519@openssh.com", bytes(range(32)), b"ssh:"),
+        (b"sk-ssh-ed25519@openssh.com", b"x" * 64),
+        b"\1\0\0\0\1",
+    ),
+    _ssh_signature(
+        (
+            b"ecdsa-sha2-nistp256",
+            b"nistp256",
+            bytes.fromhex(
+                "046b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296"
+                "4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5"
+            ),
+        ),
+        (b"ecdsa-sha2-nistp256", _string(b"\1" * 32) + _string(b"\2" * 32)),
+        b"",
+    ),
+)
+
+
 def _base64url(data: bytes) -> bytes:
     return base64.urlsafe_b64encode(data).rstrip(b"=")
 
@@ -113,6 +146,13 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
             {"htm": "POST", "htu": "https://a.example/mcp", "iat": 1800000000, "jti": "12345678"},
         ),
     ),
+    "ssh_signature": (
+        *_SSH_SIGNATURES,
+        b"-----BEGIN SSH SIGNATURE-----\n"
+        + base64.b64encode(_SSH_SIGNATURES[0])[:70]
+        + b"\nU1NIU0lH\n-----END SSH SIGNATURE-----\n",
+    ),
+    "approval_code": (b"BCDF-GHJK", b"bcdf ghjk\n"),
     "token_form": (
         b"grant_type=client_credentials&client_assertion=a.b.c&resource=https%3A%2F%2Fa.example",
     ),
