@@ -32,9 +32,9 @@ class ServerView:
         self.name = backend.name
         self._backend = backend
 
-    def shows(self, backend: Backend | SelectedServer) -> bool:
-        """Whether it is that one's view."""
-        return self._backend is backend
+    def show(self, backend: Backend | SelectedServer) -> None:
+        """Be the view of what has the name now."""
+        self._backend = backend
 
     def begin(self, exchange: Exchange) -> None:
         """Put it to the server."""
@@ -136,27 +136,30 @@ class Gateway:
         groups: Mapping[str, IGroup],
         selected: Mapping[str, SelectedServer],
     ) -> None:
-        """Have these servers and groups from now on; those that stay are seen as before.
+        """Have these servers and groups from now on.
 
-        Servers that are no more are stopped, and what waited for them is told.
+        A name is seen by the same view as before, whichever server has it. Sessions of servers
+        that are no more end: clients shake hands with what is there now, if anything.
         """
         gone = [each for name, each in self.backends.items() if backends.get(name) is not each]
         self.backends, self.broken, self.groups = dict(backends), dict(broken), dict(groups)
         shown: Mapping[str, Backend | SelectedServer] = {**backends, **selected}
+        if isinstance(self.whole, ServerView) and self.whole.name in shown:
+            self.whole.show(shown[self.whole.name])
         self._views = {name: self._seen(name, each) for name, each in shown.items()}
         for backend in gone:
-            self._dismiss(backend)
+            for session in backend.sessions():
+                session.end(_taken_out(backend.name))
 
     def _seen(self, name: str, shown: Backend | SelectedServer) -> ServerView:
-        view = self._views.get(name)
-        return view if view is not None and view.shows(shown) else ServerView(shown)
+        view = self._views.get(name) or ServerView(shown)
+        view.show(shown)
+        return view
 
-    def _dismiss(self, backend: Backend) -> None:
-        reason = ServerUnavailable(
-            f"{backend.name} was taken out of the configuration, or put there anew",
-            server=backend.name,
-        )
-        stopping = backend.stop(reason)
+    def dismiss(self, backend: Backend) -> None:
+        """Stop a server that is to be no more: who listens or waits is told."""
+        backend.end_listening()
+        stopping = backend.stop(_taken_out(backend.name))
         self._leaving.append(stopping)
         stopping.addBoth(lambda _: self._leaving.remove(stopping))
 
@@ -178,6 +181,11 @@ class Gateway:
         """Stop all servers; fires when nothing of them is left."""
         stopping = [backend.stop(reason) for backend in self]
         return DeferredList([*stopping, *self._leaving]).addCallback(lambda _: None)
+
+
+def _taken_out(name: str) -> ServerUnavailable:
+    reason = f"{name} was taken out of the configuration, or put there anew"
+    return ServerUnavailable(reason, server=name)
 
 
 def whole_view(

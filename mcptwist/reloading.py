@@ -47,6 +47,7 @@ class Reloading:
     :param reread: reads it again.
     :param make_connector: the way to a server, by its settings.
     :param make_backend: a server, by its settings; not started.
+    :param draining: the reason to start nothing more, once there is one.
     """
 
     def __init__(
@@ -56,19 +57,23 @@ class Reloading:
         reread: Callable[[], configuration.Loaded],
         make_connector: Callable[[ServerConfig], IConnector],
         make_backend: Callable[[ServerConfig], Backend],
+        draining: Callable[[], McpTwistError | None],
     ) -> None:
         self._config = config
         self._gathering = gathering
         self._reread = reread
         self._make_connector = make_connector
         self._make_backend = make_backend
+        self._draining = draining
 
     def reload(self) -> list[str]:
         """Read it again, and have the servers and groups that it has now.
 
         :return: a line for each thing that has changed; none when nothing has.
-        :raises CannotReload: it cannot be used, and all stays as it is.
+        :raises CannotReload: it cannot be used, or the daemon is about to stop; all stays as it is.
         """
+        if (draining := self._draining()) is not None:
+            raise CannotReload(f"{draining.message}; nothing is changed any more")
         loaded = self._reread()
         if loaded.config is None:
             raise CannotReload(configuration.report(loaded).strip())
@@ -96,7 +101,8 @@ class Reloading:
                 now[server.name].described = described(server)
             lines += _told(server.name, old, server, differing)
         names = {server.name for server in new.servers}
-        lines += [f"{name} is not there any more; it is stopped" for name in known.keys() - names]
+        gone = [name for name in known if name not in names]
+        lines += [f"{name} is not there any more; it is stopped" for name in gone]
         self._put_in_effect(new, backends, now, lines)
         return lines
 

@@ -11,7 +11,7 @@ from mcptwist.awaited import Refused
 from mcptwist.caller import Caller
 from mcptwist.client import Client, connect
 from mcptwist.config import Loaded, load
-from mcptwist.errors import McpTwistError, UnknownServer
+from mcptwist.errors import Draining, McpTwistError, UnknownServer
 from mcptwist.exchange import LISTEN
 from mcptwist.messages import Notification
 from mcptwist.protocols.memory import MemoryConnector
@@ -184,6 +184,71 @@ class ServersTests(ReloadCase):
         self.assertEqual([n.method for n in heard].count(TOOLS_CHANGED), 2)
         self.assertEqual(self.tools(client), ["more__whisper", "words__shout"])
 
+    def test_told_though_nothing_was_asked_of_servers(self) -> None:
+        """Sessions hear of a new server that have only shaken hands, or seen remembered lists."""
+        before = self.client(self.daemon.gateway.whole)
+        self.tools(before)
+        for lists in (False, True):
+            client = self.client(self.daemon.gateway.whole)
+            if lists:
+                self.tools(client)
+            self.put({**self.servers, f"more{lists}": OTHERS})
+            self.assertIn(TOOLS_CHANGED, [each.method for each in self.told], lists)
+
+    def test_call_on_a_process_of_its_own(self) -> None:
+        """Whoever has a process of their own is told the same when the server goes."""
+        self.put({"sums": {**SUMS, "scope": "session"}, "words": WORDS})
+        client = self.client(self.daemon.gateway.whole)
+        waiting = client.call_tool("sums__wait", {})
+        waiting.addErrback(lambda failure: failure.value.body.message)
+        self.house.turn(1)
+        self.put({"words": WORDS})
+        self.assertIn("taken out of the configuration", self.house.result(waiting))
+        self.assertEqual(self.tools(client), ["words__shout"])
+
+    def test_while_draining(self) -> None:
+        """A daemon that is about to stop starts nothing more."""
+        self.daemon.concourse.draining = Draining("the daemon is about to stop")
+        before = dict(self.daemon.gateway.backends)
+        problem = self.assertRaises(CannotReload, self.put, {**self.servers, "more": OTHERS})
+        expected = "the daemon is about to stop; nothing is changed any more"
+        self.assertEqual(problem.message, expected)
+        self.assertEqual(self.daemon.gateway.backends, before)
+
+    def test_many_gone(self) -> None:
+        """Those that are gone are told in the order in which they were there."""
+        many = dict.fromkeys("dbeacf", SUMS)
+        self.put({**many, "words": WORDS})
+        lines = self.put({"words": WORDS})
+        self.assertEqual([line[0] for line in lines], list("dbeacf"))
+
+    def test_modern_listener_of_a_server_that_goes(self) -> None:
+        """Who listens to one server alone is told that this is over."""
+        for era in ("auto", "legacy"):
+            self.put({"sums": SUMS, "words": {**WORDS, "era": era}})
+            client = self.client(self.daemon.gateway.view("words"), "modern")
+            listening = client.ask(LISTEN, {"notifications": {"toolsListChanged": True}})
+            self.house.turn(1)
+            self.assertNoResult(listening)
+            self.put({"sums": SUMS})
+            self.assertEqual(self.successResultOf(listening)["resultType"], "complete", era)
+
+    def test_session_of_a_server_put_there_anew(self) -> None:
+        """A session at its own URL ends, and its wire with it, so that the client comes anew."""
+        client = self.client(self.daemon.gateway.view("words"))
+        (session,) = [s for s in self.daemon.concourse.sessions if s.view.name == "words"]
+        self.put({"sums": SUMS, "words": {**WORDS, "timeout": 7}})
+        self.assertIn("put there anew", str(session.ended))
+        self.assertNotIn(session, list(self.daemon.concourse.sessions))
+        self.house.turn(5)
+        self.assertEqual(self.tools(client), ["shout"])
+
+    def test_modern_client_of_a_server_put_there_anew(self) -> None:
+        """Its requests stand alone: the next one is for the server as it is now."""
+        client = self.client(self.daemon.gateway.view("words"), "modern")
+        self.put({"sums": SUMS, "words": {**OTHERS, "timeout": 7}})
+        self.assertEqual(self.tools(client), ["whisper"])
+
     def test_drained_with_the_daemon(self) -> None:
         """A server on its way out is waited for when the daemon stops."""
         self.client(self.daemon.gateway.view("words"))
@@ -206,6 +271,13 @@ class OneServerTests(ReloadCase):
         self.assertIn("/mcp shows the servers that there were", lines[1])
         self.assertEqual(self.tools(client), ["shout"])
         self.assertIn("add", self.tools(self.client(self.daemon.gateway.view("sums"))))
+
+    def test_put_there_anew(self) -> None:
+        """What stands at ``/mcp`` is the server as it is now, with other settings too."""
+        self.put({"words": {**OTHERS, "timeout": 7}})
+        self.assertEqual(self.tools(self.client(self.daemon.gateway.whole)), ["whisper"])
+        self.put({"words": {**OTHERS, "tools": {"deny": ["whisper"]}}})
+        self.assertEqual(self.tools(self.client(self.daemon.gateway.whole)), [])
 
 
 class GroupsTests(ReloadCase):

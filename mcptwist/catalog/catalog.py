@@ -158,6 +158,11 @@ class Catalog:
         if work is not None:
             self._run(exchange, work)
 
+    def _welcome(self, exchange: Exchange) -> None:
+        """Greet a session, and remember it: it is to hear of servers that come and go."""
+        self._guests.of(exchange.stay)
+        self._greeting.welcome(exchange)
+
     # --- lists ------------------------------------------------------------------------
 
     async def _list(self, exchange: Exchange, shelf: Shelf) -> None:
@@ -368,7 +373,7 @@ _ANSWERS: Mapping[str, _Answering] = {
 }
 _LEGACY_ANSWERS: Mapping[str, _Answering] = {
     **_ANSWERS,
-    "initialize": lambda catalog, exchange: catalog._greeting.welcome(exchange),
+    "initialize": Catalog._welcome,
     "logging/setLevel": lambda catalog, exchange: catalog._ways.set_level(exchange),
     "resources/subscribe": Catalog._to_owner,
     "resources/unsubscribe": Catalog._unsubscribe,

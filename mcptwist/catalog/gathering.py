@@ -75,6 +75,8 @@ class Gathering:
         :param backends: the usable servers by name, in the order of the file.
         """
         gone = [n for n, backend in self._backends.items() if backends.get(n) is not backend]
+        for name in gone:
+            self.gateway.dismiss(self._backends[name])
         inventories = [self._inventories.pop(name) for name in gone]
         for name in gone:
             self._selected.pop(name, None)

@@ -17,6 +17,7 @@ from mcptwist.config import Loaded
 from mcptwist.configuration.serverconfig import ServerConfig
 from mcptwist.daemon import Daemon
 from mcptwist.eras.held import Held
+from mcptwist.errors import Draining
 from mcptwist.gateway import ServerView
 from mcptwist.interfaces import IConnector
 from mcptwist.link import Deadlines
@@ -104,4 +105,7 @@ def _reload(daemon: Daemon, premises: Premises) -> Callable[[], list[str]]:
     def backend(server: ServerConfig) -> Backend:
         return make_backend(server, premises, held, daemon.traffic)
 
-    return Reloading(config, gathering, reread, connector, backend).reload
+    def draining() -> Draining | None:
+        return daemon.concourse.draining
+
+    return Reloading(config, gathering, reread, connector, backend, draining).reload
