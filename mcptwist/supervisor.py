@@ -111,6 +111,7 @@ class Supervisor:
         self._refused: tuple[EraMismatch, float] | None = None
         self._agreed = False
         self._wanted = False
+        self._superseded = False
 
     def __len__(self) -> int:
         """How many exchanges wait for the server, or for it to start."""
@@ -239,6 +240,8 @@ class Supervisor:
 
     def _unfit(self, failure: Failure, link: Link) -> None:
         """A process that refused another era is none the better for it: start one."""
+        if self._gave_up(link):
+            return
         self._opening_now = None
         self._close(link)
         if self._spare is not None:
@@ -250,7 +253,19 @@ class Supervisor:
         if self.state != STOPPED:
             self._launch(None)
 
+    def _gave_up(self, link: Link) -> bool:
+        """Whether it was being opened by a way that is not gone any more; then another is."""
+        if not self._superseded:
+            return False
+        self._superseded, self._opening_now = False, None
+        self._close(link)
+        if self.state != STOPPED:
+            self._launch(None)
+        return True
+
     def _opened(self, _: None, link: Link) -> None:
+        if self._gave_up(link):
+            return
         self._opening_now = None
         if link.gone is not None:
             self._failed(Failure(link.gone), link)
@@ -264,6 +279,8 @@ class Supervisor:
         self._waiting.call_in(link, self._pass)
 
     def _failed(self, failure: Failure, link: Link) -> None:
+        if self._gave_up(link):
+            return
         self._opening_now = None
         problem = self._explain(failure, link)
         if self.state == STOPPED or not self._left_over(problem, link):
@@ -353,13 +370,19 @@ class Supervisor:
         return DeferredList(self._closing).addCallback(lambda _: None)
 
     def replace(self, connector: IConnector) -> None:
-        """Open links by another way from now on."""
+        """Open links by another way from now on; one that is being opened is opened anew."""
         self._connector = connector
+        if self._opening_now is not None:
+            self._superseded = True
+            self._opening_now.cancel()
 
     def forget(self) -> None:
-        """It may be another server now: whether it speaks this era is not known."""
+        """It may be another server now: whether it starts and speaks this era is not known."""
         self._refused = None
         self._agreed = False
+        if self.state == IDLE:
+            self._patience.forgive()
+            self.reason = None
 
     def wake(self) -> None:
         """Take up work again after :meth:`stop`, when somebody asks."""

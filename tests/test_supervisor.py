@@ -540,6 +540,75 @@ class RestartTests(SupervisorCase):
         self.assertEqual((self.connector.attempts, self.supervisor.state), (1, UP))
 
 
+class ReplaceTests(SupervisorCase):
+    """Another way to the server, because its configuration has changed."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.other = FakeConnector(clock=self.clock)
+
+    def replace(self) -> None:
+        self.supervisor.replace(self.other)
+        self.connector = self.other
+
+    def test_connecting(self) -> None:
+        """What is being connected to is given up; who waits goes on to wait, for the other."""
+        self.make([Deferred()])
+        heard, old = self.ask(), self.connector
+        self.replace()
+        self.assertEqual((heard.answers, self.supervisor.state), (0, STARTING))
+        self.agree()
+        self.answer()
+        self.assertEqual((heard.answer, old.wires, self.supervisor.starts), ({}, [], 1))
+
+    def test_shaking_hands(self) -> None:
+        """A process that does not answer is closed, and the other started when it is gone."""
+        heard, old = self.ask(), self.wire
+        self.clock.advance(9)
+        self.replace()
+        self.assertEqual((old.closing, self.other.attempts), (True, 0))
+        self.clock.advance(0)
+        self.clock.advance(9)  # the time to start is the other's own
+        self.agree()
+        self.answer()
+        self.assertEqual(heard.answer, {})
+
+    def test_twice(self) -> None:
+        """Only the last way is gone."""
+        heard, between = self.ask(), FakeConnector([Deferred()], clock=self.clock)
+        self.supervisor.replace(between)
+        self.clock.advance(0)
+        self.assertEqual(between.attempts, 1)
+        self.replace()
+        self.agree()
+        self.answer()
+        self.assertEqual((heard.answer, between.wires), ({}, []))
+
+    def test_stopped_at_once(self) -> None:
+        """Nothing is started for who stops it then."""
+        heard = self.ask()
+        self.replace()
+        self.supervisor.stop()
+        self.clock.advance(1)
+        self.assertEqual((heard.answers, self.other.attempts), (1, 0))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_failures_are_forgotten(self) -> None:
+        """What did not start is tried by the other way as soon as somebody asks."""
+        self.make([ServerStartFailed("no such file")] * 3)
+        for _ in range(3):
+            self.ask()
+            self.clock.advance(10)
+        self.assertIn("no such file", self.ask().error["message"])
+        self.replace()
+        self.supervisor.forget()
+        self.assertIsNone(self.supervisor.reason)
+        heard = self.ask()
+        self.agree()
+        self.answer()
+        self.assertEqual(heard.answer, {})
+
+
 class SpareTests(SupervisorCase):
     """A process that refused one era and is asked in the other."""
 
@@ -694,7 +763,18 @@ class AnyOrderTests(SupervisorCase):
 
     STEPS = some.lists(
         some.sampled_from(
-            ["ask", "agree", "answer", "crash", "exit", "cancel", "turn", "wait", "restart"]
+            [
+                "ask",
+                "agree",
+                "answer",
+                "crash",
+                "exit",
+                "cancel",
+                "turn",
+                "wait",
+                "restart",
+                "replace",
+            ]
         ),
         max_size=30,
     )
@@ -728,6 +808,8 @@ class AnyOrderTests(SupervisorCase):
             self.clock.advance({"turn": 0, "wait": 3}[step])
         elif step == "restart":
             self.supervisor.restart()
+        elif step == "replace":
+            self.supervisor.replace(self.connector)
         elif live and step == "agree" and self.supervisor.state == STARTING:
             self.agree()
         elif live and step == "answer" and self.supervisor.state == UP:
