@@ -3,10 +3,10 @@
 
     auth.py [calls] [work] [--count N] [--rounds R]
 
-`calls`: calls of a tool through a daemon that asks nobody, one that wants keys, and one that also
-writes an audit log; the same load, one daemon after the other, by turns.  Where `perf` may count,
-instructions for each call (user space, the daemon's process) tell more than time does: they are the
-same on a busy machine.
+`calls`: calls of a tool through a daemon that asks nobody, one that wants keys (with a key that
+reaches everything, and with one that has a list of tools), and one that also writes an audit log;
+the same load, one after the other, by turns.  Where `perf` may count, instructions for each call
+(user space, the daemon's process) tell more than time does: they are the same on a busy machine.
 
 `work`: how often in a second one core does what a key costs now and then: gives a token for a
 signed assertion, hears a request with a DPoP proof, shakes hands over TLS without and with a
@@ -49,40 +49,32 @@ def main():
     found = {}
     with tempfile.TemporaryDirectory(prefix="mcptwist-auth-") as folder:
         if "calls" in options.what:
-            found["calls"] = calls(Keys(Path(folder)), options)
+            found["calls"] = calls(Path(folder), options)
         if "work" in options.what:
             found["work"] = authwork.all_of_it(Path(folder))
     print(json.dumps(found, indent=1))
 
 
-class Keys:
-    """Somebody who has a key, and the files that let them in."""
+class Person:
+    """Somebody who has a key, and the files that let them in.
 
-    def __init__(self, folder):
-        folder.chmod(0o700)
+    :param options: of the line in `authorized_keys`, as `authorize add` takes them.
+    """
+
+    def __init__(self, folder, *options):
+        folder.mkdir(mode=0o700)
         self.environ = {**os.environ, "XDG_CONFIG_HOME": str(folder)}
-        self.own = folder / "mcptwist"
+        own = folder / "mcptwist"
+        self.authorized_keys = own / "authorized_keys"
+        self.log = own / "audit.jsonl"
         self._run("keygen")
-        self._run(
-            "authorize", "add", "--scope", "mcp:read mcp:call", str(self.own / "id_ed25519.pub")
-        )
+        scope = ("--scope", "mcp:read mcp:call")
+        self._run("authorize", "add", *scope, *options, str(own / "id_ed25519.pub"))
 
     def header(self, url):
-        """The header that lets a request in there."""
-        return (
-            f"Authorization: {json.loads(self._run('token', '--ttl', '1h', url))['Authorization']}"
-        )
-
-    def daemons(self):
-        """Three daemons' tables, as in `peers.toml`."""
-        auth = {"authorized_keys": str(self.own / "authorized_keys")}
-        logged = {**auth, "audit_log": str(self.own / "audit.jsonl")}
-        sections = {"open": "", "keys": f', "auth": {json.dumps(auth)}'}
-        sections["keys, audit log"] = f', "auth": {json.dumps(logged)}'
-        return {
-            name: {"command": COMMAND, "url": URL, "config": "{" + SERVERS + section + "}"}
-            for name, section in sections.items()
-        }
+        """The words for `mcpload.py` that let requests in there."""
+        made = json.loads(self._run("token", "--ttl", "1h", url))
+        return ("--header", f"Authorization: {made['Authorization']}")
 
     def _run(self, *words):
         command = [peers.command_of("mcptwist"), *words]
@@ -91,16 +83,35 @@ class Keys:
         ).stdout
 
 
-def calls(keys, options):
+def people(folder):
+    """Who calls whom: for each name the person, None where nobody is asked, and the `auth`."""
+    anyone, some = Person(folder / "anyone"), Person(folder / "some", "--tools", "echo__*,blob__?")
+    by_anyone = {"authorized_keys": str(anyone.authorized_keys)}
+    by_some = {"authorized_keys": str(some.authorized_keys)}
+    return {
+        "open": (None, False),
+        "keys": (anyone, by_anyone),
+        "keys, tools": (some, by_some),
+        "keys, audit log": (anyone, {**by_anyone, "audit_log": str(anyone.log)}),
+    }
+
+
+def daemon(auth):
+    """A daemon's table, as in `peers.toml`."""
+    config = "{" + SERVERS + f', "auth": {json.dumps(auth)}' + "}"
+    return {"command": COMMAND, "url": URL, "config": config}
+
+
+def calls(folder, options):
     """For each era, what a call costs each daemon: figures, and times the open one's."""
     found = {}
     with contextlib.ExitStack() as running:
         cores = peers.Cores()
         started = {}
-        for name, spec in keys.daemons().items():
-            peer = running.enter_context(peers.Peer(name.partition(",")[0], spec, cores))
+        for name, (person, auth) in people(folder).items():
+            peer = running.enter_context(peers.Peer(name.partition(",")[0], daemon(auth), cores))
             url = URL.replace("{port}", str(peer.port))
-            started[name] = (peer, () if name == "open" else ("--header", keys.header(url)))
+            started[name] = (peer, person.header(url) if person else ())
         for era, revision in peers.REVISIONS.items():
             rounds = {name: [] for name in started}
             for _ in range(options.rounds):
