@@ -69,20 +69,24 @@ __all__ = [
 ALGORITHMS: Mapping[str, tuple[str, ...]] = {
     ED25519: ("EdDSA", "Ed25519"),
     P256: ("ES256",),
-    RSA: ("RS256", "PS256"),
+    RSA: ("RS256", "PS256", "PS512"),
 }
 #: All of them, as metadata lists them.
-ALL_ALGORITHMS = ("EdDSA", "Ed25519", "ES256", "RS256", "PS256")
+ALL_ALGORITHMS = ("EdDSA", "Ed25519", "ES256", "RS256", "PS256", "PS512")
 
 #: What SSH signs with besides; no JWS may, for no key says that it is good for it.
 RS512 = "RS512"
 
 _Private: TypeAlias = ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
-_PKCS1 = padding.PKCS1v15()
-_PSS = padding.PSS(padding.MGF1(hashes.SHA256()), hashes.SHA256.digest_size)
-_SHA256 = hashes.SHA256()
-_SHA512 = hashes.SHA512()
+_SHA256, _SHA512 = hashes.SHA256(), hashes.SHA512()
+# For RSA, how the algorithms pad what is signed and by which hash they shorten it.
+_RSA: Mapping[str, tuple[padding.AsymmetricPadding, hashes.HashAlgorithm]] = {
+    "RS256": (padding.PKCS1v15(), _SHA256),
+    "PS256": (padding.PSS(padding.MGF1(_SHA256), _SHA256.digest_size), _SHA256),
+    RS512: (padding.PKCS1v15(), _SHA512),
+    "PS512": (padding.PSS(padding.MGF1(_SHA512), _SHA512.digest_size), _SHA512),
+}
 
 
 class ISigner(Interface):
@@ -273,8 +277,7 @@ def _verify(key: Public, algorithm: str, signature: bytes, data: bytes) -> bool:
     else:
         if len(signature) != (key.key_size + 7) // 8:
             return False
-        scheme = _PSS if algorithm == "PS256" else _PKCS1
-        key.verify(signature, data, scheme, _SHA512 if algorithm == RS512 else _SHA256)
+        key.verify(signature, data, *_RSA[algorithm])
     return True
 
 
@@ -348,7 +351,7 @@ class PrivateKey:
         if isinstance(key, ec.EllipticCurvePrivateKey):
             r, s = decode_dss_signature(key.sign(data, ec.ECDSA(_SHA256)))
             return r.to_bytes(32, "big") + s.to_bytes(32, "big")
-        return key.sign(data, _PSS if algorithm == "PS256" else _PKCS1, _SHA256)
+        return key.sign(data, *_RSA[algorithm])
 
     def openssh(self, passphrase: bytes | None = None) -> bytes:
         """OpenSSH's private key format, encrypted where there is a passphrase."""

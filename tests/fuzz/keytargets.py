@@ -16,6 +16,13 @@ from mcptwist.auth.asking.knownhosts import read_host
 from mcptwist.auth.authorizedkeys import LineProblem, read_authorized_keys, read_revoked_keys
 from mcptwist.auth.handles import States, Tasks, may_bring_state
 from mcptwist.auth.hostkeys import StatementRefused, read_statement
+from mcptwist.auth.httpsignatures import (
+    REQUIRED,
+    BadSignature,
+    Head,
+    algorithm_of,
+    read_signature,
+)
 from mcptwist.auth.jws import Malformed, read_jws, read_object
 from mcptwist.auth.keys import KeyProblem, PrivateKey, PublicKey
 from mcptwist.auth.mutualproof import AnsweringProof, AskingProof, Channel, ProofFailed
@@ -26,6 +33,7 @@ from mcptwist.auth.oauth.forms import Refused, read_form
 from mcptwist.auth.oauth.replay import ReplayCache
 from mcptwist.auth.patterns import PatternProblem, Patterns, Sources
 from mcptwist.auth.sshsig import SignatureRefused, read_sshsig
+from mcptwist.auth.structuredfields import FieldProblem, read_dictionary
 from mcptwist.errors import McpTwistError
 from mcptwist.messages import check_utf8
 
@@ -142,6 +150,33 @@ def approval_code(data: bytes) -> None:
     assert code is None or code_in(code) == code
 
 
+def structured_field(data: bytes) -> None:
+    """A dictionary in a header: what is understood is understood in one way."""
+    try:
+        found = read_dictionary(data.decode("latin-1"), 4096)
+    except FieldProblem:
+        return
+    again = ", ".join(f"{key}={member}" for key, member in found.items())
+    assert read_dictionary(again, 1 << 20) == found
+
+
+def message_signature(data: bytes) -> None:
+    """The headers of a signed request, a line each; whose signature nobody guesses."""
+    lines = [line.partition(b":") for line in data.split(b"\n")]
+    pairs = [(name.strip().lower(), value.strip()) for name, _, value in lines]
+    head = Head(
+        "POST", f"{ISSUER}/mcp", lambda name: [value for field, value in pairs if field == name]
+    )
+    try:
+        found = read_signature(head)
+    except BadSignature:
+        return
+    assert all(f'"{name}": ' in found.signed.decode() for name in REQUIRED)
+    key = _key().public
+    algorithm = algorithm_of(key.kind, found.algorithm)
+    assert algorithm is None or not key.verify(algorithm, found.signature, found.signed)
+
+
 def token_form(data: bytes) -> None:
     """The form at the token endpoint: each parameter once."""
     try:
@@ -220,6 +255,6 @@ def handles(data: bytes) -> None:
 
 ALL = (
     authorized_keys, known_hosts, patterns, public_key, jwk, signed_token, assertion, proof,
-    ssh_signature, approval_code, token_form, bearer_challenge, server_metadata, host_keys,
-    mutual_proof, handles,
+    structured_field, message_signature, ssh_signature, approval_code, token_form,
+    bearer_challenge, server_metadata, host_keys, mutual_proof, handles,
 )  # fmt: skip

@@ -153,6 +153,17 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
         + b"\nU1NIU0lH\n-----END SSH SIGNATURE-----\n",
     ),
     "approval_code": (b"BCDF-GHJK", b"bcdf ghjk\n"),
+    "structured_field": (
+        b'sig1=("@method" "content-digest";req);created=1;n="a\\"b";k=:AAE=:, a, b=?0;c=tok',
+        b"sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:, unixsum=-1",
+    ),
+    "message_signature": (
+        b"content-digest: sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:\n"
+        b"mcp-session-id: abc\n"
+        b'signature-input: sig1=("@method" "@target-uri" "content-digest" "mcp-session-id");'
+        b'created=1800000000;nonce="V8wA3pX2qF7nL1cR";keyid="k";tag="t"\n'
+        b"signature: sig1=:" + base64.b64encode(b"x" * 64) + b":",
+    ),
     "token_form": (
         b"grant_type=client_credentials&client_assertion=a.b.c&resource=https%3A%2F%2Fa.example",
     ),
