@@ -45,6 +45,7 @@ from mcptwist.config import (
 )
 from mcptwist.configuration.gateconfig import Auth
 from mcptwist.configuration.listening import DEFAULT_ENDPOINT
+from mcptwist.configuration.peopleconfig import People
 from mcptwist.configuration.reach import Keys
 from mcptwist.configuration.serverconfig import CLIENT_KEYS, Breaker, RemoteServer, Restart, Server
 from mcptwist.configuration.settings import Ledger, keys_of
@@ -543,8 +544,8 @@ class GroupTests(SynchronousTestCase):
 
 TABLES: tuple[type[msgspec.Struct], ...] = (
     Server, Restart, Breaker, NamedSelection, StdioServer, RemoteServer, PythonServer, Config,
-    Limits, Http, Http2, Http2Client, StreamableHttp, WebSocket, Sse, Cors, Tls, Auth, Keys,
-    Catalog, Group, Log,
+    Limits, Http, Http2, Http2Client, StreamableHttp, WebSocket, Sse, Cors, Tls, Auth, People,
+    Keys, Catalog, Group, Log,
 )  # fmt: skip
 
 

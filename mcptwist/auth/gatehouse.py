@@ -42,6 +42,7 @@ from mcptwist.auth.localusers import uid_of
 from mcptwist.auth.oauth.authorizationserver import AuthorizationServer
 from mcptwist.auth.oauth.dpop import Nonces, ProofReader
 from mcptwist.auth.oauth.issuing import Issuing
+from mcptwist.auth.oauth.people import People
 from mcptwist.auth.oauth.replay import ReplayCache, Replays
 from mcptwist.auth.oauth.replaystore import ReplayStore
 from mcptwist.auth.oauth.tokens import TokenTable
@@ -64,6 +65,7 @@ from mcptwist.auth.ticketdesk import TicketDesk
 from mcptwist.auth.tickets import TicketTable
 from mcptwist.caller import Caller
 from mcptwist.configuration.gateconfig import Auth
+from mcptwist.configuration.peopleconfig import People as PeopleSettings
 from mcptwist.exchange import Exchange
 from mcptwist.interfaces import IView
 from mcptwist.messages import Message
@@ -125,7 +127,9 @@ class Gatehouse(MultiService):
         self.guard = self._make_guard(auth, monotonic, nonces)
         self.admit = self.guard.check_scope
         born = wall() if born is None else born
-        self.server = self._make_server(auth, proofs, wall, born)
+        self._issuing = self._make_issuing(auth, proofs, wall, born)
+        self.people = self._make_people(auth.people, monotonic, make_bytes)
+        self.server = AuthorizationServer(self._issuing)
         self.doorstep = self._make_doorstep(auth, make_bytes)
         self.vestibule: Vestibule | None = None
         self.announcement: Announcement | None = None
@@ -182,22 +186,31 @@ class Gatehouse(MultiService):
             )
         )
 
-    def _make_server(
+    def _make_issuing(
         self, auth: Auth, proofs: ProofReader, wall: Callable[[], float], born: float
-    ) -> AuthorizationServer:
-        return AuthorizationServer(
-            Issuing(
-                self.portal,
-                self.guard,
-                self.tokens,
-                self.replays,
-                proofs,
-                self.audit,
-                wall,
-                born if self._store is None else self._store.remembers_since,
-                int(auth.token_ttl),
-            )
+    ) -> Issuing:
+        return Issuing(
+            self.portal,
+            self.guard,
+            self.tokens,
+            self.replays,
+            proofs,
+            self.audit,
+            wall,
+            born if self._store is None else self._store.remembers_since,
+            int(auth.token_ttl),
         )
+
+    def _make_people(
+        self,
+        settings: PeopleSettings | None,
+        monotonic: Callable[[], float],
+        make_bytes: Callable[[int], bytes],
+    ) -> People | None:
+        """What serves people whose clients have no key, where that is wanted."""
+        if settings is None:
+            return None
+        return People(settings, self._issuing, self.keyring, monotonic, make_bytes)
 
     def _make_doorstep(self, auth: Auth, make_bytes: Callable[[int], bytes]) -> Doorstep:
         return Doorstep(
@@ -215,6 +228,8 @@ class Gatehouse(MultiService):
     def _sweep_now_and_then(self, clock: IReactorTime, file: AuditFile | None) -> None:
         def sweep() -> None:
             self.tokens.expire()
+            if self.people is not None:
+                self.people.expire()
             if file is not None:
                 file.look()
 
@@ -246,6 +261,8 @@ class Gatehouse(MultiService):
         """
         public_pages = self.server.pages()
         public_pages[b"oauth"][b"ws-ticket"] = self._desk.page()
+        if self.people is not None:
+            public_pages[b"oauth"].update(self.people.pages())
         if self.announcement is not None:
             public_pages[b".well-known"][NAME] = self.announcement
         pages = {

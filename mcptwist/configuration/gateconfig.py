@@ -15,6 +15,7 @@ import msgspec
 
 from mcptwist.configuration.listening import origin
 from mcptwist.configuration.paths import path
+from mcptwist.configuration.peopleconfig import People, people_table
 from mcptwist.configuration.settings import (
     Key,
     Place,
@@ -108,6 +109,10 @@ class Auth(msgspec.Struct, frozen=True, kw_only=True):
         tuple[str, ...],
         Key(many(_network), "networks whose failures do not make them wait"),
     ] = ()
+    people: Annotated[
+        People | None,
+        Key(people_table, "a table as below, or true: people may log clients in that have no key"),
+    ] = None
 
     def paths(self, environ: Mapping[str, str]) -> tuple[str, str]:
         """The paths of ``authorized_keys`` and ``revoked_keys``."""
