@@ -157,7 +157,7 @@ class HeldCall:
 
     # --- what the client does ---------------------------------------------------------
 
-    def resume(self, front: Exchange, responses: dict[str, Raw]) -> None:
+    def resume(self, _: LegacyAsModern, front: Exchange, responses: dict[str, Raw]) -> None:
         """The client came back with inputs; those nobody asked for are ignored."""
         self._front = front
         self.away_since = None
@@ -260,18 +260,20 @@ class Anew:
     :param requests: what its client was asked, by key.
     """
 
-    def __init__(self, side: LegacyAsModern, requests: dict[str, Any], server: Json) -> None:
-        self._side = side
+    def __init__(self, requests: dict[str, Any], server: Json) -> None:
         self._requests = requests
         self._server = server
 
-    def resume(self, front: Exchange, responses: dict[str, Raw]) -> None:
-        """The client came back."""
+    def resume(self, side: LegacyAsModern, front: Exchange, responses: dict[str, Raw]) -> None:
+        """The client came back.
+
+        :param side: that of the server as it is now, which may have been put there anew.
+        """
         missing = {key: self._requests[key] for key in self._requests if key not in responses}
         if missing:
-            self._side.again(front, missing, self._server)
+            side.again(front, missing, self._server)
         elif all(text_member(responses[key], "action") == "accept" for key in self._requests):
-            self._side.call(front)
+            side.call(front)
         else:
             front.fail(InvalidParams("the user did not agree to what the server needs first"))
 

@@ -98,7 +98,7 @@ class LegacyAsModern:
         if retry.state is not None:
             principal, server = exchange.stay.principal, self.backend.name
             call = self.held.take(retry.state, exchange.request, principal, server)
-            call.resume(exchange, retry.responses)
+            call.resume(self, exchange, retry.responses)
         else:
             self.call(exchange)
 
@@ -112,7 +112,7 @@ class LegacyAsModern:
 
     def again(self, exchange: Exchange, requests: dict[str, Any], server: Json) -> None:
         """End *exchange* with inputs that the server wants before it is asked anew."""
-        retry = Anew(self, requests, server)
+        retry = Anew(requests, server)
         principal = exchange.stay.principal
         state = self.held.hold(retry, exchange.request, principal, self.backend.name)
         exchange.succeed(required(requests, state, server))

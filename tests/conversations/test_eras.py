@@ -590,6 +590,24 @@ class ModernAtLegacy(Stage):
         self.assertEqual(again.answer["content"], complete("welcome")["content"])
         self.assert_quiet()
 
+    def test_url_required_by_a_server_put_there_anew(self) -> None:
+        """The call is made by who takes it then: nothing is started for one that was stopped."""
+        by_url = {"elicitation": {"url": {}}}
+        wire, request, _, heard = self.begun(capabilities=by_url)
+        wire.refuse(request, -32042, self.WANTED)
+        ((key, _),) = heard.answer["inputRequests"].items()
+        self.backend.stop()
+        self.turn()
+        self.backend = self.make_backend("far")
+        _, again = self.retry(heard, {key: {"action": "accept"}}, capabilities=by_url)
+        wire, request = self.far.calls()[-1]
+        wire.answer(request, complete("welcome"))
+        self.assertEqual(again.answer["content"], complete("welcome")["content"])
+        self.backend.stop()
+        self.turn()
+        self.assertEqual(self.far.up, [])
+        self.assert_quiet()
+
     def test_url_declined(self) -> None:
         """A user who declines ends the call: the server is not asked again."""
         by_url = {"elicitation": {"url": {}}}
