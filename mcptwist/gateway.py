@@ -110,9 +110,8 @@ class Gateway:
         :raises UnknownServer: there is none of that name; the message tells
             where its configuration is broken, if that is why.
         """
-        view = self._views.get(name)
-        if view is not None:
-            return view
+        if name in self.backends:
+            return self._views[name]
         if name in self.broken:
             raise UnknownServer(f"server {name} is not configured rightly: {self.broken[name]}")
         known = ", ".join(sorted(self.backends)) or "none"
@@ -138,23 +137,20 @@ class Gateway:
     ) -> None:
         """Have these servers and groups from now on.
 
-        A name is seen by the same view as before, whichever server has it. Sessions of servers
-        that are no more end: clients shake hands with what is there now, if anything.
+        A name is seen by the same view whenever there is a server of that name, for connections
+        know views by the URLs they ask for. Sessions of servers that are no more end: clients
+        shake hands with what is there now, if anything.
         """
         gone = [each for name, each in self.backends.items() if backends.get(name) is not each]
         self.backends, self.broken, self.groups = dict(backends), dict(broken), dict(groups)
         shown: Mapping[str, Backend | SelectedServer] = {**backends, **selected}
         if isinstance(self.whole, ServerView) and self.whole.name in shown:
             self.whole.show(shown[self.whole.name])
-        self._views = {name: self._seen(name, each) for name, each in shown.items()}
+        for name, each in shown.items():
+            self._views.setdefault(name, ServerView(each)).show(each)
         for backend in gone:
             for session in backend.sessions():
                 session.end(_taken_out(backend.name))
-
-    def _seen(self, name: str, shown: Backend | SelectedServer) -> ServerView:
-        view = self._views.get(name) or ServerView(shown)
-        view.show(shown)
-        return view
 
     def dismiss(self, backend: Backend) -> None:
         """Stop a server that is to be no more: who listens or waits is told."""

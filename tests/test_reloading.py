@@ -138,8 +138,11 @@ class ServersTests(ReloadCase):
     def test_come_and_gone(self) -> None:
         """One that comes back is there again."""
         client = self.client(self.daemon.gateway.whole)
+        view = self.daemon.gateway.view("sums")
         self.put({"words": WORDS})
         self.assertEqual(self.put(self.servers), ["sums is new"])
+        # Connections that ask for its URL again and again remember what stands there.
+        self.assertIs(self.daemon.gateway.view("sums"), view)
         called = self.house.result(client.call_tool("sums__add", {"a": 1, "b": 2}), step=0.05)
         self.assertEqual(called.text, "3")
 
@@ -296,6 +299,8 @@ class GroupsTests(ReloadCase):
         self.put(self.servers)
         self.assertRaises(UnknownServer, self.daemon.gateway.group, "all")
         self.assertEqual(self.tools(client), [])
+        self.put(self.servers, groups={"all": {"servers": ["words"]}})
+        self.assertEqual(self.tools(client), ["words__shout"])
 
 
 class MistakesTests(ReloadCase):

@@ -61,6 +61,7 @@ class Gathering:
         broken = _broken(config)
         self._whole = self._catalog(tuple(backends), broken)
         self._groups = {group.name: self._group(group) for group in config.groups}
+        self._former: dict[str, Catalog] = {}  # known by their URLs, should they come back
         whole = whole_view(self._shown(tuple(backends)), self._whole, broken)
         self.gateway = Gateway(self._backends, whole, broken, self._groups, self._selected)
 
@@ -89,6 +90,7 @@ class Gathering:
         groups = {group.name: self._regrouped(group) for group in config.groups}
         for name in self._groups.keys() - groups.keys():
             self._groups[name].regather({}, {}, {})
+            self._former[name] = self._groups[name]
         self._groups = groups
         self.gateway.regather(self._backends, broken, self._groups, self._selected)
         for inventory in inventories:
@@ -105,7 +107,7 @@ class Gathering:
             self._inventories[server.name] = self._inventory(server)
 
     def _regrouped(self, group: Group) -> Catalog:
-        known = self._groups.get(group.name)
+        known = self._groups.get(group.name) or self._former.pop(group.name, None)
         if known is None:
             return self._group(group)
         names, broken = self._members(group)
