@@ -17,11 +17,14 @@ from twisted.internet.interfaces import (
     IWriteDescriptor,
 )
 from twisted.internet.task import Clock
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from mcptwist.errors import ClientError, McpTwistError, ServerExited
 from mcptwist.interfaces import IConnector, ITransferable, IWire, IWireReader
 from mcptwist.messages import Message, decode
+
+_log = Logger()
 
 
 @implementer(IWireReader)
@@ -156,7 +159,10 @@ class FakeWire:
             return
         self.gone = True
         self.backlog = 0
-        self.reader.lost(reason)
+        try:
+            self.reader.lost(reason)
+        except Exception:
+            _log.failure("the end of {wire} was not taken", wire=self.description)
         closed, self._closed = self._closed, []
         for one in closed:
             one.callback(None)

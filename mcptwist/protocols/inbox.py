@@ -88,7 +88,10 @@ class Inbox:
             self._tell(self._waiting.popleft())
         if self.reason is not None and not self._waiting and not self.paused and not self._lost:
             self._lost = True
-            self.reader.lost(self.reason)
+            try:
+                self.reader.lost(self.reason)
+            except Exception:
+                self.log.failure("the end of {wire} was not taken", wire=self._description)
             watchers, self._watchers = self._watchers, []
             for watcher in watchers:
                 watcher.callback(None)

@@ -122,7 +122,10 @@ class MemoryWire:
         if self._lost:
             return
         self._lost = True
-        self.reader.lost(self._reason(why))
+        try:
+            self.reader.lost(self._reason(why))
+        except Exception:
+            self.log.failure("the end of {wire} was not taken", wire=self.description)
         closing, self._closing = self._closing, []
         for closed in closing:
             closed.callback(None)

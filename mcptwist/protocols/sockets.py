@@ -84,8 +84,12 @@ class _Turn:
         if self._calls:
             self._come()
         for transport in written:
-            if transport.connected and not _send(transport):
-                transport.startWriting()
+            try:
+                if transport.connected and not _send(transport):
+                    transport.startWriting()
+            except Exception:
+                _log.failure("what was written could not be sent; the connection is cut")
+                transport.abortConnection()  # how much of it was sent is not known
 
 
 _turns: WeakKeyDictionary[Any, _Turn] = WeakKeyDictionary()

@@ -194,6 +194,16 @@ class WireContract:
         self.assertEqual(self.reader.told, self.reader.reasons)
         self.assertEqual(len(self.reader.reasons), 1)
 
+    def test_closing_ends_it_though_the_reader_breaks(self: Any) -> None:
+        def breaking(reason: McpTwistError) -> None:
+            raise ZeroDivisionError
+
+        self.reader.lost = breaking
+        closed = self.wire.close()
+        self.rig.turn()
+        self.assertIsNone(self.successResultOf(closed))
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
     def test_closing_what_is_lost(self: Any) -> None:
         self.rig.leave()
         self.rig.turn()

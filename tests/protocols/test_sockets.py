@@ -101,6 +101,22 @@ class WriteTests(SynchronousTestCase):
         self.end_turn()
         self.assertEqual([far.recv(9) for _, far in both], [b"x", b"x"])
 
+    def test_one_breaks(self) -> None:
+        """One that cannot be written to is cut, and keeps nobody else's words back."""
+        (broken, _), (whole, far) = self.connect(), self.connect()
+        cut: list[Connection] = []
+
+        def fail(data: bytes) -> int:
+            raise MemoryError
+
+        self.patch(broken, "writeSomeData", fail)
+        self.patch(broken, "abortConnection", lambda: cut.append(broken))
+        for transport in (broken, whole):
+            sockets.write(transport, b"x")
+        self.end_turn()
+        self.assertEqual((far.recv(9), cut), (b"x", [broken]))
+        self.assertEqual(len(self.flushLoggedErrors(MemoryError)), 1)
+
     def test_next_turn(self) -> None:
         """The turn after is like the first."""
         transport, far = self.connect()
