@@ -149,7 +149,7 @@ class Attachment:
 def _once_accepted(exchange: Exchange, do: Callable[[], None]) -> None:
     """Have something done when the server has granted what it is asked."""
 
-    def see(answer: Answer) -> Answer:
+    def see(exchange: Exchange, answer: Answer) -> Answer:
         if isinstance(answer, Result):
             do()
         return answer

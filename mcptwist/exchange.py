@@ -12,7 +12,8 @@ MCP 2026-07-28, *Base protocol*: Messages, Cancellation, Progress, Subscriptions
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from zope.interface import implementer
 
@@ -38,6 +39,10 @@ PROGRESS = "notifications/progress"
 SUBSCRIPTION_ID = "io.modelcontextprotocol/subscriptionId"
 
 
+See: TypeAlias = "Callable[[Exchange, Answer], Answer]"
+"""Makes of the answer to an exchange the one that its asker sees."""
+
+
 class Exchange:
     """A request on its way to being answered.
 
@@ -59,7 +64,7 @@ class Exchange:
         self.stay = stay
         self.over = False
         self._reply = reply
-        self._see: Callable[[Answer], Answer] | None = None
+        self._see: See | None = None
         self.source: ISource | None = None
         self.listed: Opened | None = None
         self._canceller: Callable[[str], None] | None = None
@@ -71,13 +76,13 @@ class Exchange:
         """Say who is to be told, with the reason, when the asker cancels."""
         self._canceller = canceller
 
-    def amend(self, params: Json, see: Callable[[Answer], Answer] | None = None) -> None:
+    def amend(self, params: Json, see: See | None = None) -> None:
         """Before it is put to anybody: other *params*, and an answer that is seen through *see*."""
         if params is not self.request.params:
             self.request = Request(self.request.id, self.request.method, params)
         if see is not None:
             before = self._see
-            self._see = see if before is None else lambda answer: before(see(answer))
+            self._see = see if before is None else partial(_seen_twice, see, before)
 
     def notify(self, notification: Notification) -> None:
         """Say something about it before the answer."""
@@ -97,7 +102,7 @@ class Exchange:
             return
         self._end()
         if self._see is not None:
-            answer = self._see(answer)
+            answer = self._see(self, answer)
         id = self.request.id
         if isinstance(answer, Result):
             self._reply.answered(self, Result(id, answer.result))
@@ -147,6 +152,10 @@ class Exchange:
         source, self.source = self.source, None
         if source is not None:
             source.release(self)
+
+
+def _seen_twice(first: See, then: See, exchange: Exchange, answer: Answer) -> Answer:
+    return then(exchange, first(exchange, answer))
 
 
 @implementer(ISource)

@@ -55,11 +55,11 @@ from mcptwist.auth.policy import (
     Policed,
     Policies,
     Scoped,
-    is_unrestricted,
     name_in,
     scope_of,
 )
 from mcptwist.auth.presence import Presence
+from mcptwist.auth.reach import is_unrestricted
 from mcptwist.auth.realm import IPrincipal, Principal, make_portal
 from mcptwist.auth.ticketdesk import TicketDesk
 from mcptwist.auth.tickets import TicketTable

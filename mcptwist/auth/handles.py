@@ -14,7 +14,7 @@ from collections import OrderedDict
 from typing import Any
 
 import msgspec
-from msgspec import Raw
+from msgspec import UNSET, Raw, UnsetType
 
 from mcptwist.auth.keys import to_base64url
 from mcptwist.errors import InvalidMessage, InvalidParams, UnknownName
@@ -24,29 +24,55 @@ TASK_STATUS = "notifications/tasks/status"
 #: Longer results are no questions to the client.
 _LARGEST = 1 << 20
 _MAC = 16
-_STATE, _TASK = b'"requestState"', b'"taskId"'
-# A name may be spelt with escapes. To some servers names that differ in case are the same, and then
-# the long s (here in UTF-8) is an s.
-_STATE_IN_ANY_CASE = _STATE.lower()
-_ESCAPED, _LONG_S = b"\\u", b"\xc5\xbf"
 
 
-def may_hold(result: Json) -> bool:
-    """Whether there may be a handle in *result*, so that it is worth opening."""
-    if len(result) > _LARGEST:
-        return False
-    text = bytes(result)
-    return text.find(_STATE) >= 0 or text.find(_TASK) >= 0 or text.find(_ESCAPED) >= 0
+class Plain(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """The params of a call that have no members but these, spelt as here.
+
+    However a server reads names, with escapes or in any case, it reads the same ones, and no state
+    among them.
+    """
+
+    name: Raw | UnsetType = UNSET
+    uri: Raw | UnsetType = UNSET
+    arguments: Raw | UnsetType = UNSET
+    task: Raw | UnsetType = UNSET
+    _meta: Raw | UnsetType = UNSET
+
+
+class _Given(msgspec.Struct, gc=False):
+    requestState: Raw | UnsetType = UNSET
+    task: Raw | UnsetType = UNSET
+    taskId: Raw | UnsetType = UNSET
+
+
+_plain = msgspec.json.Decoder(Plain)
+_given = msgspec.json.Decoder(_Given)
+
+
+def plain(params: Json) -> Plain | None:
+    """The members of *params*, ``None`` where there may be others than usual."""
+    try:
+        read: Plain = _plain.decode(params)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    return read
 
 
 def may_bring_state(params: Json) -> bool:
     """Whether there may be a state in *params*, as any server might read them."""
-    text = bytes(params)
-    return (
-        text.lower().find(_STATE_IN_ANY_CASE) >= 0
-        or text.find(_ESCAPED) >= 0
-        or text.find(_LONG_S) >= 0
-    )
+    return plain(params) is None
+
+
+def holds_handle(result: Json) -> bool:
+    """Whether there is a handle in *result*."""
+    if len(result) > _LARGEST:
+        return False
+    try:
+        given = _given.decode(result)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return not (given.requestState is UNSET and given.task is UNSET and given.taskId is UNSET)
 
 
 def unambiguous(fields: dict[str, Raw], member: str) -> dict[str, Raw]:

@@ -10,7 +10,7 @@ from mcptwist.auth.guestbook import Guestbook, Knock
 from mcptwist.auth.keyfiles import FileProblem, KeyFiles
 from mcptwist.auth.keyring import Keyring
 from mcptwist.auth.keystore import KeyList, is_revoked_by
-from mcptwist.auth.policy import is_unrestricted
+from mcptwist.auth.reach import is_unrestricted
 from mcptwist.watching.journal import Journal
 from mcptwist.watching.reports import UNKNOWN, KeyStatus
 

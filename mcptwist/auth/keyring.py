@@ -32,6 +32,8 @@ class Keyring:
         self._grants: dict[str, Grant] = {}
         self._by_principal: dict[str, list[Grant]] = {}
         self._by_identity: dict[str, Grant] = {}
+        #: What a principal may do, by what its sessions belong to; ``None`` if it is not good.
+        self.of: Callable[[str], Grant | None] = self._by_identity.get
         self._most_keys = 0
         self._listeners: list[Withdrawn] = []
 
@@ -49,10 +51,6 @@ class Keyring:
     def grant(self, fingerprint: str) -> Grant | None:
         """What that key may do; ``None`` if it is not good."""
         return self._grants.get(fingerprint)
-
-    def of(self, identity: str) -> Grant | None:
-        """What a principal may do, by what its sessions belong to; ``None`` if it is not good."""
-        return self._by_identity.get(identity)
 
     @property
     def most_keys(self) -> int:
@@ -85,7 +83,8 @@ class Keyring:
             return
         before, self._grants = self._grants, good
         self._by_principal = {}
-        self._by_identity = {grant.identity: grant for grant in good.values()}
+        self._by_identity.clear()  # and not another: it is asked directly
+        self._by_identity.update((grant.identity, grant) for grant in good.values())
         for grant in good.values():
             self._by_principal.setdefault(grant.principal, []).append(grant)
         self._most_keys = max(map(len, self._by_principal.values()), default=0)

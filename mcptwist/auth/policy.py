@@ -17,34 +17,33 @@ from functools import partial
 from typing import Any, TypeAlias
 
 import msgspec
-from msgspec import Raw
+from msgspec import Raw, UnsetType
 from zope.interface import implementer
 
 from mcptwist.auth.authorizedkeys import CALL, READ, SUBSCRIBE, Grant
 from mcptwist.auth.denials import InsufficientScope, KeyWithdrawn
 from mcptwist.auth.handles import (
     TASK_STATUS,
+    Plain,
     States,
     Tasks,
-    may_bring_state,
-    may_hold,
+    holds_handle,
+    plain,
     task_in,
     unambiguous,
 )
 from mcptwist.auth.keyring import Keyring
-from mcptwist.auth.patterns import Patterns
+from mcptwist.auth.reach import Reach, unknown
 from mcptwist.auth.realm import Principal
 from mcptwist.catalog.subscription import read_wanted
-from mcptwist.catalog.toolnames import public_name
 from mcptwist.errors import (
     InvalidMessage,
     InvalidParams,
     McpTwistError,
     MethodNotFound,
     ServerMisbehaved,
-    UnknownName,
 )
-from mcptwist.exchange import LISTEN, Exchange
+from mcptwist.exchange import LISTEN, Exchange, See
 from mcptwist.interfaces import IView
 from mcptwist.messages import (
     Answer,
@@ -96,6 +95,9 @@ _TASKS = "tasks/"
 _GIVING = frozenset({"tools/call", "prompts/get", "resources/read"})
 _FREE = frozenset({"initialize", "ping", "server/discover", "logging/setLevel"})
 _ALLOWED_BY = {"resourceTemplates": "resources"}
+
+#: How many principals' reaches a view remembers.
+_MOST_REACHES = 10_000
 
 ALLOWED, DENIED = "allowed", "denied"
 Told: TypeAlias = Callable[[Exchange, Grant, str], None]
@@ -178,30 +180,42 @@ class Policed(_Around):
     ) -> None:
         super().__init__(view)
         self._grant_of = policies.of
+        self._reaches: dict[str, Reach] = {}
         self._handles = handles
         self._told = told
 
     def begin(self, exchange: Exchange) -> None:
         """Answer *exchange* as far as its principal may have it answered."""
-        grant = self._grant_of(exchange.stay.principal)
-        if grant is None:
-            exchange.fail(KeyWithdrawn("the key that this came with is not good any more"))
-            return
+        owner = exchange.stay.principal
+        reach = self._reaches.get(owner)
+        if reach is None or reach.grant is not self._grant_of(owner):
+            reach = self._found(owner)
+            if reach is None:
+                exchange.fail(KeyWithdrawn("the key that this came with is not good any more"))
+                return
         method = exchange.request.method
         try:
-            if not is_unrestricted(grant) and method not in _FREE:
-                self._narrow(exchange, grant)
-            if method in _GIVING:
-                self._keep_apart(exchange)
-            elif method.startswith(_TASKS):
-                self._keep_tasks_apart(exchange)
+            if method in _NAMED:
+                self._check_named(exchange, reach)
+            elif method not in _FREE:
+                self._check_other(exchange, reach)
         except McpTwistError as problem:
-            self._tell(exchange, grant, DENIED)
+            self._tell(exchange, reach.grant, DENIED)
             exchange.fail(problem)
             return
         if self._told is not None and method in _NAMED:
-            self._told(exchange, grant, ALLOWED)
+            self._told(exchange, reach.grant, ALLOWED)
         self._view.begin(exchange)
+
+    def _found(self, owner: str) -> Reach | None:
+        """What a principal reaches here, found out anew; ``None`` if its key is not good."""
+        grant = self._grant_of(owner)
+        if grant is None:
+            return None
+        if len(self._reaches) >= _MOST_REACHES:
+            self._reaches.clear()
+        reach = self._reaches[owner] = Reach(grant, self.name)
+        return reach
 
     def hear(self, stay: Session, server: str, notification: Notification) -> Notification | None:
         """What a server says unasked, but for what it says of another's task."""
@@ -215,32 +229,52 @@ class Policed(_Around):
         if self._told is not None:
             self._told(exchange, grant, outcome)
 
-    # --- handles --------------------------------------------------------------------------
+    # --- what is asked for by name --------------------------------------------------------
 
-    def _keep_apart(self, exchange: Exchange) -> None:
-        """See to it that what a server hands out comes back from whom it was given to.
+    def _check_named(self, exchange: Exchange, reach: Reach) -> None:
+        """See to it that it asks for what the reach has, and that what a server hands out comes
+        back from whom it was given to.
 
-        :raises McpTwistError: a state that this brings back did not.
+        :raises McpTwistError: it does not.
         """
-        params, owner = exchange.request.params, exchange.stay.principal
-        if may_bring_state(params):
-            params = self._handles.states.opened(params, self._where(owner))
-
-        def see(answer: Answer) -> Answer:
-            if not isinstance(answer, Result) or not may_hold(answer.result):
-                return answer
-            return self._given(owner, answer)
-
+        request = exchange.request
+        params, members = request.params, plain(request.params)
+        see: See | None = self._given if request.method in _GIVING else None
+        if not reach.is_everything:
+            kind, member = _NAMED[request.method]
+            params, name = _sole(member, params, members)
+            reach.check(kind, name)
+            see = partial(_hushed, kind, name, see)
+        if members is None and request.method in _GIVING:
+            params = self._handles.states.opened(params, self._where(exchange.stay.principal))
         exchange.amend(params, see)
 
-    def _given(self, owner: str, answer: Answer) -> Answer:
-        """How *owner* sees an answer with handles: they are theirs from now on."""
+    def _given(self, exchange: Exchange, answer: Answer) -> Answer:
+        """How an answer with handles is seen: they are the asker's from now on."""
+        if not isinstance(answer, Result) or not holds_handle(answer.result):
+            return answer
+        owner: str = exchange.stay.principal
 
         def given(result: Json) -> Json:
             self._handles.tasks.note(self.name, result, owner)
             return self._handles.states.sealed(result, self._where(owner))
 
-        return _edited(given)(answer)
+        return _edited(given, exchange, answer)
+
+    def _where(self, owner: str) -> str:
+        return f"{owner} {self.name}"
+
+    # --- what is asked otherwise ----------------------------------------------------------
+
+    def _check_other(self, exchange: Exchange, reach: Reach) -> None:
+        """Let it ask for no more than the reach has, and for no tasks of others.
+
+        :raises McpTwistError: it asks for what the reach has not.
+        """
+        if not reach.is_everything:
+            self._narrow(exchange, reach)
+        elif exchange.request.method.startswith(_TASKS):
+            self._keep_tasks_apart(exchange)
 
     def _keep_tasks_apart(self, exchange: Exchange) -> None:
         """See to it that tasks are there for whom they were begun for.
@@ -250,73 +284,36 @@ class Policed(_Around):
         request, owner = exchange.request, exchange.stay.principal
         tasks = self._handles.tasks
         if request.method == "tasks/list":
-            exchange.amend(request.params, _edited(partial(tasks.own, self.name, owner=owner)))
+            own = partial(tasks.own, self.name, owner=owner)
+            exchange.amend(request.params, partial(_edited, own))
         else:
             exchange.amend(tasks.check(self.name, request.params, owner))
 
-    def _where(self, owner: str) -> str:
-        return f"{owner} {self.name}"
-
-    # --- reach ----------------------------------------------------------------------------
-
-    def _narrow(self, exchange: Exchange, grant: Grant) -> None:
-        """Let it ask for no more than the grant has.
-
-        :raises McpTwistError: it asks for what the grant has not.
-        """
+    def _narrow(self, exchange: Exchange, reach: Reach) -> None:
         method, params = exchange.request.method, exchange.request.params
-        if method in _NAMED:
-            kind, member = _NAMED[method]
-            fields = unambiguous(open_fields(params), member)
-            name = _text(fields, member)
-            self._check(grant, kind, name)
-            exchange.amend(encode_json(fields), _hushed(unknown(kind, name)))
-        elif method in _LISTS:
+        if method in _LISTS:
             member, key = _LISTS[method]
-            seen = self._seen(grant, _ALLOWED_BY.get(member, member))
-            exchange.amend(params, _edited(partial(_kept, member, key, seen)))
+            seen = partial(reach.has, _ALLOWED_BY.get(member, member))
+            exchange.amend(params, partial(_edited, partial(_kept, member, key, seen)))
         elif method == "completion/complete":
-            exchange.amend(self._checked_completion(grant, params))
+            exchange.amend(_checked_completion(reach, params))
         elif method == LISTEN:
             params = _rewritten(params, "notifications", "resourceSubscriptions")
             for uri in read_wanted(params).resourceSubscriptions:
-                self._check(grant, "resources", uri)
+                reach.check("resources", uri)
             exchange.amend(params)
         else:
             raise MethodNotFound(f"{method} is not to be had with a key of restricted reach")
 
-    def _check(self, grant: Grant, kind: str, name: str) -> None:
-        if not self._seen(grant, kind)(name):
-            raise unknown(kind, name)
 
-    def _checked_completion(self, grant: Grant, params: Json) -> Json:
-        params = _rewritten(params, "ref", "type", "name", "uri")
-        reference = open_fields(open_fields(params).get("ref", b"{}"))
-        if _text(reference, "type") == "ref/prompt":
-            self._check(grant, "prompts", _text(reference, "name"))
-        else:
-            self._check(grant, "resources", _text(reference, "uri"))
-        return params
-
-    def _seen(self, grant: Grant, kind: str) -> Callable[[str], bool]:
-        """Says of a name, as this view has it, whether the grant reaches it."""
-        patterns: Patterns | None = getattr(grant, kind)
-        if patterns is None:
-            return lambda name: True
-        if kind == "resources" or not self.name:
-            return patterns.allow
-        server = self.name
-        return lambda name: patterns.allow(public_name(server, name))
-
-
-def is_unrestricted(grant: Grant) -> bool:
-    """Whether it reaches everything."""
-    return grant.tools is None and grant.resources is None and grant.prompts is None
-
-
-def unknown(kind: str, name: str) -> UnknownName:
-    """There is no such thing, or none for this principal: it is told the same."""
-    return UnknownName(f"Unknown {kind.removesuffix('s')}: {name[:100]}")
+def _checked_completion(reach: Reach, params: Json) -> Json:
+    params = _rewritten(params, "ref", "type", "name", "uri")
+    reference = open_fields(open_fields(params).get("ref", b"{}"))
+    if _text(reference.get("type"), "type") == "ref/prompt":
+        reach.check("prompts", _text(reference.get("name"), "name"))
+    else:
+        reach.check("resources", _text(reference.get("uri"), "uri"))
+    return params
 
 
 def name_in(request: Request) -> str | None:
@@ -325,16 +322,28 @@ def name_in(request: Request) -> str | None:
     if named is None:
         return None
     try:
-        return _text(open_fields(request.params), named[1])
+        return _text(open_fields(request.params).get(named[1]), named[1])
     except (InvalidMessage, InvalidParams):
         return None
 
 
-def _text(fields: Mapping[str, Raw], name: str) -> str:
+def _text(value: Raw | UnsetType | None, member: str) -> str:
     try:
-        return msgspec.json.decode(fields[name], type=str)
-    except (KeyError, msgspec.DecodeError):
-        raise InvalidParams(f"params need a string {name!r}") from None
+        return _string.decode(value)  # type: ignore[arg-type]
+    except (TypeError, msgspec.DecodeError):
+        raise InvalidParams(f"params need a string {member!r}") from None
+
+
+def _sole(member: str, params: Json, members: Plain | None) -> tuple[bytes, str]:
+    """The same params, in which each member is once, and the one that all read as *member*.
+
+    :param members: what is in them, where that is no more than usual.
+    :raises InvalidParams: it is no string, or some would take another member for it.
+    """
+    if members is not None:
+        return encode_json(members), _text(getattr(members, member), member)
+    fields = unambiguous(open_fields(params), member)
+    return encode_json(fields), _text(fields.get(member), member)
 
 
 def _rewritten(params: Json, member: str, *inner: str) -> bytes:
@@ -352,30 +361,27 @@ def _rewritten(params: Json, member: str, *inner: str) -> bytes:
     return encode_json({**fields, member: found})
 
 
-def _edited(edit: Callable[[Json], Json]) -> Callable[[Answer], Answer]:
+def _edited(edit: Callable[[Json], Json], exchange: Exchange, answer: Answer) -> Answer:
     """How an answer is seen whose result is changed; what cannot be read is not passed on."""
-
-    def see(answer: Answer) -> Answer:
-        if not isinstance(answer, Result):
-            return answer
-        try:
-            return Result(answer.id, edit(answer.result))
-        except (InvalidMessage, InvalidParams, msgspec.DecodeError, RecursionError):
-            problem = ServerMisbehaved("the server's answer is not as such answers must be")
-            return Error(answer.id, encode_json(problem.body()))
-
-    return see
-
-
-def _hushed(problem: UnknownName) -> Callable[[Answer], Answer]:
-    """How an answer is seen that says that something does not exist: as if it might not be had."""
-
-    def see(answer: Answer) -> Answer:
-        if not isinstance(answer, Error) or not _is_unknown(answer):
-            return answer
+    if not isinstance(answer, Result):
+        return answer
+    try:
+        return Result(answer.id, edit(answer.result))
+    except (InvalidMessage, InvalidParams, msgspec.DecodeError, RecursionError):
+        problem = ServerMisbehaved("the server's answer is not as such answers must be")
         return Error(answer.id, encode_json(problem.body()))
 
-    return see
+
+def _hushed(kind: str, name: str, see: See | None, exchange: Exchange, answer: Answer) -> Answer:
+    """How an answer is seen that says that something does not exist: as if it might not be had.
+
+    :param see: how all others are seen.
+    """
+    if isinstance(answer, Error):
+        if not _is_unknown(answer):
+            return answer
+        return Error(answer.id, encode_json(unknown(kind, name).body()))
+    return answer if see is None else see(exchange, answer)
 
 
 def _is_unknown(answer: Error) -> bool:
@@ -395,8 +401,9 @@ def _kept(member: str, key: str, allow: Callable[[str], bool], result: Json) -> 
     fields: dict[str, Any] = dict(open_fields(result))
     if member in fields:
         entries = _entries.decode(fields[member])
-        fields[member] = [each for each in entries if allow(_text(open_fields(each), key))]
+        fields[member] = [e for e in entries if allow(_text(open_fields(e).get(key), key))]
     return encode_json(fields)
 
 
 _entries = msgspec.json.Decoder(list[Raw])
+_string = msgspec.json.Decoder(str)

@@ -10,6 +10,7 @@ from mcptwist.catalog.directory import Owned, Shelf
 from mcptwist.messages import Answer, Result
 
 if TYPE_CHECKING:
+    from mcptwist.exchange import Exchange
     from mcptwist.session import Session
 
 
@@ -92,7 +93,7 @@ class Guests:
             reading.cancel()
 
 
-def remembered(guest: Guest, uri: str, owned: Owned, answer: Answer) -> Answer:
+def remembered(guest: Guest, uri: str, owned: Owned, exchange: Exchange, answer: Answer) -> Answer:
     """A subscription is one when the server has accepted it."""
     if isinstance(answer, Result):
         guest.remember(uri, owned)

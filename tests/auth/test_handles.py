@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from mcptwist.auth.handles import States, Tasks, task_in
+from mcptwist.auth.handles import States, Tasks, holds_handle, may_bring_state, task_in
 from mcptwist.errors import InvalidMessage, InvalidParams, UnknownName
 
 STATES = st.text(st.characters(exclude_categories=["Cs"]))
@@ -49,6 +49,31 @@ class StatesTests(SynchronousTestCase):
         for data in (b"{}", b'{"a":"requestState"}', b'{"a":{"requestState":"x"}}'):
             self.assertIs(self.states.opened(data, "a"), data)
             self.assertIs(self.states.sealed(data, "a"), data)
+
+
+class LookingTests(SynchronousTestCase):
+    """What is looked into, and what need not be."""
+
+    def test_params(self) -> None:
+        """Only names count, and each name that some server might take for a state."""
+        for text in (
+            '{"name":"t"}', '{"name":"requestState","arguments":{"requestState":1}}',
+            '{"arguments":{},"_meta":{"a":"\\u0052"},"name":"t","task":{}}', '{"uri":"x"}', "{}",
+        ):  # fmt: skip
+            self.assertFalse(may_bring_state(text.encode()), text)
+        for text in (
+            '{"requestState":1}', '{"name":"t","requestState":null}', '{"REQUESTSTATE":1}',
+            r'{"request\u0053tate":1}', '{"reque\u017ftState":1}', '{"Name":"t"}', "", "[]", '{"',
+            '{"name":"t"}{"requestState":1}', '{"arguments":' + "[" * 5000 + "]" * 5000 + "}",
+        ):  # fmt: skip
+            self.assertTrue(may_bring_state(text.encode()), text)
+
+    def test_results(self) -> None:
+        for text in ('{"requestState":"x"}', '{"task":{}}', '{"taskId":1}', r'{"t\u0061sk":{}}'):
+            self.assertTrue(holds_handle(text.encode()), text)
+        for text in ("{}", "[]", "", '{"content":["requestState"]}', '{"a":{"taskId":1}}'):
+            self.assertFalse(holds_handle(text.encode()), text)
+        self.assertFalse(holds_handle(b'{"taskId":"1","x":"' + b"x" * (1 << 20) + b'"}'))
 
 
 class TasksTests(SynchronousTestCase):
