@@ -10,10 +10,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from mcptwist.errors import McpTwistError
+from mcptwist.messages import error_answer, pieces
+from mcptwist.protocols.request import Request
 
 UNAUTHORIZED = -32001
 
 HeaderList = Sequence[tuple[bytes, bytes]]
+
+_JSON = (b"content-type", b"application/json")
+_NO_STORE = (b"cache-control", b"no-store")
 
 
 class CannotStart(Exception):
@@ -85,3 +90,9 @@ class NoRoom(Denied):
 
     code = "overloaded"
     status = 503
+
+
+def deny(request: Request, problem: McpTwistError, headers: HeaderList = ()) -> None:
+    """Answer with an error of ours, before anybody acts on the request."""
+    headers = [_JSON, _NO_STORE, *getattr(problem, "headers", ()), *headers]
+    request.respond(problem.status, headers, pieces(error_answer(None, problem)))

@@ -13,12 +13,10 @@ from typing import Any
 from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
-from mcptwist.auth.denials import Denied, HeaderList, NothingBrought
+from mcptwist.auth.denials import Denied, NothingBrought, deny
 from mcptwist.auth.doorstep import Doorkeeper, Doorstep
 from mcptwist.auth.guard import Guard
 from mcptwist.caller import Caller
-from mcptwist.errors import McpTwistError
-from mcptwist.messages import error_answer, pieces
 from mcptwist.protocols.request import IAsksEarly, Request
 from mcptwist.protocols.site import PLACE as SITE_PLACE
 from mcptwist.protocols.site import descend
@@ -29,8 +27,6 @@ NOT_FOUND = 4404
 """What a WebSocket is closed with that was opened where there is none."""
 
 _CREDENTIALS = frozenset({b"authorization", b"dpop", b"cookie", b"proxy-authorization"})
-_JSON = (b"content-type", b"application/json")
-_NO_STORE = (b"cache-control", b"no-store")
 # What is concluded from a head and holds for the next one like it (see Request.facts).
 _PLACE = "gate.place"
 
@@ -152,9 +148,3 @@ class Gate:
 def _ask(resource: Any, request: Request) -> None:
     site: Any = request.site
     site.ask(resource, request)
-
-
-def deny(request: Request, problem: McpTwistError, headers: HeaderList = ()) -> None:
-    """Answer with an error of ours, before anything of the body was read."""
-    headers = [_JSON, _NO_STORE, *getattr(problem, "headers", ()), *headers]
-    request.respond(problem.status, headers, pieces(error_answer(None, problem)))

@@ -9,8 +9,7 @@ import msgspec
 
 from mcptwist.auth.addresses import Address
 from mcptwist.auth.audit import Audit
-from mcptwist.auth.denials import Denied, NoRoom, NotAllowed
-from mcptwist.auth.gate import deny
+from mcptwist.auth.denials import Denied, NoRoom, NotAllowed, deny
 from mcptwist.auth.guard import Guard, source_of
 from mcptwist.auth.jws import Malformed, read_object
 from mcptwist.auth.oauth.metadata import NO_STORE, Page, respond

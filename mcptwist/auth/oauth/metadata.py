@@ -15,8 +15,7 @@ from zope.interface import implementer
 from mcptwist.auth import addresses
 from mcptwist.auth.addresses import Address
 from mcptwist.auth.authorizedkeys import ADMIN, SCOPES
-from mcptwist.auth.denials import Denied
-from mcptwist.auth.gate import deny
+from mcptwist.auth.denials import Denied, deny
 from mcptwist.auth.guard import Guard, baseline
 from mcptwist.auth.keys import ALL_ALGORITHMS
 from mcptwist.auth.oauth import dpop
