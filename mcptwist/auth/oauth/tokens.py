@@ -140,6 +140,13 @@ class TokenTable:
         self._drop(token)
         return token
 
+    def end(self, token: Token) -> bool:
+        """End one; whether it had not ended before."""
+        if not token.is_live:
+            return False
+        self._drop(token)
+        return True
+
     def withdraw(self, key: str) -> int:
         """End all tokens of that key; how many there were."""
         own = list(self._by_key.get(key, {}).values())
@@ -168,16 +175,16 @@ def digest_of(text: bytes) -> bytes:
     return hashlib.sha256(text).digest()
 
 
-def written(secret: bytes) -> str:
+def written(secret: bytes, prefix: str = PREFIX) -> str:
     """A token as text: a prefix and a checksum let scanners find lost ones."""
-    body = PREFIX + to_base64url(secret)
+    body = prefix + to_base64url(secret)
     return f"{body}_{_checksum(body)}"
 
 
-def is_ours(text: bytes) -> bool:
+def is_ours(text: bytes, prefix: str = PREFIX) -> bool:
     """Whether *text* is written as our tokens are, whichever daemon gave it."""
     body, _, checksum = text.decode("latin-1").rpartition("_")
-    return body.startswith(PREFIX) and checksum == _checksum(body)
+    return body.startswith(prefix) and checksum == _checksum(body)
 
 
 def _checksum(body: str) -> str:

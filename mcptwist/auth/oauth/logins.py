@@ -1,0 +1,283 @@
+"""Clients that a person has let in: the code they get for it, and what follows from the code.
+
+A *login* is all that comes of one approval: a code, good once and for a minute, for it an access
+token and a refresh token, for that the next of both. A code or a refresh token that comes again was
+read by somebody else, so everything that came of the login ends. It ends after its time, and with
+the key that approved it, whatever happens.
+
+Each text holds the login's id, by which it is found, and a secret, of which the table has a hash.
+RFC 6749 sections 4.1.2 and 6, RFC 7636, RFC 9700 sections 4.13 and 4.14. Pure.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from collections import OrderedDict
+from collections.abc import Callable
+
+import msgspec
+
+from mcptwist.auth.addresses import Address
+from mcptwist.auth.authorizedkeys import Grant
+from mcptwist.auth.keys import from_base64url, to_base64url
+from mcptwist.auth.oauth.tokens import Token, TokenTable, digest_of, is_ours, written
+
+CODE_PREFIX, REFRESH_PREFIX = "mcp_ac_", "mcp_rt_"
+CODE_LIFETIME = 60.0
+"""Seconds that a code is good for."""
+
+_ID, _SECRET = 18, 32
+_ID_LENGTH = 24  # of the id as text
+_LONGEST = 256
+_CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}\Z", re.ASCII)
+_VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}\Z", re.ASCII)
+
+
+class LoginsFull(Exception):
+    """There are as many logins as there may be."""
+
+
+class LoginRefused(Exception):
+    """What was brought is not good.
+
+    :ivar reason: for the audit log.
+    :ivar is_stale: whether it looks like something that was good once.
+    :ivar ended: the login that has ended because of it.
+    :ivar tokens: how many tokens ended with that.
+    """
+
+    def __init__(
+        self, reason: str, is_stale: bool = False, ended: Login | None = None, tokens: int = 0
+    ) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.is_stale = is_stale
+        self.ended = ended
+        self.tokens = tokens
+
+
+class Allowed(msgspec.Struct, frozen=True):
+    """What was approved: whom, for what, by whom.
+
+    :ivar client: the ``client_id``.
+    :ivar resource: the place that tokens will be for.
+    :ivar grant: that of the key that approved; what is given is that key's.
+    :ivar redirect_uri: where the code went to; empty for a device, which gets none.
+    :ivar challenge: what the code's verifier is to be held against.
+    """
+
+    client: str
+    resource: Address
+    scopes: frozenset[str]
+    grant: Grant
+    redirect_uri: str = ""
+    challenge: str = ""
+
+
+class Login:
+    """One client that was let in.
+
+    :ivar jkt: the thumbprint of the key that its refresh tokens are bound to, if to any.
+    :ivar deadline: when it ends, by the clock that only goes forward.
+    """
+
+    __slots__ = ("allowed", "code", "code_deadline", "deadline", "id", "jkt", "refresh", "tokens")
+
+    def __init__(self, id: str, allowed: Allowed, deadline: float) -> None:
+        self.id = id
+        self.allowed = allowed
+        self.deadline = deadline
+        self.code: bytes | None = None
+        self.code_deadline = 0.0
+        self.refresh: bytes | None = None
+        self.jkt: str | None = None
+        self.tokens: list[Token] = []
+
+    @property
+    def key(self) -> str:
+        """The fingerprint of the key that approved it."""
+        return self.allowed.grant.key.fingerprint
+
+    @property
+    def mark(self) -> str:
+        """What it is called in the audit log."""
+        return digest_of(self.id.encode()).hex()[:8]
+
+
+class Logins:
+    """All that are.
+
+    :param monotonic: seconds that only grow.
+    :param make_bytes: so many unguessable bytes each time.
+    :param tokens: where the tokens are that end with them.
+    :param lifetime: seconds that a login may last; ``None``: for one token, that is not renewed.
+    :param limit: how many there may be.
+    :param per_key: how many of one key's; the oldest ends when there would be more.
+    """
+
+    def __init__(
+        self,
+        monotonic: Callable[[], float],
+        make_bytes: Callable[[int], bytes],
+        tokens: TokenTable,
+        lifetime: float | None = 12 * 3600.0,
+        limit: int = 10_000,
+        per_key: int = 64,
+    ) -> None:
+        self._monotonic = monotonic
+        self._make_bytes = make_bytes
+        self._tokens = tokens
+        self._lifetime = lifetime
+        self._limit = limit
+        self._per_key = per_key
+        self._logins: dict[str, Login] = {}
+        self._by_key: dict[str, OrderedDict[str, Login]] = {}
+
+    def __len__(self) -> int:
+        return len(self._logins)
+
+    def begin(self, allowed: Allowed) -> tuple[Login, str]:
+        """A new login, and the code for it.
+
+        :raises LoginsFull: there are too many.
+        """
+        login = self.begin_without_code(allowed)
+        text, login.code = self._written(CODE_PREFIX, login.id)
+        login.code_deadline = self._monotonic() + CODE_LIFETIME
+        return login, text
+
+    def begin_without_code(self, allowed: Allowed) -> Login:
+        """A new login of a client that has got its answer in another way.
+
+        :raises LoginsFull: there are too many.
+        """
+        own = self._by_key.get(allowed.grant.key.fingerprint)
+        if own is not None and len(own) >= self._per_key:
+            self.end(next(iter(own.values())))
+        if len(self._logins) >= self._limit:
+            self.expire()
+        if len(self._logins) >= self._limit:
+            raise LoginsFull
+        lifetime = CODE_LIFETIME if self._lifetime is None else self._lifetime
+        name = to_base64url(self._make_bytes(_ID))
+        login = Login(name, allowed, self._monotonic() + lifetime)
+        self._logins[name] = login
+        self._by_key.setdefault(login.key, OrderedDict())[name] = login
+        return login
+
+    def redeem(self, code: str, client: str, redirect_uri: str | None, verifier: str) -> Login:
+        """The login that *code* is for; it is never good again.
+
+        :param redirect_uri: as the client says, if it does (OAuth 2.1 has it left out).
+        :raises LoginRefused: it is not good. If it was, nothing that came of it is any more.
+        """
+        login, digest = self._found(CODE_PREFIX, code)
+        if login.code is None:
+            raise self._ended(login, "the code came a second time")
+        known, login.code = login.code, None
+        allowed = login.allowed
+        if not hmac.compare_digest(digest, known):
+            raise self._ended(login, "the code is wrong")
+        if login.code_deadline <= self._monotonic():
+            self.end(login)
+            raise LoginRefused("the code has ended", is_stale=True)
+        if client != allowed.client:
+            raise self._ended(login, "the code is another client's")
+        if redirect_uri is not None and redirect_uri != allowed.redirect_uri:
+            raise self._ended(login, "redirect_uri is not where the code went to")
+        if not is_verified(verifier, allowed.challenge):
+            raise self._ended(login, "the verifier is not the challenge's")
+        return login
+
+    def renew(self, refresh: str, client: str, jkt: str | None) -> Login:
+        """The login that a refresh token is for; the next one has to be made then.
+
+        :param jkt: the thumbprint of the key that was proved, if one was.
+        :raises LoginRefused: it is not good. If it was used before, the login has ended.
+        """
+        login, digest = self._found(REFRESH_PREFIX, refresh)
+        if client != login.allowed.client:
+            raise self._ended(login, "the refresh token is another client's")
+        if login.refresh is None or not hmac.compare_digest(digest, login.refresh):
+            raise self._ended(login, "the refresh token came a second time")
+        if login.jkt is not None and login.jkt != jkt:
+            raise LoginRefused("the refresh token is bound to another key")
+        return login
+
+    def next_refresh(self, login: Login) -> str | None:
+        """A new refresh token in the place of the last one; ``None`` where there are none."""
+        if self._lifetime is None:
+            return None
+        text, login.refresh = self._written(REFRESH_PREFIX, login.id)
+        return text
+
+    def given(self, login: Login, token: Token) -> None:
+        """A token came of it."""
+        login.tokens = [each for each in login.tokens if each.is_live]
+        login.tokens.append(token)
+        if self._lifetime is None:
+            login.deadline = token.deadline
+
+    def end(self, login: Login) -> int:
+        """End a login; how many tokens ended with it."""
+        if self._logins.pop(login.id, None) is None:
+            return 0
+        own = self._by_key[login.key]
+        del own[login.id]
+        if not own:
+            del self._by_key[login.key]
+        return sum(self._tokens.end(token) for token in login.tokens)
+
+    def seconds_left(self, login: Login) -> float:
+        """How long it will last."""
+        return max(0.0, login.deadline - self._monotonic())
+
+    def withdraw(self, key: str) -> int:
+        """End all logins of that key; how many there were."""
+        own = list(self._by_key.get(key, {}).values())
+        for login in own:
+            self.end(login)
+        return len(own)
+
+    def expire(self) -> None:
+        """End those whose time is over; to be called now and then."""
+        now = self._monotonic()
+        for login in [each for each in self._logins.values() if each.deadline <= now]:
+            self.end(login)
+
+    def _found(self, prefix: str, text: str) -> tuple[Login, bytes]:
+        """The login whose id is in *text*, and the hash of what was brought."""
+        raw = text.encode("utf-8", "replace")
+        if len(raw) > _LONGEST or not is_ours(raw, prefix):
+            raise LoginRefused("it is none of ours")
+        login = self._logins.get(text.removeprefix(prefix)[:_ID_LENGTH])
+        if login is None:
+            raise LoginRefused("the login has ended", is_stale=True)
+        if login.deadline <= self._monotonic():
+            self.end(login)
+            raise LoginRefused("the login has ended", is_stale=True)
+        return login, digest_of(raw)
+
+    def _ended(self, login: Login, reason: str) -> LoginRefused:
+        return LoginRefused(reason, ended=login, tokens=self.end(login))
+
+    def _written(self, prefix: str, name: str) -> tuple[str, bytes]:
+        """A text for a login, and the hash that it is known by."""
+        secret = self._make_bytes(_SECRET)
+        text = written(from_base64url(name) + secret, prefix)
+        return text, digest_of(text.encode())
+
+
+def is_challenge(text: str) -> bool:
+    """Whether it can be the challenge of a verifier, by S256 (RFC 7636 section 4.2)."""
+    return _CHALLENGE.match(text) is not None
+
+
+def is_verified(verifier: str, challenge: str) -> bool:
+    """Whether *challenge* was made of *verifier*."""
+    if not _VERIFIER.match(verifier):
+        return False
+    made = to_base64url(hashlib.sha256(verifier.encode()).digest())
+    return hmac.compare_digest(made, challenge)
