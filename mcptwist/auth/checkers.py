@@ -18,6 +18,7 @@ from mcptwist.auth.credentials import (
     IClientCertificate,
     IKeySignature,
     ILocalUser,
+    ISignedText,
     ITicket,
 )
 from mcptwist.auth.guestbook import Guestbook
@@ -36,7 +37,7 @@ from mcptwist.auth.localusers import name_of
 from mcptwist.auth.oauth.dpop import ProofReader, ProofRefused
 from mcptwist.auth.oauth.tokens import LONGEST, Token, TokenTable, is_ours
 from mcptwist.auth.patterns import UNIX
-from mcptwist.auth.realm import CERTIFICATE, LOCAL, PROOF, TICKET, TOKEN, Proved
+from mcptwist.auth.realm import APPROVAL, CERTIFICATE, LOCAL, PROOF, TICKET, TOKEN, Proved
 from mcptwist.auth.tickets import TicketTable
 
 INVALID_TOKEN, INVALID_PROOF, USE_NONCE = (
@@ -206,6 +207,40 @@ class ClientCertificateChecker:
             raise CredentialsRefused("the key is not good for certificates", None)
         _check_use(grant, credentials.place, credentials.source)
         return Proved(grant, CERTIFICATE)
+
+
+@implementer(ICredentialsChecker)
+class SignedTextChecker:
+    """Looks up whose key has signed a text.
+
+    The signature is verified with the key that it brings, and only then is that looked up: whoever
+    is refused costs the same, known or not.
+    """
+
+    credentialInterfaces = (ISignedText,)
+
+    def __init__(self, keyring: Keyring, guestbook: Guestbook | None = None) -> None:
+        self._keyring = keyring
+        self._guestbook = guestbook
+
+    def requestAvatarId(self, credentials: ISignedText) -> Proved:  # type: ignore[override]
+        """Called by the portal."""
+        signature, purpose = credentials.signature, credentials.purpose
+        if not signature.is_of(credentials.text, purpose):
+            is_other = signature.namespace != purpose
+            reason = "signed for another purpose" if is_other else "another text, or another key"
+            raise CredentialsRefused(reason, None)
+        fingerprint = signature.key.fingerprint
+        grant = self._keyring.grant(fingerprint)
+        if grant is None:
+            if self._guestbook is not None and fingerprint not in self._keyring.told.grants:
+                self._guestbook.knocked(fingerprint, credentials.source)
+            raise CredentialsRefused("the key is not known, or not good", None)
+        if not grant.oauth:
+            raise CredentialsRefused("the key is not good for tokens", None)
+        if not grant.takes(credentials.source):
+            raise CredentialsRefused("not from there", None)
+        return Proved(grant, APPROVAL)
 
 
 @implementer(ICredentialsChecker)

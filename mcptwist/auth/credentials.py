@@ -12,6 +12,7 @@ from zope.interface import Attribute, implementer
 
 from mcptwist.auth.keys import PublicKey
 from mcptwist.auth.realm import SIGNATURE
+from mcptwist.auth.sshsig import SshSignature
 
 
 class IKeySignature(ICredentials):
@@ -62,6 +63,15 @@ class ILocalUser(ICredentials):
     place = Attribute("What the request is for, None where no MCP is spoken.")
 
 
+class ISignedText(ICredentials):
+    """A text that somebody signed with an SSH key, for one purpose."""
+
+    text = Attribute("What must have been signed, as bytes.")
+    purpose = Attribute("What for, as SSH signatures say it: their namespace.")
+    signature = Attribute("The SshSignature.")
+    source = Attribute("Where it came from: an address, or ``unix``.")
+
+
 @implementer(IKeySignature)
 class KeySignature(msgspec.Struct, frozen=True):
     """See :class:`IKeySignature`."""
@@ -81,6 +91,16 @@ class ClientCertificate(msgspec.Struct, frozen=True):
 
     key: PublicKey
     place: str | None
+    source: str
+
+
+@implementer(ISignedText)
+class SignedText(msgspec.Struct, frozen=True):
+    """See :class:`ISignedText`."""
+
+    text: bytes
+    purpose: str
+    signature: SshSignature
     source: str
 
 

@@ -27,6 +27,7 @@ from mcptwist.auth.checkers import (
     CredentialsRefused,
     KeySignatureChecker,
     LocalUserChecker,
+    SignedTextChecker,
     TicketChecker,
 )
 from mcptwist.auth.credentials import LocalPeer
@@ -167,6 +168,7 @@ class Gatehouse(MultiService):
             AccessTokenChecker(self.tokens, self.keyring, proofs),
             ClientCertificateChecker(self.keyring),
             TicketChecker(self.tickets, self.keyring),
+            SignedTextChecker(self.keyring, self.guestbook),
             LocalUserChecker(self.keyring),
         ]
 

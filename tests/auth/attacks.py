@@ -13,6 +13,7 @@ _GATE = "tests.auth.test_tokens_at_the_gate"
 _PAGES = "tests.auth.test_browsers_at_the_gate"
 _OWN = "tests.auth.test_belonging"
 _WIRES = "tests.auth.test_every_wire"
+_DESK = "tests.auth.oauth.test_approvaldesk"
 _LIVE = "tests.live.test_keys"
 _SHOWN = "tests.live.test_exposure"
 _BROWSER = "tests.live.test_browser"
@@ -178,6 +179,13 @@ MADE: Mapping[str, tuple[str, ...]] = {
     "D9 nobody after somebody": (
         f"{_GATE}.TokenAttackTests.test_keep_alive",
         f"{_WIRES}.Http2Tests.test_each_stream_its_own_avatar",
+    ),
+    # People's clients
+    "E4 approving without a key that may": (
+        f"{_DESK}.AttackTests",
+        f"{_DESK}.NarrowTests",
+        f"{_DESK}.KindTests.test_security_key",
+        "tests.auth.test_sshsig",
     ),
     # Content and processes
     "F1 bodies that are none": (f"{_PAGES}.BodyTests",),

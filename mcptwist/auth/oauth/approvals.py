@@ -10,9 +10,11 @@ RFC 8628 section 6.1 (codes that people type). Pure.
 from __future__ import annotations
 
 import re
+import string
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from typing import TypeAlias
+from urllib.parse import quote, urlsplit
 
 import msgspec
 
@@ -28,6 +30,8 @@ _TYPED = re.compile(rf"[{ALPHABET}]{{4}}[ -]?[{ALPHABET}]{{4}}\Z", re.ASCII | re
 
 APPROVE, DENY = "approve", "deny"
 """What may be said to what waits."""
+PURPOSE = "mcptwist-approve"
+"""What signatures about it are for: their namespace."""
 DENIED, EXPIRED = "denied", "expired"
 """How it may end where it was not approved."""
 
@@ -67,6 +71,14 @@ class Wanted(msgspec.Struct, frozen=True):
     resource: Address
     scopes: frozenset[str]
     source: str
+
+    @property
+    def host(self) -> str:
+        """Where a browser is sent back to: a host and a port, empty for a device."""
+        try:
+            return urlsplit(self.redirect_uri).netloc
+        except ValueError:
+            return ""
 
 
 class Bounds(msgspec.Struct, frozen=True):
@@ -222,7 +234,7 @@ class Approvals:
         """A code, each letter as likely as any."""
         letters: list[str] = []
         while len(letters) < _LETTERS:
-            drawn = (each for each in self._make_bytes(2 * _LETTERS) if each < _UNBIASED)
+            drawn = (each for each in self._make_bytes(_LETTERS) if each < _UNBIASED)
             letters.extend(ALPHABET[each % len(ALPHABET)] for each in drawn)
         return f"{''.join(letters[:4])}-{''.join(letters[4:_LETTERS])}"
 
@@ -242,7 +254,8 @@ def statement(verb: str, code: str, wanted: Wanted, scopes: frozenset[str]) -> s
     """What is signed to approve or deny: one line, ended by a line feed.
 
     It names everything that is agreed to, so that it means nothing under another code, for another
-    client, to another daemon. No part but the last can hold a space.
+    client, to another daemon. What is no graphic ASCII character is percent-encoded, so that only
+    the scopes hold spaces.
 
     :param verb: ``APPROVE`` or ``DENY``.
     :param scopes: those that are agreed to.
@@ -250,10 +263,12 @@ def statement(verb: str, code: str, wanted: Wanted, scopes: frozenset[str]) -> s
     parts = (
         verb,
         code,
-        wanted.issuer,
-        wanted.client_id,
-        wanted.redirect_uri or "-",
-        wanted.resource.url,
+        *map(_graphic, (wanted.issuer, wanted.client_id, wanted.redirect_uri or "-")),
+        _graphic(wanted.resource.url),
         " ".join(scope for scope in SCOPES if scope in scopes),
     )
     return " ".join(parts) + "\n"
+
+
+def _graphic(text: str) -> str:
+    return quote(text, safe=string.punctuation)

@@ -76,7 +76,7 @@ class AuthorizationServer:
         self._on.guard.check_pace(request)
         done = partial(self._received, answer, request, address)
         try:
-            _check_request(request)
+            check_form(request)
         except Refused as refused:
             self._refuse(request, address, refused)
         else:
@@ -139,7 +139,11 @@ class AuthorizationServer:
         respond(request, 200, {}, NO_STORE)
 
 
-def _check_request(request: Request) -> None:
+def check_form(request: Request) -> None:
+    """Whether *request* is one that brings a form, and nothing that does not belong there.
+
+    :raises Refused: it is not.
+    """
     if b"?" in request.uri:
         raise Refused("invalid_request", "a query", description="parameters go into the body")
     if request.header(b"authorization") is not None:

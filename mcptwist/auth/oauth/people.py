@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mcptwist.auth.keyring import Keyring
+from mcptwist.auth.oauth.approvaldesk import ApprovalDesk
 from mcptwist.auth.oauth.approvals import Approvals, Bounds
 from mcptwist.auth.oauth.issuing import Issuing
 from mcptwist.auth.oauth.registrationdesk import RegistrationDesk
@@ -37,13 +38,14 @@ class People:
             settings.waiting, settings.waiting_per_source, settings.approval_ttl, settings.tries
         )
         self.approvals = Approvals(monotonic, make_bytes, bounds)
+        self._approving = ApprovalDesk(on.guard, on.portal, self.approvals, on.audit)
         self._registering = RegistrationDesk(
             on.guard, on.audit, Redirects(settings.redirects), lambda: (CODE, REFRESH), on.wall
         )
 
     def pages(self) -> dict[bytes, Any]:
         """What is public of it, by the part of its path after ``/oauth``."""
-        return {b"register": self._registering.page()}
+        return {b"approve": self._approving.page(), b"register": self._registering.page()}
 
     def expire(self) -> None:
         """End what has waited for too long; to be called now and then."""

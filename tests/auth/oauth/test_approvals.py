@@ -57,7 +57,7 @@ class ApprovalTests(SynchronousTestCase):
 
     def test_each_letter_is_as_likely(self) -> None:
         """What would make some likelier is thrown away, and a code that is taken is not given."""
-        drawn = [b"\xff" * 16, bytes(16), bytes(16), b"\xf0" * 16, bytes([1] * 16)]
+        drawn = [b"\xff" * 8, bytes(8), bytes(8), b"\xf0" * 8, bytes([1] * 8)]
         approvals = Approvals(self.clock.seconds, lambda length: drawn.pop(0))
         self.assertEqual(approvals.ask(wanted()).code, "BBBB-BBBB")
         self.assertEqual(approvals.ask(wanted()).code, "CCCC-CCCC")
@@ -146,4 +146,15 @@ class StatementTests(SynchronousTestCase):
         self.assertEqual(
             statement(DENY, "BCDF-GHJK", device, READ),
             "deny BCDF-GHJK https://a.example c1 - https://a.example/mcp mcp:read\n",
+        )
+
+    def test_parts_stay_apart(self) -> None:
+        """Nothing that a client calls itself can pass for the next part, or the next line."""
+        hostile = Wanted(
+            ISSUER, "c1 http://good/ \n", "", "http://x/\u00e9", wanted().resource, READ, "unix"
+        )
+        self.assertEqual(
+            statement(DENY, "BCDF-GHJK", hostile, READ),
+            "deny BCDF-GHJK https://a.example c1%20http://good/%20%0A http://x/%C3%A9 "
+            "https://a.example/mcp mcp:read\n",
         )
