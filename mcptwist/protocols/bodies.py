@@ -91,6 +91,10 @@ class WholeBody(ResponseBody):
             self._finish(b"".join(self._parts))
 
 
+_SOONEST = 0.1
+"""Seconds after which a far end may have us back at the earliest."""
+
+
 class EventBody(ResponseBody):
     """A body of server-sent events.
 
@@ -112,8 +116,9 @@ class EventBody(ResponseBody):
 
     @property
     def retry(self) -> float | None:
-        """See above."""
-        return None if self._reader.retry is None else self._reader.retry / 1000
+        """See above; one that wants us back at once would keep us busy with nothing else."""
+        said = self._reader.retry
+        return None if said is None else max(said / 1000, _SOONEST)
 
     def dataReceived(self, data: bytes) -> None:
         """Called with what came."""

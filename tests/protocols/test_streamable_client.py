@@ -258,6 +258,15 @@ class LegacyTests(FarTestCase):
         self.assertEqual(len(self.far.standing), 2)
         self.assertEqual(self.reader.told, [])
 
+    def test_the_server_wants_us_back_at_once(self) -> None:
+        """Again and again: we come, but do nothing else no more than ten times a second."""
+        self.far.standing[0].write(b"retry: 0\n\n").end()
+        self.far.turn()
+        self.far.turn(0.09, steps=9)
+        self.assertEqual(len(self.far.standing), 1)
+        self.far.turn(0.02)
+        self.assertEqual(len(self.far.standing), 2)
+
     def test_a_broken_answer_is_taken_up(self) -> None:
         self.send(legacy(2))
         self.last().stream().write(b"id: x1\ndata: \n\n").end()
