@@ -25,7 +25,8 @@ from mcptwist.configuration.reach import Reach
 from mcptwist.configuration.serverconfig import RemoteServer, Restart
 from mcptwist.daemon import Daemon
 from mcptwist.errors import HostNotTrusted, ServerUnreachable
-from mcptwist.protocols.bytestream import ByteStreamWire, LineLimits, wire_of
+from mcptwist.protocols.bytestream import ByteStreamWire, wire_of
+from mcptwist.protocols.linelimits import LineLimits
 from mcptwist.running import begin_logging
 from mcptwist.services import make_daemon
 from mcptwist.stopping import Stopping

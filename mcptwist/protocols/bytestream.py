@@ -14,7 +14,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import clientFromString
 from twisted.internet.interfaces import (
@@ -31,6 +30,7 @@ from mcptwist.errors import ClientError, ClientGone, McpTwistError, ServerExited
 from mcptwist.interfaces import IConnector, IWire, IWireReader
 from mcptwist.messages import Json, Message, decode, error_answer, pieces
 from mcptwist.protocols.inbox import Inbox
+from mcptwist.protocols.linelimits import LineLimits
 from mcptwist.protocols.lines import LineSplitter
 from mcptwist.protocols.meter import SOCKET, Meter
 
@@ -40,23 +40,6 @@ if TYPE_CHECKING:
     from mcptwist.caller import Caller
 
 _JOIN_BELOW = 1 << 16
-
-
-class LineLimits(msgspec.Struct, frozen=True):
-    """Bounds of one stream; sizes in bytes, times in seconds.
-
-    :ivar line: a message.
-    :ivar backlog: what may wait for a far end that does not read.
-    :ivar connections: that one socket may have at a time.
-    :ivar linger: for open requests to be answered once the far end has closed its side.
-    :ivar closing: for the far end to take what waits when the stream is closed.
-    """
-
-    line: int = 16 << 20
-    backlog: int = 16 << 20
-    connections: int = 1024
-    linger: float = 10.0
-    closing: float = 2.0
 
 
 @implementer(IWire, IPushProducer, IHalfCloseableProtocol)

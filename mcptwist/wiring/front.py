@@ -11,11 +11,12 @@ from mcptwist.auth.announcing import NAME
 from mcptwist.auth.gatehouse import Gatehouse
 from mcptwist.configuration.listening import LINES, encrypted, is_mutual
 from mcptwist.daemon import Daemon
-from mcptwist.protocols.bytestream import LineFactory, LineLimits
+from mcptwist.protocols.bytestream import LineFactory
 from mcptwist.protocols.cors import CrossOrigin
 from mcptwist.protocols.h2limits import HTTP2Limits
 from mcptwist.protocols.http1factory import HTTP1Factory
 from mcptwist.protocols.limits import Counters, Limits
+from mcptwist.protocols.linelimits import LineLimits
 from mcptwist.protocols.listener import Listener
 from mcptwist.protocols.pages import Tree, site_tree
 from mcptwist.protocols.site import HostGuard, Site

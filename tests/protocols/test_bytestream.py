@@ -17,8 +17,8 @@ from mcptwist.protocols.bytestream import (
     ByteStreamConnector,
     ByteStreamWire,
     LineFactory,
-    LineLimits,
 )
+from mcptwist.protocols.linelimits import LineLimits
 from tests.contracts.wires import WORDS, ConnectorContract, WireContract
 from tests.fakes import FakeReader
 from tests.joined import End, Network
