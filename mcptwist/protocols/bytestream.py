@@ -30,7 +30,7 @@ from mcptwist.errors import ClientError, ClientGone, McpTwistError, ServerExited
 from mcptwist.interfaces import IConnector, IWire, IWireReader
 from mcptwist.messages import Json, Message, decode, error_answer, pieces
 from mcptwist.protocols.inbox import Inbox
-from mcptwist.protocols.linelimits import LineLimits
+from mcptwist.protocols.linelimits import LineCounters, LineLimits
 from mcptwist.protocols.lines import LineSplitter
 from mcptwist.protocols.meter import SOCKET, Meter
 
@@ -69,6 +69,7 @@ class ByteStreamWire(Protocol):
         told_gone: Callable[[ByteStreamWire], None] = lambda wire: None,
         told_flow: Callable[[bool], None] = lambda runs: None,
         told_open: Callable[[ByteStreamWire], None] = lambda wire: None,
+        counters: LineCounters | None = None,
     ) -> None:
         self.description = description
         self.backlog = 0
@@ -80,6 +81,7 @@ class ByteStreamWire(Protocol):
         self._told_gone = told_gone
         self._told_flow = told_flow
         self._told_open = told_open
+        self._counters = counters or LineCounters()
         self._inbox = Inbox(reader, clock, description)
         self._splitter = LineSplitter(self._line, self._inbox.put, limits.line)
         self._queue: deque[list[Json]] = deque()
@@ -154,6 +156,7 @@ class ByteStreamWire(Protocol):
         else:
             self._queue.append(line)
             if self.backlog > self._limits.backlog:
+                self._counters.overflowed += 1
                 self._why = f"{self._limits.backlog} bytes waited for a far end that does not read"
                 self.abort()
         if self._ended:
@@ -222,6 +225,7 @@ class ByteStreamWire(Protocol):
 
     def _too_late(self) -> None:
         """It does not close: it counts as gone."""
+        self._counters.abandoned += 1
         self._deadline = None
         self.abort()
         self._over()
@@ -266,8 +270,8 @@ class LineFactory:
     :param make_caller: makes the client of a new connection.
     :ivar admit: given a client and its transport once it is connected; raises
         :class:`~mcptwist.errors.McpTwistError` where it may not come in.
+    :param counters: shared with other sockets.
     :ivar connections: those that are open.
-    :ivar refused: how many were turned away.
     """
 
     noisy = False
@@ -279,10 +283,11 @@ class LineFactory:
         make_caller: Callable[[], Caller],
         clock: IReactorTime,
         limits: LineLimits | None = None,
+        counters: LineCounters | None = None,
     ) -> None:
         self.connections: set[ByteStreamWire] = set()
         self.admit: Callable[[Caller, Any], None] = lambda caller, transport: None
-        self.refused = 0
+        self.counters = counters or LineCounters()
         self._make_caller = make_caller
         self._clock = clock
         self._limits = limits or LineLimits()
@@ -296,8 +301,9 @@ class LineFactory:
     def buildProtocol(self, address: IAddress | None) -> ByteStreamWire | None:
         """Called with each new connection."""
         if len(self.connections) >= self._limits.connections:
-            self.refused += 1
+            self.counters.refused += 1
             return None
+        self.counters.opened += 1
         caller = self._make_caller()
         wire = wire_of(
             caller,
@@ -306,6 +312,7 @@ class LineFactory:
             "a UNIX socket",
             told_gone=self.connections.discard,
             told_open=partial(self._opened, caller),
+            counters=self.counters,
         )
         self.connections.add(wire)
         return wire
@@ -315,7 +322,7 @@ class LineFactory:
         try:
             self.admit(caller, wire.transport)
         except McpTwistError as problem:
-            self.refused += 1
+            self.counters.refused += 1
             wire.send(error_answer(None, problem))
             wire.close()
 

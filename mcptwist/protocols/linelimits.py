@@ -20,3 +20,18 @@ class LineLimits(msgspec.Struct, frozen=True):
     connections: int = 1024
     linger: float = 10.0
     closing: float = 2.0
+
+
+class LineCounters(msgspec.Struct):
+    """What happened on all such connections so far.
+
+    :ivar opened: that clients have made.
+    :ivar refused: turned away, for there were too many or their user may not come in.
+    :ivar overflowed: closed because too much waited for a far end that does not read.
+    :ivar abandoned: that did not take the rest in time when they were closed.
+    """
+
+    opened: int = 0
+    refused: int = 0
+    overflowed: int = 0
+    abandoned: int = 0

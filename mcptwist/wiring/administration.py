@@ -26,6 +26,7 @@ from mcptwist.protocols import adminsocket
 from mcptwist.protocols.adminsocket import AdminSocket
 from mcptwist.protocols.bytestream import LineFactory
 from mcptwist.protocols.inprocess import PythonConnector
+from mcptwist.protocols.linelimits import LineCounters
 from mcptwist.protocols.machine import LinuxMachine
 from mcptwist.protocols.pages import Metrics, Tree
 from mcptwist.protocols.streamable import StreamableHttp
@@ -68,7 +69,8 @@ def _open_socket(daemon: Daemon, premises: Premises, backend: Backend, view: Ser
         return
     # Those who administer it may still ask while it drains, so nothing is turned away.
     begin = daemon.concourse.sessions.begin
-    factory = LineFactory(lambda: Caller(view, begin), premises.reactor)
+    counters = daemon.counters.setdefault("socket", LineCounters())
+    factory = LineFactory(lambda: Caller(view, begin), premises.reactor, counters=counters)
     daemon.administer(AdminSocket(where, factory, premises.reactor, backend.stop))
 
 

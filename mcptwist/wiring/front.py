@@ -16,7 +16,7 @@ from mcptwist.protocols.cors import CrossOrigin
 from mcptwist.protocols.h2limits import HTTP2Limits
 from mcptwist.protocols.http1factory import HTTP1Factory
 from mcptwist.protocols.limits import Counters, Limits
-from mcptwist.protocols.linelimits import LineLimits
+from mcptwist.protocols.linelimits import LineCounters, LineLimits
 from mcptwist.protocols.listener import Listener
 from mcptwist.protocols.pages import Tree, site_tree
 from mcptwist.protocols.site import HostGuard, Site
@@ -109,7 +109,10 @@ class Front:
         limits = self._premises.config.limits
         bounds = LineLimits(limits.body_bytes, connections=limits.connections)
         view, reactor = self._daemon.gateway.whole, self._premises.reactor
-        factory = LineFactory(lambda: make_caller(self._daemon, view, limits), reactor, bounds)
+        counters = self._daemon.counters.setdefault("socket", LineCounters())
+        factory = LineFactory(
+            lambda: make_caller(self._daemon, view, limits), reactor, bounds, counters
+        )
         if self._gatehouse is not None:
             view = self._gatehouse.view(view)
             factory.admit = partial(self._gatehouse.local, view)

@@ -18,7 +18,7 @@ from mcptwist.protocols.bytestream import (
     ByteStreamWire,
     LineFactory,
 )
-from mcptwist.protocols.linelimits import LineLimits
+from mcptwist.protocols.linelimits import LineCounters, LineLimits
 from tests.contracts.wires import WORDS, ConnectorContract, WireContract
 from tests.fakes import FakeReader
 from tests.joined import End, Network
@@ -55,12 +55,14 @@ class StreamRig:
         self.network = Network()
         self.reader = FakeReader()
         self.busy = False
+        self.counters = LineCounters()
         self.wire = ByteStreamWire(
             self.reader,
             self.network.clock,
             limits or LineLimits(),
             "stream",
             busy=lambda: self.busy,
+            counters=self.counters,
         )
         self.far = Lines()
         self.near_end, self.far_end = self.network.join(self.wire, self.far)
@@ -194,6 +196,7 @@ class ByteStreamTests(SynchronousTestCase):
         self.turn()
         self.assertIn("does not read", self.reader.reasons[0].message)
         self.assertEqual(self.wire.backlog, 0)
+        self.assertEqual(self.rig.counters.overflowed, 1)
 
     def test_one_that_does_not_take_the_rest_is_left(self) -> None:
         self.wire.send(WORDS[0])
@@ -203,6 +206,7 @@ class ByteStreamTests(SynchronousTestCase):
         self.assertNoResult(closed)
         self.turn(3)
         self.successResultOf(closed)
+        self.assertEqual(self.rig.counters.abandoned, 1)
 
     def test_large_messages(self) -> None:
         payload = b'"' + b"x" * 200_000 + b'"'
@@ -246,7 +250,8 @@ class LineFactoryTests(SynchronousTestCase):
         first = self.connect()
         self.connect()
         self.assertIsNone(self.connect())
-        self.assertEqual(self.factory.refused, 1)
+        counted = self.factory.counters
+        self.assertEqual((counted.opened, counted.refused), (2, 1))
         assert first is not None
         first.connectionLost(Failure(ConnectionDone()))
         self.assertIsNotNone(self.connect())

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
+from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from mcptwist.awaited import Refused
+from mcptwist.config import Config
+from mcptwist.services import make_daemon
 from mcptwist.watching.metrics import exposition
 from mcptwist.watching.status import Status
-from tests.administered import Administered
+from mcptwist.watching.survey import Survey
+from tests.administered import NOW, Administered, FakeMachine
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "metrics.rst"
 
@@ -73,6 +78,18 @@ class MetricsTests(MetricsCase):
         self.assertEqual(self.value("mcptwist_connections", wire="http/1.1"), 1)
         self.assertEqual(self.value("mcptwist_http_connections"), 1)
         self.assertIn("mcptwist_http_refused", self.families)
+
+    def test_sockets(self) -> None:
+        """What happened on UNIX sockets."""
+        config = Config(listen=("lines:unix:/run/mcp.sock",))
+        daemon = make_daemon(config, MemoryReactorClock(), {})
+        factory: Any = daemon.listeners[0].factory
+        factory.buildProtocol(None)
+        survey = Survey(daemon, MemoryReactorClock(), FakeMachine(), lambda: 1, lambda: NOW)
+        text = exposition(survey.status("*")).decode()
+        self.families = {f.name: f for f in text_string_to_metric_families(text)}
+        self.assertEqual(self.value("mcptwist_socket_opened"), 1)
+        self.assertEqual(self.value("mcptwist_socket_overflowed"), 0)
 
     def test_names(self) -> None:
         """No name is told twice, and all begin alike."""
