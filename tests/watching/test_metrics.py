@@ -85,7 +85,7 @@ class MetricsTests(MetricsCase):
         daemon = make_daemon(config, MemoryReactorClock(), {})
         factory: Any = daemon.listeners[0].factory
         factory.buildProtocol(None)
-        survey = Survey(daemon, MemoryReactorClock(), FakeMachine(), lambda: 1, lambda: NOW)
+        survey = Survey(daemon, MemoryReactorClock(), FakeMachine(), pid=lambda: 1, now=lambda: NOW)
         text = exposition(survey.status("*")).decode()
         self.families = {f.name: f for f in text_string_to_metric_families(text)}
         self.assertEqual(self.value("mcptwist_socket_opened"), 1)
