@@ -16,6 +16,7 @@ from zope.interface import implementer
 from mcptwist.auth.denials import Denied, NothingBrought, deny
 from mcptwist.auth.doorstep import Doorkeeper, Doorstep
 from mcptwist.auth.guard import Guard
+from mcptwist.auth.realm import Principal
 from mcptwist.caller import Caller
 from mcptwist.protocols.request import IAsksEarly, Request
 from mcptwist.protocols.site import PLACE as SITE_PLACE
@@ -37,7 +38,8 @@ class Gate:
 
     :param inside: the root of what is behind the guard.
     :param public: what is not, by the first part of its path.
-    :param opened: told of each request that was let in; says whether somebody came with it.
+    :param opened: told of each request that was let in, but for those that have the head of one
+        before on their connection; says whether somebody came with it.
     :param arrived: told of the request that somebody came with.
     :param doorstep: where those stand who prove who they are on a WebSocket.
     :param vestibule: where these are opened.
@@ -74,30 +76,43 @@ class Gate:
     def render(self, request: Request) -> int:
         """Let *request* in, or not."""
         facts = request.facts
-        place = None if facts is None else facts.get(_PLACE)
+        place: Any = None if facts is None else facts.get(_PLACE)
+        known = None if place is None else self._guard.recall(request)
+        if known is None:
+            self._look_at(request, place)
+        else:
+            self._let_in(request, known)
+            place.render(request)
+        return NOT_DONE_YET
+
+    def _look_at(self, request: Request, place: Any) -> None:
+        """Find out anew who sent *request*, and where it goes unless that is known."""
         if place is None:
             # What the site concluded from the head is that we are asked; we look further.
-            if facts is not None:
-                facts.pop(SITE_PLACE, None)
+            if request.facts is not None:
+                request.facts.pop(SITE_PLACE, None)
             if self._is_public(request):
-                return NOT_DONE_YET
+                return
         try:
-            request.principal = self._guard.admit(request)
+            principal = self._guard.admit(request)
         except NothingBrought as nothing:
             self._hear_or_deny(request, nothing)
-            return NOT_DONE_YET
+            return
         except Denied as denied:
             deny(request, denied)
-            return NOT_DONE_YET
-        self._guard.admitted += 1
-        request.forget(_CREDENTIALS)
+            return
+        self._let_in(request, principal)
         if self._opened(request):
             self._arrived(request)
         if place is not None:
             place.render(request)
         else:
             self._go_inside(request)
-        return NOT_DONE_YET
+
+    def _let_in(self, request: Request, principal: Principal) -> None:
+        self._guard.admitted += 1
+        request.principal = principal
+        request.forget(_CREDENTIALS)
 
     def _hear_or_deny(self, request: Request, nothing: NothingBrought) -> None:
         """Let who offers to prove a key on a WebSocket do so, and nobody else."""

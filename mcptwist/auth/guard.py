@@ -87,30 +87,34 @@ class Guard:
         self._evidence = Evidence()
         self.admitted = 0
 
+    def recall(self, request: Request) -> Principal | None:
+        """Who sent *request*, where a head like its own was believed and still is."""
+        facts = request.facts
+        known: Principal | None = None if facts is None else facts.get(_WHO)
+        if known is None:
+            return None
+        token = known.token
+        if token is None:
+            is_still = self._on.keyring.grant(known.key) is known.grant
+        else:
+            is_still = token.is_live and token.deadline > self._monotonic()
+        return known if is_still else None
+
     def admit(self, request: Request) -> Principal:
-        """Who sent *request*.
+        """Who sent *request*, found out anew, and remembered for the next like it if that may be.
 
         :raises Denied: that is not known; with the headers to send.
         """
         facts = request.facts
-        known: Principal | None = None if facts is None else facts.get(_WHO)
-        if known is not None:
-            token = known.token
-            if token is None:
-                is_still = self._on.keyring.grant(known.key) is known.grant
-            else:
-                is_still = token.is_live and token.deadline > self._monotonic()
-            if is_still:
-                return known
-            assert facts is not None
-            del facts[_WHO]
+        if facts is not None:
+            facts.pop(_WHO, None)
         principal = self.admit_at(request, self.address(request))
         if facts is not None and _is_lasting(principal):
             facts[_WHO] = principal
         return principal
 
     def admit_at(self, request: Request, address: Address) -> Principal:
-        """Who sent *request*, found out anew.
+        """Who sent *request* to a place.
 
         :param address: what it is for.
         :raises Denied: that is not known; with the headers to send.

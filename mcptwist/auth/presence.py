@@ -1,7 +1,7 @@
 """Who is here: sessions, connections and open requests, so that they can be shown the door.
 
-A request that is finished is forgotten when the list is next gone through, so that one costs next
-to nothing while it lasts. Pure but for what it ends.
+Open requests are looked for on their connections when one wants to know them, so that they cost
+nothing while they last. Pure but for what it ends.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-from mcptwist.auth.realm import OF_CONNECTIONS, TICKET, TOKEN
+from mcptwist.auth.realm import OF_CONNECTIONS, TICKET
 from mcptwist.errors import ClientGone
 from mcptwist.protocols.http1 import UPGRADED
 from mcptwist.protocols.websocket import WebSocketWire
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 UNAUTHORIZED = 4401
 """What a WebSocket is closed with."""
+_AGEING = 1.0  # seconds between two looks at how long requests are open
 _WHY = "the key that this came with is not good any more"
 
 
@@ -31,35 +32,33 @@ class Presence:
     :param monotonic: seconds that only grow.
     :param age: seconds that a request may be open.
     :ivar sessions: of legacy clients.
+    :ivar aged: how many requests were open for longer.
     """
 
     def __init__(self, monotonic: Callable[[], float], age: float) -> None:
         self.sessions: SessionTable | None = None
+        self.aged = 0
         self._monotonic = monotonic
         self._age = age
         self._callers: WeakSet[Caller] = WeakSet()
-        self._requests: list[tuple[float, Request]] = []
-        self._connections: dict[str, WeakSet[Any]] = {}
-        self._enough = 256
-        self._now = monotonic()
-        self.aged = 0
+        self._connections: WeakSet[Any] = WeakSet()  # by which anybody came in
+        self._proved: dict[str, WeakSet[Any]] = {}  # that have themselves proved who it is
+        self._began: dict[Request, float] = {}
+        self._looked = monotonic()
 
     def opened(self, request: Request) -> bool:
-        """*request* was let in; whether somebody came with it: a ticket, or a connection that
-        proved who it is and is new here. Tokens come with every request.
+        """*request* was let in, the first like it on its connection; whether somebody came with
+        it: a ticket, or a connection that proved who it is and is new here. Tokens come with
+        every request.
         """
-        self._requests.append((self._now, request))
-        if len(self._requests) > self._enough:
-            self._forget()
-        principal = request.principal
-        via = principal.via
-        if via == TOKEN:
-            return False
-        return via == TICKET or (via in OF_CONNECTIONS and self._held(principal.identity, request))
+        connection, principal = request.stream.connection, request.principal
+        self._connections.add(connection)
+        if principal.via in OF_CONNECTIONS:
+            return self._is_new(principal.identity, connection)
+        return bool(principal.via == TICKET)
 
-    def _held(self, identity: str, request: Request) -> bool:
-        held = self._connections.setdefault(identity, WeakSet())
-        connection = request.stream.connection
+    def _is_new(self, identity: str, connection: Any) -> bool:
+        held = self._proved.setdefault(identity, WeakSet())
         is_new = connection not in held
         held.add(connection)
         return is_new
@@ -70,14 +69,25 @@ class Presence:
 
     def look(self) -> None:
         """End what is open for too long; to be called now and then."""
-        self._forget()
-        self._now = self._monotonic()
-        oldest = self._now - self._age
-        for began, request in list(self._requests):
-            if began > oldest:
-                break
-            self.aged += 1
-            _cut(request)
+        before, now = self._looked, self._monotonic()
+        if now - before < _AGEING:
+            return
+        self._looked = now
+        # What is seen for the first time was begun since the last look, or then.
+        self._began = {each: self._began.get(each, before) for each in self._open_requests()}
+        for request, began in self._began.items():
+            if began <= now - self._age:
+                self.aged += 1
+                _cut(request)
+
+    def _open_requests(self) -> list[Request]:
+        """Those that were let in and can still be answered."""
+        return [
+            request
+            for connection in self._connections
+            for request in connection.open_requests
+            if request.is_open and request.principal is not None
+        ]
 
     def dismiss(self, identity: str) -> dict[str, int]:
         """End all that belongs to a principal; how many there were of each."""
@@ -105,25 +115,19 @@ class Presence:
         return len(found)
 
     def _dismiss_requests(self, identity: str) -> int:
-        self._forget()
-        found = [each for _, each in self._requests if each.principal.identity == identity]
+        found = [each for each in self._open_requests() if each.principal.identity == identity]
         for request in found:
             _cut(request)
-        self._forget()
         return len(found)
 
     def _dismiss_connections(self, identity: str) -> int:
-        held = self._connections.pop(identity, ())
+        held = self._proved.pop(identity, ())
         found = [each for each in held if each in each.factory.connections]
         for connection in found:
             # One that a WebSocket has taken over is closed by it, so that its client hears why.
             if getattr(connection, "phase", None) != UPGRADED:
                 connection.abort()
         return len(found)
-
-    def _forget(self) -> None:
-        self._requests = [entry for entry in self._requests if entry[1].is_open]
-        self._enough = max(256, 2 * len(self._requests))
 
 
 def _cut(request: Request) -> None:

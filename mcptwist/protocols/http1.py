@@ -167,6 +167,11 @@ class HTTP1Connection(Protocol):
         """Requests whose answer is not complete."""
         return int(self._request is not None)
 
+    @property
+    def open_requests(self) -> list[Request]:
+        """They themselves."""
+        return [] if self._request is None else [self._request]
+
     def abort(self) -> None:
         """Cut the connection, so that the client does not take the answer for whole."""
         self.phase = CLOSING

@@ -156,6 +156,11 @@ class HTTP2Connection(Protocol):
         """Requests whose answer is not complete."""
         return len(self.streams)
 
+    @property
+    def open_requests(self) -> list[Request]:
+        """They themselves, but for those whose answer is only to be sent."""
+        return [each.request for each in self.streams.values() if each.request is not None]
+
     def abort(self) -> None:
         """Cut the connection."""
         transport: Any = self.transport

@@ -43,8 +43,8 @@ class IAsksEarly(Interface):
     """
 
 
-# What was left out of a head, to be left out of the next one like it (see Request.facts).
-_WHOLE, _FORGOTTEN, _REST = "request.whole", "request.forgotten", "request.rest"
+# Headers, what was left out of them, and what is left: for the next head like it.
+_FORGOTTEN = "request.forgotten"
 
 
 def _values(
@@ -153,14 +153,15 @@ class Request(StockRequest):
         """Leave those headers out from now on, as if they had not come; names in lower case."""
         # The connection may remember the same dict for the next request; then so do we.
         facts, whole = self.facts, self._headers
-        if facts is not None and facts.get(_WHOLE) is whole and facts[_FORGOTTEN] is names:
-            self._headers = facts[_REST]
+        before = None if facts is None else facts.get(_FORGOTTEN)
+        if before is not None and before[0] is whole and before[1] is names:
+            self._headers = before[2]
             return
         self._headers = headers = whole.copy()
         for name in names:
             headers.pop(name, None)
         if facts is not None and self._repeated is None:
-            facts[_WHOLE], facts[_FORGOTTEN], facts[_REST] = whole, names, headers
+            facts[_FORGOTTEN] = whole, names, headers
         if self._repeated is not None:
             self._repeated = [pair for pair in self._repeated if pair[0] not in names]
 
