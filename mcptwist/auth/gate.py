@@ -15,7 +15,7 @@ from zope.interface import implementer
 
 from mcptwist.auth.denials import Denied, NothingBrought, deny
 from mcptwist.auth.doorstep import Doorkeeper, Doorstep
-from mcptwist.auth.guard import Guard
+from mcptwist.auth.guard import Guard, is_lasting
 from mcptwist.auth.realm import Principal
 from mcptwist.caller import Caller
 from mcptwist.protocols.request import IAsksEarly, Request
@@ -28,8 +28,6 @@ NOT_FOUND = 4404
 """What a WebSocket is closed with that was opened where there is none."""
 
 _CREDENTIALS = frozenset({b"authorization", b"dpop", b"cookie", b"proxy-authorization"})
-# What is concluded from a head and holds for the next one like it (see Request.facts).
-_PLACE = "gate.place"
 
 
 @implementer(IAsksEarly)
@@ -76,43 +74,28 @@ class Gate:
     def render(self, request: Request) -> int:
         """Let *request* in, or not."""
         facts = request.facts
-        place: Any = None if facts is None else facts.get(_PLACE)
-        known = None if place is None else self._guard.recall(request)
-        if known is None:
-            self._look_at(request, place)
-        else:
-            self._let_in(request, known)
-            place.render(request)
-        return NOT_DONE_YET
-
-    def _look_at(self, request: Request, place: Any) -> None:
-        """Find out anew who sent *request*, and where it goes unless that is known."""
-        if place is None:
-            # What the site concluded from the head is that we are asked; we look further.
-            if request.facts is not None:
-                request.facts.pop(SITE_PLACE, None)
-            if self._is_public(request):
-                return
+        # What the site concluded from the head, if it did, is that we are asked; we look further.
+        is_known = facts is not None and facts.pop(SITE_PLACE, None) is not None
+        if self._is_public(request):
+            return NOT_DONE_YET
         try:
-            principal = self._guard.admit(request)
+            principal = request.principal = self._guard.admit(request)
         except NothingBrought as nothing:
             self._hear_or_deny(request, nothing)
-            return
+            return NOT_DONE_YET
         except Denied as denied:
             deny(request, denied)
-            return
-        self._let_in(request, principal)
+            return NOT_DONE_YET
+        self._guard.admitted += 1
+        request.forget(_CREDENTIALS)
         if self._opened(request):
             self._arrived(request)
-        if place is not None:
-            place.render(request)
-        else:
-            self._go_inside(request)
-
-    def _let_in(self, request: Request, principal: Principal) -> None:
-        self._guard.admitted += 1
-        request.principal = principal
-        request.forget(_CREDENTIALS)
+        place = descend(self._inside, request)
+        if is_known and is_lasting(principal) and IAsksEarly.providedBy(place):
+            assert facts is not None
+            facts[SITE_PLACE] = _KnownHead(self._guard, principal, place, request.site)
+        _ask(place, request)
+        return NOT_DONE_YET
 
     def _hear_or_deny(self, request: Request, nothing: NothingBrought) -> None:
         """Let who offers to prove a key on a WebSocket do so, and nobody else."""
@@ -151,13 +134,35 @@ class Gate:
         _ask(descend(public, request), request)
         return True
 
-    def _go_inside(self, request: Request) -> None:
-        place, facts = descend(self._inside, request), request.facts
-        if facts is not None and IAsksEarly.providedBy(place):
-            # The same head leads to the same place; whether it may go there is asked each time.
-            facts[_PLACE] = place
-            facts[SITE_PLACE] = self
-        _ask(place, request)
+
+class _KnownHead:
+    """Takes the place of the gate for heads like one that was let in, on the same connection.
+
+    The same head comes from the same principal and leads to the same place; whether that one may
+    still go there is asked each time.
+    """
+
+    __slots__ = ("_guard", "_place", "_principal", "_site")
+
+    def __init__(self, guard: Guard, principal: Principal, place: Any, site: Any) -> None:
+        self._guard = guard
+        self._principal = principal
+        self._place = place
+        self._site = site
+
+    def render(self, request: Request) -> int:
+        """Let *request* in; if what it comes with is not good any more, look at all of it anew."""
+        guard, principal = self._guard, self._principal
+        if not guard.still_believes(principal):
+            assert request.facts is not None
+            del request.facts[SITE_PLACE]
+            self._site.received(request)
+            return NOT_DONE_YET
+        guard.admitted += 1
+        request.principal = principal
+        request.forget(_CREDENTIALS)
+        self._place.render(request)
+        return NOT_DONE_YET
 
 
 def _ask(resource: Any, request: Request) -> None:

@@ -53,8 +53,6 @@ _PROVE = (
     "who is calling must be proved: get a token from the authorization server that the resource "
     "metadata names"
 )
-# What is concluded from a head and holds for the next one like it (see Request.facts).
-_WHO = "guard.who"
 
 
 class Guarding(msgspec.Struct, frozen=True):
@@ -87,31 +85,19 @@ class Guard:
         self._evidence = Evidence()
         self.admitted = 0
 
-    def recall(self, request: Request) -> Principal | None:
-        """Who sent *request*, where a head like its own was believed and still is."""
-        facts = request.facts
-        known: Principal | None = None if facts is None else facts.get(_WHO)
-        if known is None:
-            return None
-        token = known.token
-        if token is None:
-            is_still = self._on.keyring.grant(known.key) is known.grant
-        else:
-            is_still = token.is_live and token.deadline > self._monotonic()
-        return known if is_still else None
-
     def admit(self, request: Request) -> Principal:
-        """Who sent *request*, found out anew, and remembered for the next like it if that may be.
+        """Who sent *request*.
 
         :raises Denied: that is not known; with the headers to send.
         """
-        facts = request.facts
-        if facts is not None:
-            facts.pop(_WHO, None)
-        principal = self.admit_at(request, self.address(request))
-        if facts is not None and _is_lasting(principal):
-            facts[_WHO] = principal
-        return principal
+        return self.admit_at(request, self.address(request))
+
+    def still_believes(self, principal: Principal) -> bool:
+        """Whether what it came with, which is lasting, is as good as it was then."""
+        token = principal.token
+        if token is None:
+            return self._on.keyring.grant(principal.key) is principal.grant
+        return token.is_live and token.deadline > self._monotonic()
 
     def admit_at(self, request: Request, address: Address) -> Principal:
         """Who sent *request* to a place.
@@ -278,7 +264,7 @@ class _Misdirected(Denied):
     status = 421
 
 
-def _is_lasting(principal: Principal) -> bool:
+def is_lasting(principal: Principal) -> bool:
     """Whether it holds for further requests like the first: a proof or a ticket is good once."""
     if principal.token is None:
         return principal.via in OF_CONNECTIONS
