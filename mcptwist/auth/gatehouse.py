@@ -130,7 +130,7 @@ class Gatehouse(MultiService):
         born = wall() if born is None else born
         self._issuing = self._make_issuing(auth, proofs, wall, born)
         self.people = self._make_people(auth.people, monotonic, make_bytes)
-        self.server = AuthorizationServer(self._issuing)
+        self.server = AuthorizationServer(self._issuing, self.people)
         self.doorstep = self._make_doorstep(auth, make_bytes)
         self.vestibule: Vestibule | None = None
         self.announcement: Announcement | None = None
@@ -382,6 +382,7 @@ class Gatehouse(MultiService):
     def _withdrawn(self, grant: Grant, why: str) -> None:
         """That key is not good any more: nothing that came with it may go on."""
         tokens = self.tokens.withdraw(grant.key.fingerprint)
+        logins = None if self.people is None else self.people.withdraw(grant.key.fingerprint)
         self.tickets.withdraw(grant.key.fingerprint)
         told = self.presence.dismiss(grant.identity)
         self.log.warn(
@@ -398,6 +399,7 @@ class Gatehouse(MultiService):
             key=grant.key.fingerprint,
             reason=why,
             tokens=tokens,
+            logins=logins,
             **told,
         )
 

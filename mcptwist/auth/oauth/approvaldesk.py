@@ -27,8 +27,7 @@ from mcptwist.auth.oauth.approvals import (
     code_in,
     statement,
 )
-from mcptwist.auth.oauth.authorizationserver import LARGEST_FORM, check_form
-from mcptwist.auth.oauth.forms import Form, Refused, read_form
+from mcptwist.auth.oauth.forms import LARGEST_FORM, Form, Refused, check_form, read_form
 from mcptwist.auth.oauth.metadata import NO_STORE, Page, respond
 from mcptwist.auth.penalties import BAD_LOGIN
 from mcptwist.auth.realm import IPrincipal, Principal

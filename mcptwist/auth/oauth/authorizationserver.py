@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from twisted.logger import Logger
 
@@ -17,28 +17,13 @@ from mcptwist.auth.addresses import Address
 from mcptwist.auth.checkers import USE_NONCE
 from mcptwist.auth.guard import NONCE_CHALLENGED, source_of
 from mcptwist.auth.oauth.clientcredentials import ClientCredentials, check_type
-from mcptwist.auth.oauth.forms import Form, Refused, overloaded, read_form
-from mcptwist.auth.oauth.issuing import Issuer, Issuing
+from mcptwist.auth.oauth.forms import LARGEST_FORM, Form, Refused, check_form, overloaded, read_form
+from mcptwist.auth.oauth.issuing import Issuer, Issuing, TokenGrant
 from mcptwist.auth.oauth.metadata import NO_STORE, Page, describe_resource, describe_server, respond
+from mcptwist.auth.oauth.people import People
 from mcptwist.auth.oauth.replay import ReplaysFull
 from mcptwist.auth.oauth.tokens import TokensExhausted
-from mcptwist.auth.penalties import BAD_LOGIN
 from mcptwist.protocols.request import Request
-
-LARGEST_FORM = 16 * 1024
-_FORM = b"application/x-www-form-urlencoded"
-
-
-class TokenGrant(Protocol):
-    """One way to come to a token: a value of ``grant_type``."""
-
-    name: str
-
-    def answer(self, request: Request, address: Address, form: Form) -> None:
-        """Answer a form sent to the token endpoint.
-
-        :raises Refused: there is no token, or not yet.
-        """
 
 
 class AuthorizationServer:
@@ -46,11 +31,12 @@ class AuthorizationServer:
 
     log = Logger()
 
-    def __init__(self, on: Issuing) -> None:
+    def __init__(self, on: Issuing, people: People | None = None) -> None:
         self._on = on
-        self._issuer = Issuer(on)
-        self._keyed = ClientCredentials(self._issuer)
-        self._grants: dict[str, TokenGrant] = {self._keyed.name: self._keyed}
+        self._people = people
+        self._keyed = ClientCredentials(Issuer(on))
+        grants: list[TokenGrant] = [self._keyed, *(people.grants() if people else ())]
+        self._grants = {grant.name: grant for grant in grants}
 
     def pages(self) -> dict[bytes, dict[bytes, Any]]:
         """What is public, by the first and second part of its path."""
@@ -58,13 +44,19 @@ class AuthorizationServer:
         return {
             b".well-known": {
                 b"oauth-protected-resource": page(describe_resource),
-                b"oauth-authorization-server": page(describe_server),
+                b"oauth-authorization-server": page(partial(describe_server, self._offered)),
             },
             b"oauth": {
                 b"token": page(partial(self._receive, self._issue)),
                 b"revoke": page(partial(self._receive, self._revoke)),
             },
         }
+
+    def _offered(self, base: str) -> dict[str, Any]:
+        """What there is beyond clients with keys of their own, as metadata have it."""
+        if self._people is None:
+            return {}
+        return {**self._people.metadata(base), "grant_types_supported": list(self._grants)}
 
     def _receive(
         self, answer: Callable[[Request, Address, Form], None], request: Request, address: Address
@@ -108,8 +100,8 @@ class AuthorizationServer:
             )
         else:
             self._on.audit.count(NONCE_CHALLENGED)
-        if refused.error == "invalid_client":
-            self._on.guard.blame(request, BAD_LOGIN)
+        if refused.cost:
+            self._on.guard.blame(request, refused.cost)
         body = {"error": refused.error}
         if refused.description:
             body["error_description"] = refused.description
@@ -125,6 +117,10 @@ class AuthorizationServer:
 
     def _revoke(self, request: Request, address: Address, form: Form) -> None:
         """The revocation endpoint (RFC 7009): what is none of the client's stays as it is."""
+        if self._people is not None and "client_assertion_type" not in form:
+            self._people.desk.revoke(request, form)
+            respond(request, 200, {}, NO_STORE)
+            return
         check_type(form)
         grant = self._keyed.authenticated(request, address, form)
         text = form.get("token", "").encode("utf-8", "replace")
@@ -137,17 +133,3 @@ class AuthorizationServer:
                 token=token.mark,
             )
         respond(request, 200, {}, NO_STORE)
-
-
-def check_form(request: Request) -> None:
-    """Whether *request* is one that brings a form, and nothing that does not belong there.
-
-    :raises Refused: it is not.
-    """
-    if b"?" in request.uri:
-        raise Refused("invalid_request", "a query", description="parameters go into the body")
-    if request.header(b"authorization") is not None:
-        raise Refused("invalid_request", "an Authorization header", description="one way only")
-    kind = (request.header(b"content-type") or b"").partition(b";")[0].strip().lower()
-    if kind != _FORM or len(request.header_values(b"content-type")) > 1:
-        raise Refused("invalid_request", "no form", description=f"send {_FORM.decode()}")

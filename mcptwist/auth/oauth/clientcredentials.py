@@ -43,7 +43,8 @@ class ClientCredentials:
         if not grant.leads_to(resource.place):
             raise Refused("invalid_target", "the key is not for that resource")
         scopes = scopes_of(form.get("scope"), grant, resource)
-        issuer.issue(request, grant, resource, scopes, issuer.lifetime(form, grant), jkt)
+        lifetime = issuer.lifetime(form, grant)
+        issuer.give(request, issuer.issue(request, grant, resource, scopes, lifetime, jkt))
 
     def authenticated(self, request: Request, address: Address, form: Form) -> Grant:
         """Whose assertion it is: the grant of the key it was signed with.

@@ -1,6 +1,6 @@
 """Forms as the endpoints of an authorization server take them, and how they are refused.
 
-RFC 6749 sections 3.2 and 5.2. Pure.
+RFC 6749 sections 3.2 and 5.2.
 """
 
 from __future__ import annotations
@@ -8,7 +8,12 @@ from __future__ import annotations
 from typing import TypeAlias
 from urllib.parse import parse_qsl
 
+from mcptwist.auth.penalties import BAD_LOGIN
+from mcptwist.protocols.request import Request
+
+LARGEST_FORM = 16 * 1024
 MOST_PARAMETERS = 32
+_FORM = b"application/x-www-form-urlencoded"
 
 Form: TypeAlias = dict[str, str]
 
@@ -17,6 +22,7 @@ class Refused(Exception):
     """A request to the token endpoint is refused, as RFC 6749 section 5.2 has it.
 
     :ivar reason: for the audit log; the client is told ``error`` and ``description``.
+    :ivar cost: seconds that its source is blamed for it.
     """
 
     def __init__(
@@ -26,6 +32,7 @@ class Refused(Exception):
         status: int = 400,
         description: str = "",
         headers: tuple[tuple[bytes, bytes], ...] = (),
+        cost: float = 0.0,
     ) -> None:
         super().__init__(reason)
         self.error = error
@@ -33,17 +40,32 @@ class Refused(Exception):
         self.status = status
         self.description = description
         self.headers = headers
+        self.cost = cost
 
 
 def invalid_client(reason: str) -> Refused:
     """Whatever was wrong, the client is told the same."""
-    return Refused("invalid_client", reason, 401)
+    return Refused("invalid_client", reason, 401, cost=BAD_LOGIN)
 
 
 def overloaded(reason: str) -> Refused:
     return Refused(
         "temporarily_unavailable", reason, 503, "try again shortly", ((b"retry-after", b"5"),)
     )
+
+
+def check_form(request: Request) -> None:
+    """Whether *request* is one that brings a form, and nothing that does not belong there.
+
+    :raises Refused: it is not.
+    """
+    if b"?" in request.uri:
+        raise Refused("invalid_request", "a query", description="parameters go into the body")
+    if request.header(b"authorization") is not None:
+        raise Refused("invalid_request", "an Authorization header", description="one way only")
+    kind = (request.header(b"content-type") or b"").partition(b";")[0].strip().lower()
+    if kind != _FORM or len(request.header_values(b"content-type")) > 1:
+        raise Refused("invalid_request", "no form", description=f"send {_FORM.decode()}")
 
 
 def read_form(body: bytes) -> Form:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Protocol
 
 import msgspec
 from twisted.cred.portal import Portal
@@ -20,7 +21,7 @@ from mcptwist.auth.oauth.dpop import ProofReader, ProofRefused
 from mcptwist.auth.oauth.forms import Form, Refused
 from mcptwist.auth.oauth.metadata import NO_STORE, respond
 from mcptwist.auth.oauth.replay import Replays
-from mcptwist.auth.oauth.tokens import TokenTable
+from mcptwist.auth.oauth.tokens import Token, TokenTable
 from mcptwist.protocols.request import Request
 
 _SECONDS = re.compile(r"[1-9][0-9]{0,8}\Z", re.ASCII)
@@ -45,6 +46,29 @@ class Issuing(msgspec.Struct, frozen=True):
     token_ttl: int = 600
 
 
+class TokenGrant(Protocol):
+    """One way to come to a token: a value of ``grant_type``."""
+
+    name: str
+
+    def answer(self, request: Request, address: Address, form: Form) -> None:
+        """Answer a form sent to the token endpoint.
+
+        :raises Refused: there is no token, or not yet.
+        """
+
+
+class Issued(msgspec.Struct, frozen=True):
+    """A token that was made.
+
+    :ivar lifetime: seconds.
+    """
+
+    text: str
+    token: Token
+    lifetime: int
+
+
 class Issuer:
     """Gives tokens out, whatever the grant was."""
 
@@ -65,14 +89,16 @@ class Issuer:
             )
         return found
 
-    def possession(self, request: Request, address: Address, grant: Grant) -> str | None:
-        """The thumbprint that the token is to be bound to, if the client proves its key."""
+    def possession(self, request: Request, address: Address, grant: Grant | None) -> str | None:
+        """The thumbprint that the token is to be bound to, if the client proves its key.
+
+        :param grant: says whether it must; ``None`` while that is not known.
+        :raises Refused: the proof is not good, or missing.
+        """
         values = request.header_values(b"dpop")
         if not values:
-            if grant.require_dpop:
-                raise Refused(
-                    "invalid_dpop_proof", "the key needs DPoP", description="a proof is required"
-                )
+            if grant is not None:
+                check_bound(grant, None)
             return None
         if len(values) > 1:
             raise Refused("invalid_dpop_proof", "there are several proofs")
@@ -92,18 +118,19 @@ class Issuer:
         scopes: frozenset[str],
         lifetime: int,
         jkt: str | None,
-    ) -> None:
-        """Give a token out, and tell of it.
+        client: str = "",
+    ) -> Issued:
+        """Make a token, and tell of it.
 
         :param lifetime: seconds.
         :param jkt: what it is bound to, if to anything.
+        :param client: whom a person has let in, where it is not the key's owner that asks.
         :raises TokensExhausted: there are too many.
         """
         fingerprint = grant.key.fingerprint
         text, token = self.on.tokens.issue(
-            grant.principal, fingerprint, resource.resource, scopes, lifetime, jkt
+            grant.principal, fingerprint, resource.resource, scopes, lifetime, jkt, client
         )
-        kind = "Bearer" if jkt is None else "DPoP"
         self.on.audit.tell(
             "auth.token.issued",
             principal=grant.principal,
@@ -111,17 +138,25 @@ class Issuer:
             peer=source_of(request),
             resource=resource.url,
             scope=scopes,
-            kind=kind,
+            kind=_kind(token),
             token=token.mark,
             lifetime=lifetime,
+            client=client or None,
         )
+        return Issued(text, token, lifetime)
+
+    def give(self, request: Request, issued: Issued, refresh: str | None = None) -> None:
+        """Answer with a token, and what renews it, if there is something."""
+        token = issued.token
         granted = {
-            "access_token": text,
-            "token_type": kind,
-            "expires_in": lifetime,
-            "scope": " ".join(scope for scope in SCOPES if scope in scopes),
+            "access_token": issued.text,
+            "token_type": _kind(token),
+            "expires_in": issued.lifetime,
+            "scope": " ".join(scope for scope in SCOPES if scope in token.scopes),
         }
-        respond(request, 200, granted, (*NO_STORE, *self.nonce(jkt is not None)))
+        if refresh is not None:
+            granted["refresh_token"] = refresh
+        respond(request, 200, granted, (*NO_STORE, *self.nonce(token.jkt is not None)))
 
     def nonce(self, wanted: bool) -> tuple[tuple[bytes, bytes], ...]:
         """The nonce for the next proof, as a header, where proofs must have one."""
@@ -137,6 +172,19 @@ class Issuer:
         wanted = int(asked) if _SECONDS.match(asked) else self.on.token_ttl
         left = most if grant.expires is None else int(grant.expires - self.on.wall())
         return max(1, min(wanted, most, left))
+
+
+def check_bound(grant: Grant, jkt: str | None) -> None:
+    """Whether tokens for that key may be bound to what was proved, or to nothing.
+
+    :raises Refused: they may not.
+    """
+    if grant.require_dpop and jkt is None:
+        raise Refused("invalid_dpop_proof", "the key needs DPoP", description="a proof is required")
+
+
+def _kind(token: Token) -> str:
+    return "Bearer" if token.jkt is None else "DPoP"
 
 
 def scopes_of(asked: str | None, grant: Grant, resource: Address) -> frozenset[str]:

@@ -206,6 +206,16 @@ class Logins:
             raise LoginRefused("the refresh token is bound to another key")
         return login
 
+    def of_refresh(self, refresh: str, client: str) -> Login | None:
+        """The login of a client that a refresh token is for now."""
+        try:
+            login, digest = self._found(REFRESH_PREFIX, refresh)
+        except LoginRefused:
+            return None
+        if login.refresh is None or not hmac.compare_digest(digest, login.refresh):
+            return None
+        return login if login.allowed.client == client else None
+
     def next_refresh(self, login: Login) -> str | None:
         """A new refresh token in the place of the last one; ``None`` where there are none."""
         if self._lifetime is None:

@@ -76,8 +76,13 @@ def describe_resource(request: Request, address: Address) -> None:
     )
 
 
-def describe_server(request: Request, address: Address) -> None:
-    """RFC 8414. Some clients want an authorization endpoint, whether they use it or not."""
+def describe_server(
+    offered: Callable[[str], dict[str, Any]], request: Request, address: Address
+) -> None:
+    """RFC 8414. Some clients want an authorization endpoint, whether they use it or not.
+
+    :param offered: what there is more, and instead, under a name of ours.
+    """
     if address.path != addresses.ISSUER:
         respond(request, 404, {"error": "not_found"}, NO_STORE)
         return
@@ -99,6 +104,7 @@ def describe_server(request: Request, address: Address) -> None:
             "revocation_endpoint_auth_methods_supported": ["private_key_jwt"],
             "revocation_endpoint_auth_signing_alg_values_supported": signing,
             "dpop_signing_alg_values_supported": list(dpop.ALGORITHMS),
+            **offered(base),
         },
     )
 

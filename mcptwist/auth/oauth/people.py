@@ -11,9 +11,11 @@ from typing import Any
 from mcptwist.auth.keyring import Keyring
 from mcptwist.auth.oauth.approvaldesk import ApprovalDesk
 from mcptwist.auth.oauth.approvals import Approvals, Bounds
-from mcptwist.auth.oauth.issuing import Issuing
+from mcptwist.auth.oauth.issuing import Issuer, Issuing, TokenGrant
+from mcptwist.auth.oauth.logindesk import CodeGrant, LoginDesk, RefreshGrant
+from mcptwist.auth.oauth.logins import Logins
 from mcptwist.auth.oauth.registrationdesk import RegistrationDesk
-from mcptwist.auth.oauth.registrations import CODE, REFRESH, Redirects
+from mcptwist.auth.oauth.registrations import Redirects
 from mcptwist.configuration.peopleconfig import People as Settings
 
 
@@ -24,6 +26,8 @@ class People:
     :param monotonic: seconds that only grow.
     :param make_bytes: so many unguessable bytes each time.
     :ivar approvals: what waits for somebody with a key to say yes.
+    :ivar logins: what came of it, where somebody did.
+    :ivar desk: where that becomes tokens.
     """
 
     def __init__(
@@ -39,14 +43,45 @@ class People:
         )
         self.approvals = Approvals(monotonic, make_bytes, bounds)
         self._approving = ApprovalDesk(on.guard, on.portal, self.approvals, on.audit)
-        self._registering = RegistrationDesk(
-            on.guard, on.audit, Redirects(settings.redirects), lambda: (CODE, REFRESH), on.wall
+        self.logins = Logins(
+            monotonic,
+            make_bytes,
+            on.tokens,
+            settings.login_ttl,
+            settings.logins,
+            settings.logins_per_key,
         )
+        self.desk = LoginDesk(Issuer(on), self.logins, keyring)
+        self._registering = RegistrationDesk(
+            on.guard, on.audit, Redirects(settings.redirects), self._grant_names, on.wall
+        )
+
+    def grants(self) -> list[TokenGrant]:
+        """The ways to come to a token."""
+        return [CodeGrant(self.desk), RefreshGrant(self.desk)]
+
+    def _grant_names(self) -> list[str]:
+        return [grant.name for grant in self.grants()]
+
+    def metadata(self, base: str) -> dict[str, Any]:
+        """What metadata say of it (RFC 8414), under a name of ours."""
+        methods = ["private_key_jwt", "none"]
+        return {
+            "registration_endpoint": f"{base}/oauth/register",
+            "token_endpoint_auth_methods_supported": methods,
+            "revocation_endpoint_auth_methods_supported": methods,
+            "authorization_response_iss_parameter_supported": True,
+        }
 
     def pages(self) -> dict[bytes, Any]:
         """What is public of it, by the part of its path after ``/oauth``."""
         return {b"approve": self._approving.page(), b"register": self._registering.page()}
 
     def expire(self) -> None:
-        """End what has waited for too long; to be called now and then."""
+        """End what has waited or lasted for too long; to be called now and then."""
         self.approvals.expire()
+        self.logins.expire()
+
+    def withdraw(self, key: str) -> int:
+        """A key is not good any more; how many logins ended with it."""
+        return self.logins.withdraw(key)

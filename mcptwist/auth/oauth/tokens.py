@@ -35,13 +35,15 @@ class Token:
     :ivar key: the fingerprint of the key that it was given for.
     :ivar jkt: the thumbprint of the key that must be proved with each request (RFC 9449), or
         ``None`` where the token alone will do.
+    :ivar client: the client that a person let in; empty where it was given to who has the key.
     :ivar deadline: when it ends, by the clock that only goes forward.
     :ivar is_live: false as soon as it was revoked.
     :ivar avatar: who comes with it, once that was found out.
     """
 
     __slots__ = (
-        "avatar", "deadline", "digest", "is_live", "jkt", "key", "principal", "resource", "scopes",
+        "avatar", "client", "deadline", "digest", "is_live", "jkt", "key", "principal", "resource",
+        "scopes",
     )  # fmt: skip
 
     def __init__(
@@ -53,8 +55,10 @@ class Token:
         scopes: frozenset[str],
         deadline: float,
         jkt: str | None = None,
+        client: str = "",
     ) -> None:
         self.digest = digest
+        self.client = client
         self.principal = principal
         self.key = key
         self.resource = resource
@@ -104,6 +108,7 @@ class TokenTable:
         scopes: frozenset[str],
         lifetime: float,
         jkt: str | None = None,
+        client: str = "",
     ) -> tuple[str, Token]:
         """A new token, and what is known of it.
 
@@ -119,7 +124,8 @@ class TokenTable:
             raise TokensExhausted
         text = written(self._make_bytes(_BYTES))
         deadline = self._monotonic() + lifetime
-        token = Token(digest_of(text.encode()), principal, key, resource, scopes, deadline, jkt)
+        digest = digest_of(text.encode())
+        token = Token(digest, principal, key, resource, scopes, deadline, jkt, client)
         self._tokens[token.digest] = token
         self._by_key.setdefault(key, OrderedDict())[token.digest] = token
         return text, token

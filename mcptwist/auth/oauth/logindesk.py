@@ -1,0 +1,180 @@
+"""What clients get that a person has let in, and what it is renewed and given back with.
+
+RFC 6749 sections 4.1.3, 5.1 and 6; RFC 7009; RFC 9449 section 5.
+"""
+
+from __future__ import annotations
+
+from mcptwist.auth.addresses import Address
+from mcptwist.auth.authorizedkeys import Grant
+from mcptwist.auth.guard import source_of
+from mcptwist.auth.keyring import Keyring
+from mcptwist.auth.oauth.forms import Form, Refused, invalid_client, overloaded
+from mcptwist.auth.oauth.issuing import Issuer, check_bound
+from mcptwist.auth.oauth.logins import Allowed, Login, LoginRefused, Logins, LoginsFull
+from mcptwist.auth.oauth.registrations import CODE, REFRESH
+from mcptwist.auth.oauth.tokens import LONGEST
+from mcptwist.auth.penalties import BAD_LOGIN, BAD_TOKEN, STALE_TOKEN
+from mcptwist.protocols.request import Request
+
+
+def invalid_grant(reason: str, cost: float = 0.0) -> Refused:
+    """What was brought for a token is not good; the client is not told why."""
+    return Refused("invalid_grant", reason, cost=cost)
+
+
+class LoginDesk:
+    """Where logins become tokens, whichever way they were approved."""
+
+    def __init__(self, issuer: Issuer, logins: Logins, keyring: Keyring) -> None:
+        self.issuer = issuer
+        self.logins = logins
+        self._keyring = keyring
+        self._on = issuer.on
+
+    def give(
+        self, request: Request, address: Address, login: Login, form: Form, jkt: str | None
+    ) -> None:
+        """Give the tokens of a login.
+
+        :param address: where the client asks for them.
+        :param jkt: the thumbprint of the key that was proved, if one was.
+        :raises Refused: its key may not have them, or not there.
+        :raises TokensExhausted: there are too many.
+        """
+        allowed, issuer = login.allowed, self.issuer
+        grant = self._good(request, login)
+        check_bound(grant, jkt)
+        if address.base != allowed.resource.base:
+            raise invalid_grant("it was given under another name of ours")
+        if form.get("resource", allowed.resource.url) != allowed.resource.url:
+            raise Refused("invalid_target", "resource is not what was approved")
+        scopes = _narrowed(allowed.scopes, form.get("scope"))
+        lifetime = min(issuer.lifetime(form, grant), int(self.logins.seconds_left(login)) or 1)
+        issued = issuer.issue(
+            request, grant, allowed.resource, scopes, lifetime, jkt, allowed.client
+        )
+        if login.refresh is None:
+            login.jkt = jkt
+        self.logins.given(login, issued.token)
+        issuer.give(request, issued, self.logins.next_refresh(login))
+
+    def begin_without_code(self, allowed: Allowed) -> Login:
+        """A login for a client that waited for its answer itself, as devices do.
+
+        :raises Refused: there are too many.
+        """
+        try:
+            return self.logins.begin_without_code(allowed)
+        except LoginsFull:
+            raise overloaded("no room for logins") from None
+
+    def refused(self, request: Request, refused: LoginRefused) -> Refused:
+        """Tell of what was not good, and of the login that has ended because of it."""
+        login = refused.ended
+        if login is None:
+            return invalid_grant(refused.reason, STALE_TOKEN if refused.is_stale else BAD_TOKEN)
+        self._tell_ended(request, login, refused.reason, refused.tokens)
+        return invalid_grant(refused.reason, BAD_LOGIN)
+
+    def revoke(self, request: Request, form: Form) -> None:
+        """A client without a key gives back what it has (RFC 7009).
+
+        :raises Refused: it does not say who it is.
+        """
+        client, text = form.get("client_id", ""), form.get("token", "")
+        if not client:
+            raise invalid_client("neither client_assertion nor client_id")
+        login = self.logins.of_refresh(text, client)
+        if login is not None:
+            self._tell_ended(request, login, "given back", self.logins.end(login))
+            return
+        raw = text.encode("utf-8", "replace")
+        token = self._on.tokens.find(raw) if len(raw) <= LONGEST else None
+        if token is not None and token.client == client:
+            self._on.tokens.end(token)
+            self._on.audit.tell(
+                "auth.token.revoked", principal=token.principal, key=token.key, token=token.mark
+            )
+
+    def _good(self, request: Request, login: Login) -> Grant:
+        """What the login's key may do, if it may now and there."""
+        grant = login.allowed.grant
+        if self._keyring.grant(login.key) != grant:
+            raise invalid_grant("the key is not good any more")
+        if not grant.oauth or not grant.leads_to(login.allowed.resource.place):
+            raise invalid_grant("the key is not for that")
+        if not grant.takes(source_of(request)):
+            raise invalid_grant("not from there", BAD_TOKEN)
+        return grant
+
+    def _tell_ended(self, request: Request, login: Login, reason: str, tokens: int) -> None:
+        grant = login.allowed.grant
+        self._on.audit.tell(
+            "auth.login.ended",
+            principal=grant.principal,
+            key=login.key,
+            peer=source_of(request),
+            client=login.allowed.client,
+            login=login.mark,
+            reason=reason,
+            tokens=tokens,
+        )
+
+
+class CodeGrant:
+    """``authorization_code``: the code that came by a browser, with the verifier of who asked."""
+
+    name = CODE
+
+    def __init__(self, desk: LoginDesk) -> None:
+        self._desk = desk
+
+    def answer(self, request: Request, address: Address, form: Form) -> None:
+        """Give tokens for a code.
+
+        :raises Refused: there are none.
+        """
+        # First, for a client that is sent back for a nonce comes again with the same code.
+        jkt = self._desk.issuer.possession(request, address, None)
+        try:
+            login = self._desk.logins.redeem(
+                form.get("code", ""),
+                form.get("client_id", ""),
+                form.get("redirect_uri"),
+                form.get("code_verifier", ""),
+            )
+        except LoginRefused as refused:
+            raise self._desk.refused(request, refused) from None
+        self._desk.give(request, address, login, form, jkt)
+
+
+class RefreshGrant:
+    """``refresh_token``: the next token for the last one."""
+
+    name = REFRESH
+
+    def __init__(self, desk: LoginDesk) -> None:
+        self._desk = desk
+
+    def answer(self, request: Request, address: Address, form: Form) -> None:
+        """Give the next tokens.
+
+        :raises Refused: there are none.
+        """
+        jkt = self._desk.issuer.possession(request, address, None)
+        try:
+            login = self._desk.logins.renew(
+                form.get("refresh_token", ""), form.get("client_id", ""), jkt
+            )
+        except LoginRefused as refused:
+            raise self._desk.refused(request, refused) from None
+        self._desk.give(request, address, login, form, jkt)
+
+
+def _narrowed(scopes: frozenset[str], asked: str | None) -> frozenset[str]:
+    """Some of what was approved, if no more is asked for; more never."""
+    found = scopes & frozenset(asked.split(" ")) if asked else scopes
+    if not found:
+        raise Refused("invalid_scope", "nothing of what was asked for was approved")
+    return found
