@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from mcptwist.protocols.listener import Listener
     from mcptwist.protocols.streamable import Concourse
     from mcptwist.protocols.tls import Certificates
+    from mcptwist.watching.status import Gauge
 
 _EXPIRY = 15.0
 _LOOK = 0.05
@@ -57,6 +58,7 @@ class Daemon(MultiService):
     :ivar journal: the last log events.
     :ivar bans: who may not connect.
     :ivar counters: those of its parts, by name.
+    :ivar gauges: what the gate holds, where there is one.
     :ivar reread: reads its configuration again, where there is one to read.
     :ivar reload: does so, puts into effect what can be, and tells what has changed.
     :ivar admin: where it is administered, if anywhere; it stays open until the end.
@@ -80,6 +82,7 @@ class Daemon(MultiService):
         self.journal = Journal()
         self.bans = Bans(clock)
         self.counters: dict[str, Any] = {}
+        self.gauges: Callable[[], dict[str, Gauge]] = dict
         self.reread: Callable[[], Loaded] | None = None
         self.reload: Callable[[], list[str]] | None = None
         self.admin: AdminSocket | None = None

@@ -44,6 +44,7 @@ from mcptwist.config import (
     report,
 )
 from mcptwist.configuration.gateconfig import Auth
+from mcptwist.configuration.gatelimits import GateLimits, PenaltyRules
 from mcptwist.configuration.listening import DEFAULT_ENDPOINT
 from mcptwist.configuration.peopleconfig import People
 from mcptwist.configuration.reach import Keys
@@ -544,8 +545,8 @@ class GroupTests(SynchronousTestCase):
 
 TABLES: tuple[type[msgspec.Struct], ...] = (
     Server, Restart, Breaker, NamedSelection, StdioServer, RemoteServer, PythonServer, Config,
-    Limits, Http, Http2, Http2Client, StreamableHttp, WebSocket, Sse, Cors, Tls, Auth, People,
-    Keys, Catalog, Group, Log,
+    Limits, Http, Http2, Http2Client, StreamableHttp, WebSocket, Sse, Cors, Tls, Auth, GateLimits,
+    PenaltyRules, People, Keys, Catalog, Group, Log,
 )  # fmt: skip
 
 

@@ -125,8 +125,11 @@ class AuthorizedKeys(msgspec.Struct, frozen=True):
     refused: tuple[RefusedLine, ...] = ()
 
 
-def read_authorized_keys(text: str) -> AuthorizedKeys:
-    """Read a whole file. Nothing in it can make this fail."""
+def read_authorized_keys(text: str, keys_per_principal: int = KEYS_PER_PRINCIPAL) -> AuthorizedKeys:
+    """Read a whole file. Nothing in it can make this fail.
+
+    :param keys_per_principal: how many keys may go by one name; the lines beyond are refused.
+    """
     grants: dict[str, Grant] = {}
     refused: list[RefusedLine] = []
     if _is_too_long(text):
@@ -134,7 +137,7 @@ def read_authorized_keys(text: str) -> AuthorizedKeys:
     for number, line in _lines(text):
         try:
             grant = read_line(line)
-            _check_clash(grants, grant)
+            _check_clash(grants, grant, keys_per_principal)
         except LineProblem as problem:
             refused.append(RefusedLine(number, str(problem)))
         else:
@@ -154,12 +157,12 @@ def _is_too_long(text: str) -> bool:
     return text.count("\n") >= MOST_LINES
 
 
-def _check_clash(grants: Mapping[str, Grant], grant: Grant) -> None:
+def _check_clash(grants: Mapping[str, Grant], grant: Grant, most: int) -> None:
     if grant.key.fingerprint in grants:
         raise LineProblem("the key is in a line before this one already")
     same = sum(each.principal == grant.principal for each in grants.values())
-    if same >= KEYS_PER_PRINCIPAL:
-        raise LineProblem(f"{KEYS_PER_PRINCIPAL} keys have this principal already")
+    if same >= most:
+        raise LineProblem(f"is of a principal that has {most} keys already")
 
 
 # --- one line -------------------------------------------------------------------------------

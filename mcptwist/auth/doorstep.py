@@ -39,7 +39,7 @@ from mcptwist.auth.mutualproof import (
     ProofFailed,
     welcome,
 )
-from mcptwist.auth.penalties import BAD_LOGIN
+from mcptwist.auth.penalties import BAD_LOGIN, SILENCE
 from mcptwist.auth.penalties import source_of as shared_source
 from mcptwist.auth.realm import PROOF, IPrincipal, Principal
 from mcptwist.protocols.request import Request
@@ -57,6 +57,7 @@ class Standing(msgspec.Struct, frozen=True):
     :ivar stay: seconds that one may stay on one proof.
     :ivar most: how many may be here at a time.
     :ivar per_source: how many of one source.
+    :ivar proving: seconds that one may take to prove who it is.
     """
 
     portal: Portal
@@ -66,6 +67,7 @@ class Standing(msgspec.Struct, frozen=True):
     stay: float = 3600.0
     most: int = 1024
     per_source: int = 64
+    proving: float = SECONDS
 
 
 class Doorstep:
@@ -139,7 +141,6 @@ class Doorkeeper:
 
     subprotocol = SUBPROTOCOL
     longest = LARGEST
-    seconds = SECONDS
     too_late = TIMED_OUT
     ended = UNAUTHORIZED
 
@@ -153,6 +154,8 @@ class Doorkeeper:
     ) -> None:
         self.principal: Principal | None = None
         self.stay = on.stay
+        self.seconds = on.proving
+        self._is_settled = False
         self._on = on
         self._request = request
         self._address = address
@@ -171,12 +174,15 @@ class Doorkeeper:
         except (ProofFailed, CredentialsRefused) as refused:
             self._refuse(refused.reason)
             raise TurnedAway(UNAUTHORIZED, "the proof is not good") from None
+        self._is_settled = True
         self._tell("auth.proof.ok", principal=principal.name, key=principal.key)
         scopes = tuple(sorted(principal.scopes))
         return welcome(principal.name, scopes, int(self.stay)), True
 
     def left(self) -> None:
         """Called once, when the client has come in or is gone."""
+        if not self._is_settled:
+            self._refuse("nothing was proved", SILENCE)
         self._left()
 
     def _proved(self, claim: Claim) -> Principal:
@@ -198,9 +204,10 @@ class Doorkeeper:
             raise CredentialsRefused("the key is not for that place")
         return principal
 
-    def _refuse(self, reason: str) -> None:
+    def _refuse(self, reason: str, failure: str = BAD_LOGIN) -> None:
+        self._is_settled = True
         self._tell("auth.proof.refused", reason=reason)
-        self._on.guard.blame(self._request, BAD_LOGIN)
+        self._on.guard.blame(self._request, failure)
 
     def _tell(self, event: str, **fields: str) -> None:
         self._on.audit.tell(

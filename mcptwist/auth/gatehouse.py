@@ -21,6 +21,7 @@ from mcptwist.auth.addresses import Addresses
 from mcptwist.auth.announcing import NAME, Announcement
 from mcptwist.auth.audit import Audit, AuditFile
 from mcptwist.auth.authorizedkeys import ADMIN, READ, Grant
+from mcptwist.auth.census import Census
 from mcptwist.auth.checkers import (
     AccessTokenChecker,
     ClientCertificateChecker,
@@ -40,6 +41,7 @@ from mcptwist.auth.guestbook import Guestbook
 from mcptwist.auth.keyfiles import KeyFiles
 from mcptwist.auth.keyring import Keyring
 from mcptwist.auth.localusers import uid_of
+from mcptwist.auth.oauth.assertions import Leeway
 from mcptwist.auth.oauth.authorizationserver import AuthorizationServer
 from mcptwist.auth.oauth.dpop import Nonces, ProofReader
 from mcptwist.auth.oauth.issuing import Issuing
@@ -97,6 +99,7 @@ class Gatehouse(MultiService):
     :param checkers: for further sorts of credentials.
     :ivar admit: raises :class:`InsufficientScope` where what a request came with is not enough for
         the message that was in it.
+    :ivar census: what it holds and has counted, for the metrics.
     :raises FileProblem: the key files cannot be read or not be believed.
     :raises OSError: the audit log cannot be written.
     """
@@ -121,14 +124,13 @@ class Gatehouse(MultiService):
         monotonic = monotonic or clock.seconds
         self._file = file = AuditFile(auth.audit_log) if auth.audit_log else None
         self.audit = Audit(wall, file.write if file else None, Journal())
-        self._open_books(auth, make_bytes, wall, monotonic)
+        self._open_books(auth, make_bytes, wall, monotonic, wall() if born is None else born)
         nonces = Nonces(make_bytes(32), monotonic) if auth.dpop_nonces else None
-        proofs = ProofReader(wall, self.replays, nonces)
+        proofs = ProofReader(wall, self.replays, nonces, auth.limits.proof_age)
         self.portal = make_portal([*self._checkers(proofs), *checkers], self.guestbook.came)
         self.guard = self._make_guard(auth, monotonic, nonces)
         self.admit = self.guard.check_scope
-        born = wall() if born is None else born
-        self._issuing = self._make_issuing(auth, proofs, wall, born)
+        self._issuing = self._make_issuing(auth, proofs, wall)
         self.people = self._make_people(auth.people, monotonic, make_bytes)
         self.server = AuthorizationServer(self._issuing, self.people)
         self.doorstep = self._make_doorstep(auth, make_bytes)
@@ -136,7 +138,10 @@ class Gatehouse(MultiService):
         self.announcement: Announcement | None = None
         self._desk = TicketDesk(self.guard, self.tickets, self.audit)
         self.presence = Presence(monotonic, auth.stream_age)
-        self.files = KeyFiles(*auth.paths(environ), self.keyring, self.audit)
+        self.files = KeyFiles(
+            *auth.paths(environ), self.keyring, self.audit, auth.limits.keys_per_principal
+        )
+        self.census = Census(self)
         self.keyring.when_withdrawn(self._withdrawn)
         self.files.load()
         self._sweep_now_and_then(clock, file)
@@ -149,18 +154,26 @@ class Gatehouse(MultiService):
         make_bytes: Callable[[int], bytes],
         wall: Callable[[], float],
         monotonic: Callable[[], float],
+        born: float,
     ) -> None:
         """What is remembered: of keys, of what was given out, of what was used and by whom."""
+        limits = auth.limits
         self.guestbook = Guestbook(wall)
         self.keyring = Keyring(wall)
-        self.tokens = TokenTable(monotonic, make_bytes)
-        self.tickets = TicketTable(monotonic, make_bytes, auth.ticket_ttl)
-        self.penalties = Penalties(monotonic, exempt=auth.exempt)
-        self.pace = Pace(monotonic)
+        self.tokens = TokenTable(monotonic, make_bytes, limits.tokens, limits.tokens_per_key)
+        self.tickets = TicketTable(
+            monotonic, make_bytes, auth.ticket_ttl, limits.tickets, limits.tickets_per_key
+        )
+        self.penalties = Penalties(monotonic, auth.penalties, auth.exempt)
+        self.pace = Pace(monotonic, limits.rate, limits.burst, auth.penalties.sources)
         self.policies = Policies(self.keyring)
-        self.handles = Handles(make_bytes(32))
-        self._store = ReplayStore(auth.replay_store, wall) if auth.replay_store else None
-        self.replays: Replays = self._store or ReplayCache(wall, monotonic)
+        self.handles = Handles(make_bytes(32), limits.tasks)
+        bounds = limits.uses, limits.uses_per_key
+        self.replays: Replays = (
+            ReplayStore(auth.replay_store, wall, *bounds)
+            if auth.replay_store
+            else ReplayCache(wall, monotonic, *bounds, born)
+        )
 
     def _checkers(self, proofs: ProofReader) -> list[Any]:
         return [
@@ -188,9 +201,7 @@ class Gatehouse(MultiService):
             )
         )
 
-    def _make_issuing(
-        self, auth: Auth, proofs: ProofReader, wall: Callable[[], float], born: float
-    ) -> Issuing:
+    def _make_issuing(self, auth: Auth, proofs: ProofReader, wall: Callable[[], float]) -> Issuing:
         return Issuing(
             self.portal,
             self.guard,
@@ -199,8 +210,9 @@ class Gatehouse(MultiService):
             proofs,
             self.audit,
             wall,
-            born if self._store is None else self._store.remembers_since,
+            self.replays.remembers_since,
             int(auth.token_ttl),
+            Leeway(auth.limits.assertion_lifetime, auth.limits.clock_skew),
         )
 
     def _make_people(
@@ -224,6 +236,7 @@ class Gatehouse(MultiService):
                 auth.stream_age,
                 auth.unproved,
                 auth.unproved_per_source,
+                auth.limits.proving,
             )
         )
 
@@ -244,13 +257,17 @@ class Gatehouse(MultiService):
             service.clock = clock
             service.setServiceParent(self)
 
+    @property
+    def audit_failures(self) -> int:
+        """How many events could not be written to the audit log."""
+        return 0 if self._file is None else self._file.failures
+
     def stopService(self) -> Any:
         """Called when the daemon stops; what it has to say until then is written."""
         stopped = super().stopService()
         if self._file is not None:
             self._file.close()
-        if self._store is not None:
-            self._store.close()
+        self.replays.close()
         return stopped
 
     # --- what stands before the tree ------------------------------------------------------
@@ -402,14 +419,3 @@ class Gatehouse(MultiService):
             logins=logins,
             **told,
         )
-
-
-def process_start(wall: Callable[[], float] = time.time) -> float:
-    """When this process began, in seconds since 1970; now, where the system does not tell."""
-    try:
-        with open("/proc/self/stat", "rb") as file:
-            ticks = int(file.read().rpartition(b")")[2].split()[19])
-        up = time.clock_gettime(time.CLOCK_BOOTTIME)
-        return wall() - (up - ticks / os.sysconf("SC_CLK_TCK"))
-    except (OSError, ValueError, IndexError, AttributeError):
-        return wall()

@@ -167,10 +167,10 @@ class Guard:
             after = [(b"retry-after", b"1")]
             raise TooManyFailures("nobody needs so many a second; ask less often", after)
 
-    def blame(self, request: Request, seconds: float) -> None:
-        """What came from there was wrong."""
+    def blame(self, request: Request, failure: str) -> None:
+        """What came from there was wrong, in a way that the penalties know."""
         source = source_of(request)
-        if self._on.penalties.blame(source, seconds):
+        if self._on.penalties.blame(source, failure):
             self._on.audit.tell("auth.penalty", peer=source)
 
     # --- scopes ---------------------------------------------------------------------------

@@ -130,10 +130,12 @@ class Tasks:
     """Who got which task.
 
     :param limit: how many are remembered; the oldest is unknown to everybody then.
+    :ivar forgotten: how many that became of.
     """
 
     def __init__(self, limit: int = 100_000) -> None:
-        self._limit = limit
+        self.limit = limit
+        self.forgotten = 0
         self._owners: OrderedDict[tuple[str, str], str] = OrderedDict()
 
     def __len__(self) -> int:
@@ -145,8 +147,9 @@ class Tasks:
         task = task_in(fields.get("task", b"")) or task_in(result)
         if task is not None:
             self._owners.setdefault((server, task), owner)
-            if len(self._owners) > self._limit:
+            if len(self._owners) > self.limit:
                 self._owners.popitem(last=False)
+                self.forgotten += 1
 
     def check(self, server: str, params: Json, owner: str) -> Json:
         """The params, if the task that they ask about is the asker's; each member is in them once.

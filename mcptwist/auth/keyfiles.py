@@ -19,7 +19,12 @@ from typing import Any
 from twisted.logger import Logger
 
 from mcptwist.auth.audit import Audit
-from mcptwist.auth.authorizedkeys import LineProblem, read_authorized_keys, read_revoked_keys
+from mcptwist.auth.authorizedkeys import (
+    KEYS_PER_PRINCIPAL,
+    LineProblem,
+    read_authorized_keys,
+    read_revoked_keys,
+)
 from mcptwist.auth.denials import CannotStart
 from mcptwist.auth.keyring import Keyring
 
@@ -80,16 +85,25 @@ class KeyFiles:
 
     :param authorized: the path of ``authorized_keys``.
     :param revoked: the path of ``revoked_keys``, which need not exist.
+    :param keys_per_principal: how many keys may go by one name.
     :ivar problem: why what they say now is not believed, empty while all is well.
     """
 
     log = Logger()
 
-    def __init__(self, authorized: str, revoked: str, keyring: Keyring, audit: Audit) -> None:
+    def __init__(
+        self,
+        authorized: str,
+        revoked: str,
+        keyring: Keyring,
+        audit: Audit,
+        keys_per_principal: int = KEYS_PER_PRINCIPAL,
+    ) -> None:
         self._authorized = WatchedFile(authorized, optional=False)
         self._revoked = WatchedFile(revoked, optional=True)
         self._keyring = keyring
         self._audit = audit
+        self._keys_per_principal = keys_per_principal
         self.problem = ""
 
     def load(self) -> None:
@@ -138,7 +152,7 @@ class KeyFiles:
             revoked = read_revoked_keys(self._revoked.content or "")
         except LineProblem as problem:
             raise FileProblem(f"{self._revoked.path}: {problem}") from None
-        found = read_authorized_keys(self._authorized.content or "")
+        found = read_authorized_keys(self._authorized.content or "", self._keys_per_principal)
         self.problem = ""
         for line in found.refused:
             self.log.error(

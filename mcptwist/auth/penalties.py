@@ -10,32 +10,21 @@ import ipaddress
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 
-import msgspec
-
 from mcptwist.auth.patterns import UNIX, Sources, address_of
+from mcptwist.configuration.gatelimits import PenaltyRules
 
-#: Seconds that each sort of failure costs.
-BAD_LOGIN, BAD_TOKEN, STALE_TOKEN = 5.0, 5.0, 0.2
-
-
-class PenaltyRules(msgspec.Struct, frozen=True):
-    """How patient we are.
-
-    :ivar threshold: seconds that must have summed up before a source has to wait.
-    :ivar most: seconds that it has to wait at most.
-    :ivar sources: how many are remembered; beyond it, the oldest is forgotten.
-    """
-
-    threshold: float = 15.0
-    most: float = 600.0
-    sources: int = 65_536
+BAD_LOGIN, BAD_TOKEN, STALE_TOKEN, SILENCE = "login", "token", "ended", "silence"
+"""The sorts of failures, by what the rules call their costs."""
 
 
 class Penalties:
     """What each source has to wait.
 
     :param monotonic: seconds that only grow.
+    :param rules: what failures cost.
     :param exempt: networks whose failures cost nothing.
+    :ivar enforced: how often somebody had to begin to wait.
+    :ivar forgotten: how many sources there was no room for any more.
     """
 
     def __init__(
@@ -50,6 +39,7 @@ class Penalties:
         self._until: OrderedDict[str, float] = OrderedDict()
         self._waiting: set[str] = set()
         self.enforced = 0
+        self.forgotten = 0
 
     def __len__(self) -> int:
         return len(self._until)
@@ -67,17 +57,32 @@ class Penalties:
         self._forget(source)
         return 0.0
 
-    def blame(self, host: str, seconds: float) -> bool:
-        """*host* failed; whether it has to wait from now on, and had not before."""
+    @property
+    def limit(self) -> int:
+        """How many sources are remembered at most."""
+        return self._rules.sources
+
+    @property
+    def waiting(self) -> int:
+        """How many sources have to wait, or had to lately."""
+        return len(self._waiting)
+
+    def blame(self, host: str, failure: str) -> bool:
+        """*host* failed; whether it has to wait from now on, and had not before.
+
+        :param failure: of which sort.
+        """
         if host == UNIX or any(each.allow(host) for each in self._exempt):
             return False
-        now, source = self._monotonic(), source_of(host)
-        until = min(max(now, self._until.get(source, now)) + seconds, now + self._rules.most)
+        now, source, rules = self._monotonic(), source_of(host), self._rules
+        cost: float = getattr(rules, failure)
+        until = min(max(now, self._until.get(source, now)) + cost, now + rules.longest)
         self._until[source] = until
         self._until.move_to_end(source)
-        if len(self._until) > self._rules.sources:
+        if len(self._until) > rules.sources:
             self._forget(next(iter(self._until)))
-        if until - now < self._rules.threshold or source in self._waiting:
+            self.forgotten += 1
+        if until - now < rules.threshold or source in self._waiting:
             return False
         self._waiting.add(source)
         self.enforced += 1

@@ -112,11 +112,12 @@ class Handles:
     """Whose the handles are that servers give out.
 
     :param secret: 32 unguessable bytes.
+    :param tasks: how many tasks are remembered.
     """
 
-    def __init__(self, secret: bytes) -> None:
+    def __init__(self, secret: bytes, tasks: int = 100_000) -> None:
         self.states = States(secret)
-        self.tasks = Tasks()
+        self.tasks = Tasks(tasks)
 
 
 class Policies:

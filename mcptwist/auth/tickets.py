@@ -58,6 +58,8 @@ class TicketTable:
     :param lifetime: seconds that a ticket is good for.
     :param limit: how many there may be.
     :param per_key: how many of one key's; the oldest goes when there would be more.
+    :ivar displaced: how many went for that.
+    :ivar refused: how often there was no room for one more.
     """
 
     def __init__(
@@ -71,8 +73,10 @@ class TicketTable:
         self.lifetime = lifetime
         self._monotonic = monotonic
         self._make_bytes = make_bytes
-        self._limit = limit
+        self.limit = limit
         self._per_key = per_key
+        self.displaced = 0
+        self.refused = 0
         self._tickets: OrderedDict[bytes, Ticket] = OrderedDict()
         self._by_key: dict[str, OrderedDict[bytes, None]] = {}
 
@@ -90,7 +94,9 @@ class TicketTable:
         own = self._by_key.get(key)
         if own is not None and len(own) >= self._per_key:
             self._drop(next(iter(own)))
-        if len(self._tickets) >= self._limit:
+            self.displaced += 1
+        if len(self._tickets) >= self.limit:
+            self.refused += 1
             raise TicketsExhausted
         text = to_base64url(self._make_bytes(_BYTES))
         deadline = self._monotonic() + self.lifetime

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from mcptwist.configuration.gatelimits import GateLimits, PenaltyRules
 from mcptwist.configuration.listening import origin
 from mcptwist.configuration.paths import path
 from mcptwist.configuration.peopleconfig import People, people_table
@@ -113,6 +114,10 @@ class Auth(msgspec.Struct, frozen=True, kw_only=True):
         People | None,
         Key(people_table, "a table as below, or true: people may log clients in that have no key"),
     ] = None
+    limits: Annotated[GateLimits, Key(table_of(GateLimits), "a table as below")] = GateLimits()
+    penalties: Annotated[
+        PenaltyRules, Key(table_of(PenaltyRules), "a table as below: what failures cost")
+    ] = PenaltyRules()
 
     def paths(self, environ: Mapping[str, str]) -> tuple[str, str]:
         """The paths of ``authorized_keys`` and ``revoked_keys``."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import resource
+import time
+from collections.abc import Callable
 
 from mcptwist.protocols import processes
 from mcptwist.watching.survey import Machine
 
-__all__ = ["LinuxMachine"]
+__all__ = ["LinuxMachine", "process_start"]
 
 
 class LinuxMachine(Machine):
@@ -25,3 +28,14 @@ class LinuxMachine(Machine):
         """Seconds of processor time that the daemon has used."""
         used = resource.getrusage(resource.RUSAGE_SELF)
         return used.ru_utime + used.ru_stime
+
+
+def process_start(wall: Callable[[], float] = time.time) -> float:
+    """When this process began, in seconds since 1970; now, where the system does not tell."""
+    try:
+        with open("/proc/self/stat", "rb") as file:
+            ticks = int(file.read().rpartition(b")")[2].split()[19])
+        up = time.clock_gettime(time.CLOCK_BOOTTIME)
+        return wall() - (up - ticks / os.sysconf("SC_CLK_TCK"))
+    except (OSError, ValueError, IndexError, AttributeError):
+        return wall()

@@ -7,6 +7,7 @@ no reader of messages knows of them. They have little time and little room.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
@@ -18,7 +19,7 @@ from mcptwist.interfaces import IWireReader
 from mcptwist.messages import Message
 from mcptwist.protocols.meter import HTTP1, WEBSOCKET
 from mcptwist.protocols.replies import refuse
-from mcptwist.protocols.websocket import WebSocketWire
+from mcptwist.protocols.websocket import GOING_AWAY, WebSocketWire
 from mcptwist.protocols.wshandshake import UPGRADE_HELP, check_handshake, opening_handshake
 from mcptwist.protocols.wslimits import WebSocketCounters, WebSocketLimits
 from mcptwist.protocols.wsplace import websocket_factory
@@ -113,9 +114,7 @@ class VestibuleWire(WebSocketWire):
         """Called when the connection is open."""
         super().onOpen()
         keeper = self._keeper
-        self._until = self._later(
-            keeper.seconds, lambda: self._turn_away(keeper.too_late, "the proof took too long")
-        )
+        self._until = self._later(keeper.seconds, partial(self._took_too_long, keeper))
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
         """Called with each message."""
@@ -128,14 +127,28 @@ class VestibuleWire(WebSocketWire):
             if may_enter:
                 self._let_in(self._enter(self))
         except TurnedAway as away:
-            self._turn_away(away.code, away.reason)
+            self.close(away.code, away.reason)
         else:
             self.sendFrame(opcode=_TEXT, payload=answer)
+
+    def _fail_connection(self, code: int = GOING_AWAY, reason: str = "going away") -> None:
+        """Called with what is no message that can be taken."""
+        self._leave()
+        super()._fail_connection(code, reason)
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
         """Called when the connection is gone."""
         self._leave()
         super().onClose(wasClean, code, reason)
+
+    # --- what the house asks ----------------------------------------------------------
+
+    def close(
+        self, code: int = GOING_AWAY, reason: str = "the session has ended"
+    ) -> Deferred[None]:
+        """Close in good order; whoever has not come in by now does not."""
+        self._leave()
+        return super().close(code, reason)
 
     # --- how --------------------------------------------------------------------------
 
@@ -150,12 +163,11 @@ class VestibuleWire(WebSocketWire):
             self.meter.caller = caller
         self._until = self._later(keeper.stay, self._stayed)
 
+    def _took_too_long(self, keeper: Any) -> None:
+        self.close(keeper.too_late, "the proof took too long")
+
     def _stayed(self) -> None:
         self.close(self._ended, "prove who you are once more")
-
-    def _turn_away(self, code: int, reason: str) -> None:
-        self._leave()
-        self.close(code, reason)
 
     def _leave(self) -> None:
         """The doorkeeper has nothing more to do with it."""

@@ -125,7 +125,7 @@ class Survey:
         }
         if self.daemon.held is not None:
             found["held_calls"] = Gauge(used=len(self.daemon.held), limit=self.daemon.held.limit)
-        return found
+        return found | self.daemon.gauges()
 
     def _counters(self) -> dict[str, int]:
         concourse, traffic = self.daemon.concourse, self.daemon.traffic

@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from mcptwist.auth.denials import CannotStart
-from mcptwist.auth.gatehouse import Gatehouse, process_start
+from mcptwist.auth.gatehouse import Gatehouse
 from mcptwist.auth.keydesk import Desk
 from mcptwist.config import Config
 from mcptwist.configuration.listening import is_local, is_mutual
 from mcptwist.daemon import Daemon
+from mcptwist.protocols.machine import process_start
 from mcptwist.protocols.pages import Answering
 from mcptwist.wiring.premises import Premises
 
@@ -48,6 +49,8 @@ def make_gatehouse(daemon: Daemon, premises: Premises) -> Gatehouse | None:
     )
     gatehouse.watch(daemon.concourse.sessions)
     gatehouse.setServiceParent(daemon)
+    daemon.counters["auth"] = gatehouse.census
+    daemon.gauges = gatehouse.census.gauges
     return gatehouse
 
 

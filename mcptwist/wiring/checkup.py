@@ -61,7 +61,7 @@ def look_at_keys(config: Config, environ: Mapping[str, str], now: float) -> Iter
 def _authorized(auth: Auth, environ: Mapping[str, str], now: float) -> Iterator[Finding]:
     path, _ = auth.paths(environ)
     try:
-        found = read_authorized_keys(read_strictly(path))
+        found = read_authorized_keys(read_strictly(path), auth.limits.keys_per_principal)
     except FileProblem as problem:
         advice = "let a key in with mcptwist authorize add FILE.pub; correct owner and mode"
         yield fail("keys", str(problem), advice)

@@ -44,6 +44,7 @@ class DoorstepCase(ClosedCase):
         (event,) = self.house.events("auth.proof.refused")
         self.assertIn(reason, event["reason"])
         self.assertEqual(self.house.gatehouse.guard.admitted, 0)
+        self.assertEqual(len(self.house.gatehouse.doorstep), 0)
         self.assert_unseen()
 
 
@@ -176,24 +177,24 @@ class AttackTests(DoorstepCase):
     def test_binary(self) -> None:
         socket = self.socket()
         socket.send(frame(b"{}", BINARY))
-        self.assertEqual(socket.closing()[0], 1003)
+        self.assert_closed(socket, "nothing was proved", 1003)
 
     def test_too_long(self) -> None:
         socket = self.socket()
         socket.say(b"x" * (LARGEST + 1))
-        self.assertEqual(socket.closing()[0], 1009)
+        self.assert_closed(socket, "nothing was proved", 1009)
 
     def test_in_pieces(self) -> None:
         """A message that never ends is not kept."""
         socket = self.socket()
         socket.send(frame(b"x" * 3000, fin=False) + frame(b"x" * 3000, 0, fin=False))
-        self.assertEqual(socket.closing()[0], 1009)
+        self.assert_closed(socket, "nothing was proved", 1009)
 
     def test_silence(self) -> None:
         socket = self.socket()
         self.assertEqual(len(self.house.gatehouse.doorstep), 1)
         self.house.turn(SECONDS)
-        self.assertEqual(socket.closing()[0], 4408)
+        self.assert_closed(socket, "nothing was proved", 4408)
         self.assertEqual(len(self.house.gatehouse.doorstep), 0)
 
     def test_unknown_key(self) -> None:
@@ -263,6 +264,14 @@ class AttackTests(DoorstepCase):
         prover = Prover(socket, self.alice)
         socket.say(prover.proof.proof(prover.challenge()))
         self.assertEqual(socket.closing()[0], 4404)
+
+    def test_penalty_for_silence(self) -> None:
+        """It costs little to prove nothing, and nobody does so by the dozen."""
+        self.house.source = "203.0.113.9"
+        for _ in range(8):
+            self.assertEqual(self.socket().status, 101)
+        self.house.turn(SECONDS)
+        self.assertEqual(self.socket().status, 429)
 
     def test_penalty(self) -> None:
         self.house.source = "203.0.113.9"

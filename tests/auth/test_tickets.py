@@ -190,7 +190,7 @@ class RefusedTests(TicketCase):
 
     def test_full(self) -> None:
         token = self.house.token(self.alice)
-        self.house.gatehouse.tickets._limit = 0
+        self.house.gatehouse.tickets.limit = 0
         response = self.ask(token)
         self.assertEqual((response.status, response.headers["retry-after"]), (503, "5"))
 

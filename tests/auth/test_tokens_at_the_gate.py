@@ -561,13 +561,13 @@ class AssertionAttackTests(ClosedCase):
 
     def test_full(self) -> None:
         """C16: what cannot be remembered is not accepted."""
-        self.house.gatehouse.replays._limit = 0
+        self.house.gatehouse.replays.limit = 0
         response = self.ask(self.made())
         self.assertEqual((response.status, response.headers["retry-after"]), (503, "5"))
         self.assertEqual(self.house.events("auth.token.issued"), [])
 
     def test_no_room_for_tokens(self) -> None:
-        self.house.gatehouse.tokens._limit = 0
+        self.house.gatehouse.tokens.limit = 0
         response = self.ask(self.made())
         self.assertEqual((response.status, response.headers["retry-after"]), (503, "5"))
 
@@ -682,7 +682,7 @@ class ProofAttackTests(ClosedCase):
         self.assertTrue(challenge.startswith('DPoP realm="mcptwist", algs="ES256 EdDSA Ed25519"'))
 
     def test_replay_cache_full(self) -> None:
-        self.house.gatehouse.replays._limit = 0
+        self.house.gatehouse.replays.limit = 0
         response = self.come_with(self.house.proof(self.holder, self.token))
         self.assert_turned_away(response, 503)
 

@@ -15,9 +15,6 @@ from mcptwist.auth.keys import ALL_ALGORITHMS
 
 TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 LONGEST = 8 * 1024
-#: Seconds that an assertion may be good for, and by which clocks may differ.
-LIFETIME, SKEW = 300.0, 30.0
-
 _TYPES = frozenset({"JWT", "client-authentication+jwt"})
 
 
@@ -27,6 +24,20 @@ class AssertionRefused(Exception):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class Leeway(msgspec.Struct, frozen=True):
+    """How much is made of an assertion's times.
+
+    :ivar lifetime: seconds that it may be good for.
+    :ivar skew: seconds by which clocks may differ.
+    """
+
+    lifetime: float = 300.0
+    skew: float = 30.0
+
+
+USUAL = Leeway()
 
 
 class Assertion(msgspec.Struct, frozen=True):
@@ -47,7 +58,12 @@ class Assertion(msgspec.Struct, frozen=True):
 
 
 def read_assertion(
-    text: str, issuer: str, now: float, born: float, client: str | None = None
+    text: str,
+    issuer: str,
+    now: float,
+    born: float,
+    client: str | None = None,
+    leeway: Leeway = USUAL,
 ) -> Assertion:
     """Read an assertion.
 
@@ -55,6 +71,7 @@ def read_assertion(
     :param now: seconds since 1970.
     :param born: since when uses are remembered; one that was made before may have been used.
     :param client: the ``client_id`` beside it, if there is one.
+    :param leeway: how much is made of its times.
     :raises AssertionRefused: with the reason.
     """
     try:
@@ -71,7 +88,7 @@ def read_assertion(
         # writes the second, whatever the metadata says.
         if claims.get("aud") not in (issuer, f"{issuer}/"):
             raise Malformed("aud is not the issuer")
-        until = _check_times(claims, now, born)
+        until = _check_times(claims, now, born, leeway)
         key = word(header, "kid") if "kid" in header else None
         jti = word(claims, "jti", 8, 128)
     except Malformed as problem:
@@ -79,21 +96,21 @@ def read_assertion(
     return Assertion(name, key, jws.algorithm, jti, until, jws.signed, jws.signature)
 
 
-def _check_times(claims: object, now: float, born: float) -> float:
+def _check_times(claims: object, now: float, born: float, leeway: Leeway) -> float:
     """When it is over.
 
     :raises Malformed: it is not good now, or for too long.
     """
     assert isinstance(claims, dict)
     issued, expires = moment(claims, "iat"), moment(claims, "exp")
-    if issued > now + SKEW:
+    if issued > now + leeway.skew:
         raise Malformed("iat is in the future")
-    if expires <= now - SKEW:
+    if expires <= now - leeway.skew:
         raise Malformed("has expired")
-    if not 0 < expires - issued <= LIFETIME:
-        raise Malformed(f"is good for more than {LIFETIME:g} s")
+    if not 0 < expires - issued <= leeway.lifetime:
+        raise Malformed(f"is good for more than {leeway.lifetime:g} s")
     if issued < born:
         raise Malformed("was made before the daemon was started")
-    if "nbf" in claims and moment(claims, "nbf") > now + SKEW:
+    if "nbf" in claims and moment(claims, "nbf") > now + leeway.skew:
         raise Malformed("is not good yet")
-    return expires + SKEW
+    return expires + leeway.skew

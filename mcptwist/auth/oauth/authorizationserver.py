@@ -100,8 +100,8 @@ class AuthorizationServer:
             )
         else:
             self._on.audit.count(NONCE_CHALLENGED)
-        if refused.cost:
-            self._on.guard.blame(request, refused.cost)
+        if refused.failure:
+            self._on.guard.blame(request, refused.failure)
         body = {"error": refused.error}
         if refused.description:
             body["error_description"] = refused.description

@@ -59,6 +59,7 @@ class ClientCredentials:
                 self._on.wall(),
                 self._on.born,
                 form.get("client_id"),
+                self._on.leeway,
             )
             grant = self._grant_of(assertion, request)
         except (AssertionRefused, CredentialsRefused) as refused:

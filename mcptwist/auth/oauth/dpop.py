@@ -18,8 +18,8 @@ from mcptwist.auth.oauth.replay import Replays
 
 ALGORITHMS = ("ES256", "EdDSA", "Ed25519")
 LONGEST = 4096
-#: Seconds by which a proof's time may differ from ours, and for which it is remembered.
-WINDOW, REMEMBERED = 60.0, 120.0
+#: Seconds by which a proof's time may differ from ours.
+WINDOW = 60.0
 
 _JWK = frozenset({"jwk"})
 
@@ -48,6 +48,11 @@ class Nonces:
         self._secret = secret
         self._monotonic = monotonic
         self._slot = slot
+
+    @property
+    def longest(self) -> float:
+        """Seconds that one may be good for."""
+        return 2 * self._slot
 
     def current(self) -> str:
         """The nonce to give out."""
@@ -87,14 +92,22 @@ class ProofReader:
     :param wall: seconds since 1970.
     :param replays: where those that were used are remembered.
     :param nonces: with them, each proof must hold one.
+    :param window: seconds by which a proof's time may differ from ours otherwise.
     """
 
     def __init__(
-        self, wall: Callable[[], float], replays: Replays, nonces: Nonces | None = None
+        self,
+        wall: Callable[[], float],
+        replays: Replays,
+        nonces: Nonces | None = None,
+        window: float = WINDOW,
     ) -> None:
         self.nonces = nonces
         self._wall = wall
         self._replays = replays
+        self._window = window
+        # For as long as it could come again: from too early to too late, or while its nonce lasts.
+        self._remembered = 2 * window if nonces is None else nonces.longest
 
     def read(
         self, text: str, method: str, url: str, token: bytes | None = None, jkt: str | None = None
@@ -119,7 +132,7 @@ class ProofReader:
         if not key.verify(jws.algorithm, jws.signature, jws.signed):
             raise ProofRefused("the signature is wrong")
         self._check_nonce(jws)
-        until = self._wall() + REMEMBERED
+        until = self._wall() + self._remembered
         if not self._replays.first_use(f"dpop {key.thumbprint}", jti, until):
             raise ProofRefused("was used before")
         return Proof(key.thumbprint, jti)
@@ -142,7 +155,7 @@ class ProofReader:
             raise Malformed("htu is not the request's URL")
         issued = moment(claims, "iat")
         # A server's nonce says better than a client's clock when the proof was made.
-        if self.nonces is None and abs(self._wall() - issued) > WINDOW:
+        if self.nonces is None and abs(self._wall() - issued) > self._window:
             raise Malformed("iat is too far from now")
         if token is not None and claims.get("ath") != token_hash(token):
             raise Malformed("ath is not the token's")

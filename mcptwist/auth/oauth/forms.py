@@ -22,7 +22,7 @@ class Refused(Exception):
     """A request to the token endpoint is refused, as RFC 6749 section 5.2 has it.
 
     :ivar reason: for the audit log; the client is told ``error`` and ``description``.
-    :ivar cost: seconds that its source is blamed for it.
+    :ivar failure: what its source is blamed for, as the penalties call it; nothing, if empty.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class Refused(Exception):
         status: int = 400,
         description: str = "",
         headers: tuple[tuple[bytes, bytes], ...] = (),
-        cost: float = 0.0,
+        failure: str = "",
     ) -> None:
         super().__init__(reason)
         self.error = error
@@ -40,12 +40,12 @@ class Refused(Exception):
         self.status = status
         self.description = description
         self.headers = headers
-        self.cost = cost
+        self.failure = failure
 
 
 def invalid_client(reason: str) -> Refused:
     """Whatever was wrong, the client is told the same."""
-    return Refused("invalid_client", reason, 401, cost=BAD_LOGIN)
+    return Refused("invalid_client", reason, 401, failure=BAD_LOGIN)
 
 
 def overloaded(reason: str) -> Refused:

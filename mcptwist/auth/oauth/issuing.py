@@ -17,6 +17,7 @@ from mcptwist.auth.audit import Audit
 from mcptwist.auth.authorizedkeys import SCOPES, Grant
 from mcptwist.auth.checkers import USE_NONCE
 from mcptwist.auth.guard import Guard, baseline, source_of
+from mcptwist.auth.oauth.assertions import USUAL, Leeway
 from mcptwist.auth.oauth.dpop import ProofReader, ProofRefused
 from mcptwist.auth.oauth.forms import Form, Refused
 from mcptwist.auth.oauth.metadata import NO_STORE, respond
@@ -33,6 +34,7 @@ class Issuing(msgspec.Struct, frozen=True):
 
     :ivar born: seconds since 1970 since when uses of assertions are remembered.
     :ivar token_ttl: seconds that a token is good for.
+    :ivar leeway: how much is made of assertions' times.
     """
 
     portal: Portal
@@ -44,6 +46,7 @@ class Issuing(msgspec.Struct, frozen=True):
     wall: Callable[[], float]
     born: float
     token_ttl: int = 600
+    leeway: Leeway = USUAL
 
 
 class TokenGrant(Protocol):

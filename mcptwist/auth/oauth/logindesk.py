@@ -18,9 +18,9 @@ from mcptwist.auth.penalties import BAD_LOGIN, BAD_TOKEN, STALE_TOKEN
 from mcptwist.protocols.request import Request
 
 
-def invalid_grant(reason: str, cost: float = 0.0) -> Refused:
+def invalid_grant(reason: str, failure: str = "") -> Refused:
     """What was brought for a token is not good; the client is not told why."""
-    return Refused("invalid_grant", reason, cost=cost)
+    return Refused("invalid_grant", reason, failure=failure)
 
 
 class LoginDesk:

@@ -17,7 +17,18 @@ class ReplaysFull(Exception):
 
 
 class Replays(Protocol):
-    """Whatever remembers who used what."""
+    """Whatever remembers who used what.
+
+    :ivar limit: how many uses are remembered.
+    :ivar refused: how often one more could not be.
+    :ivar remembers_since: seconds since 1970; what was made before may have been used.
+    """
+
+    limit: int
+    refused: int
+    remembers_since: float
+
+    def __len__(self) -> int: ...
 
     def first_use(self, owner: str, name: str, until: float) -> bool:
         """Remember that *owner* used *name*; whether it is the first time.
@@ -25,6 +36,9 @@ class Replays(Protocol):
         :param until: seconds since 1970 from which on it would be refused anyway.
         :raises ReplaysFull: it cannot be remembered.
         """
+
+    def close(self) -> None:
+        """Nothing is remembered any more."""
 
 
 class ReplayCache:
@@ -34,6 +48,8 @@ class ReplayCache:
     :param monotonic: seconds that only grow.
     :param limit: how many uses are remembered.
     :param share: how many of them one owner may have.
+    :param born: since when there is one, in seconds since 1970.
+    :ivar refused: how often there was no room for one more.
     """
 
     def __init__(
@@ -42,10 +58,13 @@ class ReplayCache:
         monotonic: Callable[[], float],
         limit: int = 100_000,
         share: int = 25_000,
+        born: float = 0.0,
     ) -> None:
         self._wall = wall
         self._monotonic = monotonic
-        self._limit = limit
+        self.limit = limit
+        self.refused = 0
+        self.remembers_since = born
         self._share = share
         self._used: dict[tuple[str, str], float] = {}
         self._owned: dict[str, int] = {}
@@ -65,12 +84,16 @@ class ReplayCache:
         use = (owner, name)
         if use in self._used:
             return False
-        if len(self._used) >= self._limit or self._owned.get(owner, 0) >= self._share:
+        if len(self._used) >= self.limit or self._owned.get(owner, 0) >= self._share:
+            self.refused += 1
             raise ReplaysFull
         self._used[use] = self._monotonic() + max(0.0, until - now)
         self._owned[owner] = self._owned.get(owner, 0) + 1
         heapq.heappush(self._ends, (until, use))
         return True
+
+    def close(self) -> None:
+        """Nothing is remembered any more; of no matter, for nobody asks."""
 
     def _forget(self, now: float) -> None:
         while self._ends and self._ends[0][0] < now:

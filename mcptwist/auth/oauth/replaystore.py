@@ -45,6 +45,7 @@ END;
 CREATE TABLE made (at REAL NOT NULL);
 """
 _COUNTS = "SELECT owner, number FROM counted WHERE owner IN ('', ?)"
+_ALL = "SELECT number FROM counted WHERE owner = ''"
 _ADD = "INSERT OR IGNORE INTO used VALUES (?, ?, ?, ?, ?)"
 _FORGET = "DELETE FROM used WHERE until < ? AND (boot <> ? OR kept < ?)"
 
@@ -60,10 +61,12 @@ class ReplayStore:
 
     :param path: of the file, which is made if need be; its directory must be ours alone to write.
     :param wall: seconds since 1970.
-    :param since_boot: seconds since the machine was started, whichever process asks.
-    :param boot: what tells one start of the machine from another.
     :param limit: how many uses are remembered.
     :param share: how many of them one owner may have.
+    :param since_boot: seconds since the machine was started, whichever process asks.
+    :param boot: what tells one start of the machine from another.
+    :ivar refused: how often one more could not be remembered,
+    :ivar failures: and how often that was the file's fault.
     :ivar remembers_since: seconds since 1970; what was made before may have been used.
     :raises StoreProblem: the file cannot be used.
     """
@@ -74,21 +77,30 @@ class ReplayStore:
         self,
         path: str,
         wall: Callable[[], float],
-        since_boot: Callable[[], float] | None = None,
-        boot: str | None = None,
         limit: int = 100_000,
         share: int = 25_000,
+        since_boot: Callable[[], float] | None = None,
+        boot: str | None = None,
     ) -> None:
         self._path = path
         self._wall = wall
         self._since_boot = since_boot or _since_boot
         self._boot = _boot() if boot is None else boot
-        self._limit = limit
+        self.limit = limit
         self._share = share
         self._opened: tuple[int, sqlite3.Connection] | None = None
         self._swept = float("-inf")
         self.failures = 0
+        self.refused = 0
         self.remembers_since = self._prepared()
+
+    def __len__(self) -> int:
+        """How many uses are in the file; those that are over go when there is need or time."""
+        try:
+            found = self._connection().execute(_ALL).fetchone()
+        except (sqlite3.Error, OSError):
+            return 0
+        return 0 if found is None else int(found[0])
 
     def first_use(self, owner: str, name: str, until: float) -> bool:
         """Remember that *owner* used *name*; whether it is the first time.
@@ -101,9 +113,11 @@ class ReplayStore:
         try:
             return self._first_use(self._connection(), use, until)
         except _NoRoom:
+            self.refused += 1
             raise ReplaysFull from None
         except (sqlite3.Error, OSError) as problem:
             self.failures += 1
+            self.refused += 1
             if self.failures == 1:
                 self.log.error("{path}: {problem}", path=self._path, problem=str(problem))
             raise ReplaysFull from None
@@ -121,13 +135,13 @@ class ReplayStore:
         connection.execute("BEGIN IMMEDIATE")
         with connection:
             counts = dict(connection.execute(_COUNTS, use[:1]).fetchall())
-            if counts.get("", 0) >= self._limit or booted - self._swept >= _SWEEP:
+            if counts.get("", 0) >= self.limit or booted - self._swept >= _SWEEP:
                 self._swept = booted
                 connection.execute(_FORGET, (now, self._boot, booted))
                 counts = dict(connection.execute(_COUNTS, use[:1]).fetchall())
             kept = booted + max(0.0, until - now)
             added = connection.execute(_ADD, (*use, until, self._boot, kept)).rowcount == 1
-            if added and (counts.get("", 0) >= self._limit or counts.get(use[0], 0) >= self._share):
+            if added and (counts.get("", 0) >= self.limit or counts.get(use[0], 0) >= self._share):
                 raise _NoRoom
         return added
 

@@ -81,6 +81,8 @@ class TokenTable:
     :param make_bytes: so many unguessable bytes each time.
     :param limit: how many there may be.
     :param per_key: how many of one key's; the oldest goes when there would be more.
+    :ivar displaced: how many went for that.
+    :ivar refused: how often there was no room for one more.
     """
 
     def __init__(
@@ -92,8 +94,10 @@ class TokenTable:
     ) -> None:
         self._monotonic = monotonic
         self._make_bytes = make_bytes
-        self._limit = limit
+        self.limit = limit
         self._per_key = per_key
+        self.displaced = 0
+        self.refused = 0
         self._tokens: dict[bytes, Token] = {}
         self._by_key: dict[str, OrderedDict[bytes, Token]] = {}
 
@@ -118,9 +122,11 @@ class TokenTable:
         own = self._by_key.get(key)
         if own is not None and len(own) >= self._per_key:
             self._drop(next(iter(own.values())))
-        if len(self._tokens) >= self._limit:
+            self.displaced += 1
+        if len(self._tokens) >= self.limit:
             self.expire()
-        if len(self._tokens) >= self._limit:
+        if len(self._tokens) >= self.limit:
+            self.refused += 1
             raise TokensExhausted
         text = written(self._make_bytes(_BYTES))
         deadline = self._monotonic() + lifetime

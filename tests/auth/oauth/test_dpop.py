@@ -143,6 +143,17 @@ class NonceTests(ProofCase):
         text = proof(self.signer, nonce=self.nonces.current(), iat=NOW - 5000)
         self.assertTrue(self.read(text))
 
+    def test_used(self) -> None:
+        """It is remembered for as long as its nonce is good, however old it is."""
+        assert self.nonces
+        text = proof(self.signer, nonce=self.nonces.current())
+        self.read(text)
+        for _ in range(5):
+            self.wall += 119
+            self.mono += 119
+            self.assert_refused(text)
+        self.assertEqual(len(self.replays), 1)
+
     def test_a_bad_signature_gets_no_nonce(self) -> None:
         changed = proof(self.signer)[:-4] + "AAAA"
         self.assertFalse(self.assert_refused(changed).wants_nonce)

@@ -35,7 +35,9 @@ class StoreCase(SynchronousTestCase):
         return NOW + self.clock.seconds() + self.moved
 
     def open(self, boot: str = "one", **bounds: int) -> ReplayStore:
-        store = ReplayStore(self.path, self.wall, self.clock.seconds, boot, **bounds)
+        store = ReplayStore(
+            self.path, self.wall, since_boot=self.clock.seconds, boot=boot, **bounds
+        )
         self.addCleanup(store.close)
         return store
 
@@ -205,5 +207,5 @@ class GateTests(ClosedCase):
 
     def test_full(self) -> None:
         store: Any = self.house.gatehouse.replays
-        store._limit = 0
+        store.limit = 0
         self.assertEqual(self.house.ask_token(self.alice).status, 503)
