@@ -51,6 +51,10 @@ COMMANDS = {
     "authorize": (f"{_AUTHORITY}:AuthorizeOptions", "Say who is let in."),
     "revoke": (f"{_AUTHORITY}:RevokeOptions", "Let a key in nowhere any more."),
     "keyscan": (f"{_KEYS}:KeyscanOptions", "Print the key that a host shows."),
+    "approve": (
+        "mcptwist.auth.commands.approvecommand:ApproveOptions",
+        "Let a browser or a device in that shows a code.",
+    ),
     "token": (
         "mcptwist.tokens:TokenOptions",
         "Print a token, for clients that can only send a header.",

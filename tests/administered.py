@@ -21,7 +21,7 @@ from mcptwist.server import Context, Refused, Server
 from mcptwist.services import make_daemon
 from mcptwist.watching.builtin import Admin
 from mcptwist.watching.journal import Journal
-from mcptwist.watching.reports import KeyDesk, KeyStatus
+from mcptwist.watching.reports import KeyDesk, KeyStatus, WaitingStatus
 from mcptwist.watching.survey import Machine, Survey
 
 NOW = 1_800_000_000.0
@@ -77,6 +77,20 @@ class FakeDesk:
 
     def all(self) -> list[KeyStatus]:
         return list(self.known)
+
+    def waiting(self) -> list[WaitingStatus]:
+        return [
+            WaitingStatus(
+                "BCDF-GHJK",
+                "https://a.example",
+                "inspector",
+                "localhost:6274",
+                "https://a.example/mcp",
+                ("mcp:read",),
+                "203.0.113.9",
+                200.0,
+            )
+        ]
 
     def revoke(self, fingerprint: str) -> None:
         if fingerprint == "SHA256:two":

@@ -10,9 +10,10 @@ from mcptwist.auth.guestbook import Guestbook, Knock
 from mcptwist.auth.keyfiles import FileProblem, KeyFiles
 from mcptwist.auth.keyring import Keyring
 from mcptwist.auth.keystore import KeyList, is_revoked_by
+from mcptwist.auth.oauth.approvals import Approvals, Pending
 from mcptwist.auth.reach import is_unrestricted
 from mcptwist.watching.journal import Journal
-from mcptwist.watching.reports import UNKNOWN, KeyStatus
+from mcptwist.watching.reports import UNKNOWN, KeyStatus, WaitingStatus
 
 __all__ = ["Desk"]
 
@@ -25,6 +26,7 @@ class Desk:
     :param wall: seconds since 1970.
     :param guestbook: who came in with which key, and who knocked in vain.
     :param idle: how many seconds ago something was heard, by identity, of everybody who is here.
+    :param approvals: what waits for somebody with a key, where anything may.
     :ivar audit: what happened at the gate.
     """
 
@@ -38,8 +40,10 @@ class Desk:
         guestbook: Guestbook | None = None,
         idle: Callable[[], Iterable[tuple[str, float]]] = lambda: (),
         audit: Journal | None = None,
+        approvals: Approvals | None = None,
     ) -> None:
         self.audit = audit or Journal()
+        self._approvals = approvals
         self._guestbook = guestbook or Guestbook(wall)
         self._idle = idle
         self._keyring = keyring
@@ -59,6 +63,13 @@ class Desk:
             for grant in self._keyring.told.grants.values()
         ]
         return [*known, *map(_stranger, self._guestbook.knocks())]
+
+    def waiting(self) -> list[WaitingStatus]:
+        """What waits for approval, the oldest first."""
+        approvals = self._approvals
+        if approvals is None:
+            return []
+        return [_waiting(each, approvals.seconds_left(each)) for each in approvals.waiting()]
 
     def revoke(self, fingerprint: str) -> None:
         """Write the key down as revoked, and have that read.
@@ -91,6 +102,20 @@ class Desk:
             return "in use" if sessions else "good"
         not_yet = grant.begins is not None and self._wall() < grant.begins
         return "not yet" if not_yet else "over"
+
+
+def _waiting(pending: Pending, seconds: float) -> WaitingStatus:
+    wanted = pending.wanted
+    return WaitingStatus(
+        pending.code,
+        wanted.issuer,
+        wanted.client_name,
+        wanted.host,
+        wanted.resource.url,
+        tuple(scope for scope in SCOPES if scope in wanted.scopes),
+        wanted.source,
+        seconds,
+    )
 
 
 def _stranger(knock: Knock) -> KeyStatus:

@@ -36,6 +36,7 @@ from mcptwist.watching.reports import (
     KeyDesk,
     KeyStatus,
     Sessions,
+    WaitingStatus,
 )
 from mcptwist.watching.sieve import BadFilter, Sieve
 from mcptwist.watching.standin import NAME
@@ -50,6 +51,7 @@ from mcptwist.watching.traffic import FIELDS, REQUEST
 STATUS, LOG, METRICS = "mcptwist://status", "mcptwist://log", "mcptwist://metrics"
 SERVER, FRAME = "mcptwist://servers/{name}", "mcptwist://traffic/{number}"
 KEYS, AUDIT = "mcptwist://keys", "mcptwist://audit"
+APPROVALS = "mcptwist://approvals"
 CONNECTIONS, SESSIONS = "mcptwist://connections", "mcptwist://sessions"
 
 _JSON = "application/json"
@@ -120,6 +122,7 @@ class Admin(Doorkeeper):
         offer(METRICS, self.metrics, mime_type="text/plain", name="metrics")
         if self._desk is not None:
             offer(KEYS, self.keys, mime_type=_JSON)
+            offer(APPROVALS, self.approvals, mime_type=_JSON)
             offer(AUDIT, self.audit_lines, mime_type=_JSON, name="audit")
             self.server.add_tool(self.revoke_key, destructive=True, open_world=False)
 
@@ -222,6 +225,11 @@ class Admin(Doorkeeper):
         """The keys that are authorized, and those that nobody knows and somebody came with."""
         assert self._desk is not None
         return self._desk.all()
+
+    def approvals(self) -> list[WaitingStatus]:
+        """The browsers and devices that wait for somebody with a key to say yes."""
+        assert self._desk is not None
+        return self._desk.waiting()
 
     # --- what happens -----------------------------------------------------------------
 

@@ -68,6 +68,28 @@ class KeyStatus(msgspec.Struct, frozen=True):
     source: str = ""
 
 
+class WaitingStatus(msgspec.Struct, frozen=True):
+    """A browser or a device that waits for somebody with a key to say yes.
+
+    :ivar code: what it is known by.
+    :ivar issuer: under which of the daemon's names it asked.
+    :ivar client: as it calls itself.
+    :ivar host: where the browser is sent back to; empty for a device.
+    :ivar resource: the URL of the MCP endpoint that it wants to come to.
+    :ivar source: the address that it asked from.
+    :ivar seconds: how long it will wait yet.
+    """
+
+    code: str
+    issuer: str
+    client: str
+    host: str
+    resource: str
+    scopes: tuple[str, ...]
+    source: str
+    seconds: float
+
+
 class KeyDesk(Protocol):
     """Where keys are looked up and revoked.
 
@@ -78,6 +100,9 @@ class KeyDesk(Protocol):
 
     def all(self) -> list[KeyStatus]:
         """Those that are authorized."""
+
+    def waiting(self) -> list[WaitingStatus]:
+        """What waits for approval."""
 
     def revoke(self, fingerprint: str) -> None:
         """Let a key in no more.

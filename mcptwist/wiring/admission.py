@@ -82,6 +82,7 @@ def make_desk(daemon: Daemon, premises: Premises, gatehouse: Gatehouse | None) -
         gatehouse.guestbook,
         idle,
         gatehouse.audit.journal,
+        None if gatehouse.people is None else gatehouse.people.approvals,
     )
 
 

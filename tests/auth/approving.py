@@ -21,7 +21,7 @@ SCOPES = frozenset({"mcp:read", "mcp:call"})
 
 def wanted(**different: Any) -> Wanted:
     """What a browser of the inspector's wants, but for what is different."""
-    place = Address(BASE, "/mcp", "/", "mcp")
+    place = Address(BASE, "/mcp", "/")
     known = {
         "issuer": BASE,
         "client_id": "inspector",

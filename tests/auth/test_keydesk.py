@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from mcptwist.auth.keydesk import Desk
 from mcptwist.auth.keyfiles import KeyFiles
 from mcptwist.auth.keyring import Keyring
 from mcptwist.auth.keys import ED25519, PrivateKey
+from mcptwist.auth.oauth.approvals import Approvals
+from tests.auth.approving import wanted
 
 
 class DeskTests(SynchronousTestCase):
@@ -56,6 +59,17 @@ class DeskTests(SynchronousTestCase):
         self.assertEqual((bob.state, bob.restricted), ("over", False))
         assert bob.expires is not None
         self.assertLess(bob.expires, time.time())
+
+    def test_waiting(self) -> None:
+        """What waits for approval, where anything may."""
+        self.assertEqual(self.desk.waiting(), [])
+        approvals = Approvals(lambda: 0.0, os.urandom)
+        self.desk._approvals = approvals
+        pending = approvals.ask(wanted())
+        (found,) = self.desk.waiting()
+        self.assertEqual((found.code, found.client), (pending.code, "MCP Inspector"))
+        self.assertEqual((found.host, found.seconds), ("localhost:6274", 300.0))
+        self.assertEqual(found.scopes, ("mcp:read", "mcp:call"))
 
     def test_nobody_here(self) -> None:
         """A good key that nobody uses."""

@@ -320,6 +320,11 @@ class KeyTests(SynchronousTestCase):
         keys = self.house.read("mcptwist://keys")
         self.assertEqual([key["principal"] for key in keys], ["ada", "bob", "?"])
 
+    def test_approvals(self) -> None:
+        """What waits for approval is listed."""
+        (waiting,) = self.house.read("mcptwist://approvals")
+        self.assertEqual((waiting["code"], waiting["client"]), ("BCDF-GHJK", "inspector"))
+
     def test_revoke(self) -> None:
         """One is revoked; where that cannot be written down, it is said."""
         self.house.call("revoke_key", fingerprint="SHA256:one")
