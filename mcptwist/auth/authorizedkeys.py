@@ -81,6 +81,7 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     begins: float | None = None
     token_ttl: int | None = None
     require_dpop: bool = False
+    require_signature: bool = False
     oauth: bool = True
     mtls: bool = True
     websocket: bool = True
@@ -324,6 +325,7 @@ def moment_of(value: str) -> float:
 
 _FLAGS: Mapping[str, dict[str, bool]] = {
     "require-dpop": {"require_dpop": True},
+    "require-signature": {"require_signature": True},
     "no-oauth": {"oauth": False},
     "no-mtls": {"mtls": False},
     "no-ws": {"websocket": False},

@@ -116,7 +116,8 @@ def _keys_of_nobody() -> dict[str, PublicKey]:
 def _fits(grant: Grant, credentials: IKeySignature) -> bool:
     """Whether that key may be meant, and may be used like this."""
     hint, key = credentials.hint, grant.key
-    allowed = grant.websocket if credentials.via == PROOF else grant.oauth
+    is_proof = credentials.via == PROOF
+    allowed = grant.websocket and not grant.require_signature if is_proof else grant.oauth
     if credentials.algorithm not in key.algorithms or not allowed:
         return False
     if hint is not None and hint not in (key.fingerprint, key.thumbprint):
@@ -205,7 +206,7 @@ class ClientCertificateChecker:
             raise CredentialsRefused("the certificate's key is not known, or not good", None)
         if not grant.mtls:
             raise CredentialsRefused("the key is not good for certificates", None)
-        _check_use(grant, credentials.place, credentials.source)
+        check_use(grant, credentials.place, credentials.source)
         return Proved(grant, CERTIFICATE)
 
 
@@ -291,12 +292,15 @@ class LocalUserChecker:
             grant = None if name is None else self._keyring.grant(f"user:{name}")
         if grant is None:
             raise CredentialsRefused(f"the user {credentials.uid} may not come in", None)
-        _check_use(grant, credentials.place, UNIX)
+        check_use(grant, credentials.place, UNIX)
         return Proved(grant, LOCAL)
 
 
-def _check_use(grant: Grant, place: str | None, source: str) -> None:
-    """Whether what was proved is good for that place, and from there."""
+def check_use(grant: Grant, place: str | None, source: str) -> None:
+    """Whether what was proved is good for that place, and from there.
+
+    :raises CredentialsRefused: it is not.
+    """
     if not grant.takes(source):
         raise CredentialsRefused("not from there", None)
     if not grant.leads_to(place):

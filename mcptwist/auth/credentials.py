@@ -10,6 +10,7 @@ import msgspec
 from twisted.cred.credentials import ICredentials
 from zope.interface import Attribute, implementer
 
+from mcptwist.auth.httpsignatures import MessageSignature
 from mcptwist.auth.keys import PublicKey
 from mcptwist.auth.realm import SIGNATURE
 from mcptwist.auth.sshsig import SshSignature
@@ -69,6 +70,15 @@ class ISignedText(ICredentials):
     text = Attribute("What must have been signed, as bytes.")
     purpose = Attribute("What for, as SSH signatures say it: their namespace.")
     signature = Attribute("The SshSignature.")
+    source = Attribute("Where it came from: an address, or ``unix``.")
+
+
+class ISignedRequest(ICredentials):
+    """A request that is signed as a whole (RFC 9421)."""
+
+    signature = Attribute("The MessageSignature.")
+    token = Attribute("The IAccessToken that came with it, and is signed with it; None without.")
+    place = Attribute("What the request is for, None where no MCP is spoken.")
     source = Attribute("Where it came from: an address, or ``unix``.")
 
 
@@ -132,4 +142,14 @@ class AccessToken(msgspec.Struct, frozen=True):
     method: str
     url: str
     resource: str
+    source: str
+
+
+@implementer(ISignedRequest)
+class SignedRequest(msgspec.Struct, frozen=True):
+    """See :class:`ISignedRequest`."""
+
+    signature: MessageSignature
+    token: AccessToken | None
+    place: str | None
     source: str

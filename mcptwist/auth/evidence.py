@@ -1,7 +1,8 @@
 """What a request brings to prove who sent it.
 
-Of several sorts the first counts: an ``Authorization`` header, a ticket, then what the connection
-itself has proved. Whether it is true is for the checkers to say.
+Of several sorts the first counts: a signature, where these are taken, with the ``Authorization``
+header that is signed with it; that header alone; a ticket; then what the connection itself has
+proved. Whether it is true is for the checkers to say.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from mcptwist.auth.checkers import CredentialsRefused
 from mcptwist.auth.credentials import AccessToken, ClientCertificate, LocalPeer, PresentedTicket
 from mcptwist.auth.keys import KeyProblem, PublicKey
 from mcptwist.auth.localusers import uid_of
+from mcptwist.auth.signedrequests import signed_request
 from mcptwist.auth.tickets import PREFIX
 from mcptwist.protocols.request import Request
 
@@ -27,9 +29,13 @@ _SMALLEST_RSA = 2048  # whether one that short is taken, its line says
 
 
 class Evidence:
-    """Looks for it."""
+    """Looks for it.
 
-    def __init__(self) -> None:
+    :param signatures: whether requests may be signed.
+    """
+
+    def __init__(self, signatures: bool = False) -> None:
+        self._signatures = signatures
         self._shown: WeakKeyDictionary[Any, PublicKey | None] = WeakKeyDictionary()
         self._users: WeakKeyDictionary[Any, int | None] = WeakKeyDictionary()
 
@@ -43,10 +49,12 @@ class Evidence:
         values = request.header_values(b"authorization")
         if len(values) > 1:
             raise CredentialsRefused("several credentials", None)
-        if values:
-            return _token(request, values[0], address, source)
+        token = _token(request, values[0], address, source) if values else None
+        signed = signed_request(request, address, source, token) if self._signatures else None
         return (
-            _ticket(request, address, source)
+            signed
+            or token
+            or _ticket(request, address, source)
             or self._certificate(request, address, source)
             or self._user(request, address)
         )

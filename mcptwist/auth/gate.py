@@ -16,6 +16,7 @@ from zope.interface import implementer
 from mcptwist.auth.denials import Denied, NothingBrought, deny
 from mcptwist.auth.doorstep import Doorkeeper, Doorstep
 from mcptwist.auth.guard import Guard, is_lasting
+from mcptwist.auth.httpsignatures import INPUT, SIGNATURE
 from mcptwist.auth.realm import Principal
 from mcptwist.caller import Caller
 from mcptwist.protocols.request import IAsksEarly, Request
@@ -27,7 +28,9 @@ from mcptwist.protocols.wsplace import WebSocketPlace
 NOT_FOUND = 4404
 """What a WebSocket is closed with that was opened where there is none."""
 
-_CREDENTIALS = frozenset({b"authorization", b"dpop", b"cookie", b"proxy-authorization"})
+_CREDENTIALS = frozenset(
+    {b"authorization", b"dpop", b"cookie", b"proxy-authorization", SIGNATURE, INPUT}
+)
 
 
 @implementer(IAsksEarly)

@@ -64,6 +64,7 @@ from mcptwist.auth.policy import (
 from mcptwist.auth.presence import Presence
 from mcptwist.auth.reach import is_unrestricted
 from mcptwist.auth.realm import IPrincipal, Principal, make_portal
+from mcptwist.auth.signedrequests import SignedRequestChecker
 from mcptwist.auth.ticketdesk import TicketDesk
 from mcptwist.auth.tickets import TicketTable
 from mcptwist.caller import Caller
@@ -127,7 +128,8 @@ class Gatehouse(MultiService):
         self._open_books(auth, make_bytes, wall, monotonic, wall() if born is None else born)
         nonces = Nonces(make_bytes(32), monotonic) if auth.dpop_nonces else None
         proofs = ProofReader(wall, self.replays, nonces, auth.limits.proof_age)
-        self.portal = make_portal([*self._checkers(proofs), *checkers], self.guestbook.came)
+        own = self._checkers(auth, proofs, wall)
+        self.portal = make_portal([*own, *checkers], self.guestbook.came)
         self.guard = self._make_guard(auth, monotonic, nonces)
         self.admit = self.guard.check_scope
         self._issuing = self._make_issuing(auth, proofs, wall)
@@ -174,16 +176,26 @@ class Gatehouse(MultiService):
             if auth.replay_store
             else ReplayCache(wall, monotonic, *bounds, born)
         )
+        # Apart from the others: who signs much must not keep anybody from getting a token.
+        bounds = limits.signatures, limits.signatures_per_key
+        self.signatures: Replays = (
+            self.replays if auth.replay_store else ReplayCache(wall, monotonic, *bounds, born)
+        )
 
-    def _checkers(self, proofs: ProofReader) -> list[Any]:
-        return [
+    def _checkers(self, auth: Auth, proofs: ProofReader, wall: Callable[[], float]) -> list[Any]:
+        tokens = AccessTokenChecker(self.tokens, self.keyring, proofs)
+        found: list[Any] = [
             KeySignatureChecker(self.keyring, self.guestbook),
-            AccessTokenChecker(self.tokens, self.keyring, proofs),
+            tokens,
             ClientCertificateChecker(self.keyring),
             TicketChecker(self.tickets, self.keyring),
             SignedTextChecker(self.keyring, self.guestbook),
             LocalUserChecker(self.keyring),
         ]
+        if auth.http_signatures:
+            age = auth.limits.signature_age
+            found.append(SignedRequestChecker(self.keyring, tokens, self.signatures, wall, age))
+        return found
 
     def _make_guard(
         self, auth: Auth, monotonic: Callable[[], float], nonces: Nonces | None
@@ -198,6 +210,7 @@ class Gatehouse(MultiService):
                 self.audit,
                 monotonic,
                 nonces,
+                auth.http_signatures,
             )
         )
 

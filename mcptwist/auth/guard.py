@@ -19,6 +19,7 @@ from mcptwist.auth.addresses import Address, Addresses
 from mcptwist.auth.audit import Audit
 from mcptwist.auth.authorizedkeys import ADMIN, CALL, READ
 from mcptwist.auth.checkers import INVALID_PROOF, USE_NONCE, CredentialsRefused
+from mcptwist.auth.credentials import SignedRequest
 from mcptwist.auth.denials import (
     Denied,
     InsufficientScope,
@@ -27,8 +28,10 @@ from mcptwist.auth.denials import (
     NothingBrought,
     TooManyFailures,
     Unauthenticated,
+    deny,
 )
 from mcptwist.auth.evidence import Evidence
+from mcptwist.auth.httpsignatures import ACCEPT, ASKED
 from mcptwist.auth.keyring import Keyring
 from mcptwist.auth.oauth.dpop import ALGORITHMS as PROOF_ALGORITHMS
 from mcptwist.auth.oauth.dpop import Nonces
@@ -38,6 +41,7 @@ from mcptwist.auth.patterns import UNIX
 from mcptwist.auth.penalties import BAD_TOKEN, STALE_TOKEN, Penalties
 from mcptwist.auth.policy import scope_of
 from mcptwist.auth.realm import OF_CONNECTIONS, TOKEN, IPrincipal, Principal
+from mcptwist.auth.signedrequests import is_of_body
 from mcptwist.messages import Message
 from mcptwist.messages import Request as Asked
 from mcptwist.protocols import refusals
@@ -59,6 +63,7 @@ class Guarding(msgspec.Struct, frozen=True):
     """What the guard stands on.
 
     :ivar nonces: given out where proofs must have them.
+    :ivar signatures: whether requests may be signed.
     """
 
     portal: Portal
@@ -69,6 +74,7 @@ class Guarding(msgspec.Struct, frozen=True):
     audit: Audit
     monotonic: Callable[[], float]
     nonces: Nonces | None = None
+    signatures: bool = False
 
 
 class Guard:
@@ -82,7 +88,7 @@ class Guard:
     def __init__(self, on: Guarding) -> None:
         self._on = on
         self._monotonic = on.monotonic
-        self._evidence = Evidence()
+        self._evidence = Evidence(on.signatures)
         self.admitted = 0
 
     def admit(self, request: Request) -> Principal:
@@ -99,10 +105,11 @@ class Guard:
             return self._on.keyring.grant(principal.key) is principal.grant
         return token.is_live and token.deadline > self._monotonic()
 
-    def admit_at(self, request: Request, address: Address) -> Principal:
+    def admit_at(self, request: Request, address: Address, body: bytes | None = None) -> Principal:
         """Who sent *request* to a place.
 
         :param address: what it is for.
+        :param body: its whole body, where that is there already.
         :raises Denied: that is not known; with the headers to send.
         """
         source = source_of(request)
@@ -111,7 +118,7 @@ class Guard:
         try:
             credentials = self._evidence.of(request, address, source)
             if credentials is not None:
-                return self._let_in(request, address, credentials)
+                return self._let_in(request, address, credentials, body)
         except CredentialsRefused as refused:
             raise self._refused(request, address, credentials, refused) from None
         except ReplaysFull:
@@ -120,12 +127,48 @@ class Guard:
         self._on.audit.count("auth.challenged")  # no event: so clients find out where to go
         raise NothingBrought(_PROVE, self._challenges(address, None))
 
-    def _let_in(self, request: Request, address: Address, credentials: ICredentials) -> Principal:
+    def _let_in(
+        self,
+        request: Request,
+        address: Address,
+        credentials: ICredentials,
+        body: bytes | None,
+    ) -> Principal:
         principal: Principal = now(self._on.portal.login(credentials, request, IPrincipal))
+        if isinstance(credentials, SignedRequest):
+            self._check_body(request, address, credentials, body)
+        elif principal.grant.require_signature:
+            raise CredentialsRefused("the key must sign its requests", None)
         if not principal.grant.websocket and address.wire == "ws":
             self._tell(request, address, reason="no-ws", principal=principal.name)
             raise NotAllowed("this key may not be used on a WebSocket")
         return principal
+
+    def _check_body(
+        self, request: Request, address: Address, credentials: SignedRequest, body: bytes | None
+    ) -> None:
+        """Hold the body against the digest that was signed, now or when it is there.
+
+        :raises CredentialsRefused: it is another.
+        """
+        signature = credentials.signature
+        problem = CredentialsRefused("the body is not what was signed", None)
+
+        def is_good(body: bytes) -> bool:
+            if is_of_body(signature, body):
+                return True
+            deny(request, self._refused(request, address, credentials, problem))
+            return False
+
+        if body is None and request.content_length and address.wire != "ws":
+            request.body_check = is_good
+        elif not is_of_body(signature, body or b""):
+            raise problem
+
+    @property
+    def takes_signatures(self) -> bool:
+        """Whether requests may be signed."""
+        return self._on.signatures
 
     def address(self, request: Request) -> Address:
         """Where *request* went.
@@ -242,6 +285,8 @@ class Guard:
     ) -> list[tuple[bytes, bytes]]:
         scope = " ".join(baseline(address.place))
         headers = [(b"www-authenticate", _challenge(scheme, address, scope, error))]
+        if self._on.signatures:
+            headers.append((ACCEPT, ASKED))
         if self._on.nonces is not None and scheme == "DPoP":
             headers.append((b"dpop-nonce", self._on.nonces.current().encode()))
         return headers

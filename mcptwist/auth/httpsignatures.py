@@ -97,7 +97,7 @@ class MessageSignature(msgspec.Struct, frozen=True):
         :raises BadSignature: it is not.
         """
         if self.created > now + SKEW:
-            raise BadSignature("created is in the future")
+            raise BadSignature("comes from the future")
         if now >= self.until(age):
             raise BadSignature("is too old", is_stale=True)
         if self.created < born:
@@ -163,8 +163,8 @@ class Head(msgspec.Struct, frozen=True):
         """
         values = self.values(name)
         if len(values) != 1:
-            said = "several lines of" if values else "no"
-            raise BadSignature(f"the request has {said} {name.decode('ascii')}")
+            how = "with several lines of" if values else "without"
+            raise BadSignature(f"comes {how} {name.decode('ascii')}")
         text = values[0].decode("latin-1").strip(" \t")
         if not _VALUE.match(text):
             raise BadSignature("covers a value that is not of ASCII")
@@ -204,14 +204,14 @@ def read_signature(head: Head) -> MessageSignature:
         inputs = read_dictionary(head.field(INPUT), _LONGEST)
         digest = _digest(head)
     except FieldProblem as problem:
-        raise BadSignature(f"a field {problem}") from None
+        raise BadSignature(f"has a field that {problem}") from None
     if len(signatures) != 1 or signatures.keys() != inputs.keys():
-        raise BadSignature("there is not one signature with its input")
+        raise BadSignature("is not one with its input")
     (found,), (signed,) = signatures.values(), inputs.values()
     if not isinstance(found, Item) or not isinstance(found.value, bytes) or found.parameters:
-        raise BadSignature("the signature is not a sequence of bytes")
+        raise BadSignature("is not a sequence of bytes")
     if not isinstance(signed, InnerList):
-        raise BadSignature("the signature's input is no list")
+        raise BadSignature("has an input that is no list")
     base = signature_base(_covered(head, signed), signed)
     return _made(signed.parameters, base, found.value, digest)
 
@@ -238,7 +238,7 @@ def _digest(head: Head) -> bytes:
     item = read_dictionary(head.field(DIGEST), _LONGEST).get("sha-256")
     value = item.value if isinstance(item, Item) else None
     if not isinstance(value, bytes) or len(value) != hashlib.sha256().digest_size:
-        raise BadSignature("content-digest has no sha-256")
+        raise BadSignature("has a content-digest without sha-256")
     return value
 
 
@@ -249,7 +249,7 @@ def _made(
         raise BadSignature("has a parameter that is not known here")
     nonce = _word(said, "nonce")
     if not _NONCE.match(nonce):
-        raise BadSignature("nonce is not 96 bits or more in base64url")
+        raise BadSignature("has a nonce that is not 96 bits or more in base64url")
     return MessageSignature(
         _word(said, "keyid"),
         _word(said, "tag"),

@@ -34,6 +34,7 @@ class Keyring:
         self._by_identity: dict[str, Grant] = {}
         #: What a principal may do, by what its sessions belong to; ``None`` if it is not good.
         self.of: Callable[[str], Grant | None] = self._by_identity.get
+        self._by_thumbprint: dict[str, Grant] | None = None
         self._most_keys = 0
         self._listeners: list[Withdrawn] = []
 
@@ -51,6 +52,15 @@ class Keyring:
     def grant(self, fingerprint: str) -> Grant | None:
         """What that key may do; ``None`` if it is not good."""
         return self._grants.get(fingerprint)
+
+    def of_thumbprint(self, thumbprint: str) -> Grant | None:
+        """What the key of that thumbprint (RFC 7638) may do; ``None`` if it is not good."""
+        known = self._by_thumbprint
+        if known is None:
+            # Most daemons are never asked, and thousands of thumbprints take a while.
+            known = {grant.key.thumbprint: grant for grant in self if grant.key.thumbprint}
+            self._by_thumbprint = known
+        return known.get(thumbprint)
 
     @property
     def most_keys(self) -> int:
@@ -82,7 +92,7 @@ class Keyring:
         if good == self._grants:
             return
         before, self._grants = self._grants, good
-        self._by_principal = {}
+        self._by_principal, self._by_thumbprint = {}, None
         self._by_identity.clear()  # and not another: it is asked directly
         self._by_identity.update((grant.identity, grant) for grant in good.values())
         for grant in good.values():

@@ -20,7 +20,7 @@ from mcptwist.auth.oauth.tokens import Token
 
 SIGNATURE, TOKEN, TICKET = "signature", "token", "ticket"
 CERTIFICATE, PROOF, LOCAL = "certificate", "proof", "local"
-APPROVAL = "approval"
+APPROVAL, SIGNED = "approval", "signed"
 """How it was proved who is calling."""
 OF_CONNECTIONS = frozenset({CERTIFICATE, LOCAL})
 """What is proved once for a whole connection."""

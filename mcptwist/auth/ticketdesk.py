@@ -59,7 +59,7 @@ class TicketDesk(msgspec.Struct, frozen=True):
         target = self._target(address, body)
         # The proof that may come with the token is for this URL, the token for that place.
         asked = msgspec.structs.replace(address, place=target.place)
-        principal = self.guard.admit_at(request, asked)
+        principal = self.guard.admit_at(request, asked, body)
         if not principal.grant.websocket:
             raise NotAllowed("this key may not be used on a WebSocket")
         origin = request.header(b"origin")

@@ -99,6 +99,9 @@ class Auth(msgspec.Struct, frozen=True, kw_only=True):
     dpop_nonces: Annotated[
         bool, Key(yes_or_no, "proofs of possession must hold a nonce of ours")
     ] = False
+    http_signatures: Annotated[
+        bool, Key(yes_or_no, "requests may be signed with a key instead of bringing a token")
+    ] = False
     audit_log: Annotated[
         str | None, Key(path, "a file of JSON lines: every grant, refusal and call")
     ] = None

@@ -78,6 +78,18 @@ class GateLimits(msgspec.Struct, frozen=True, kw_only=True):
             "seconds",
         ),
     ] = 60.0
+    signatures: Annotated[
+        int, Key(count, "signed requests remembered, for each is good once; 503 beyond")
+    ] = 200_000
+    signatures_per_key: Annotated[int, Key(count, "the same, of one key")] = 50_000
+    signature_age: Annotated[
+        float,
+        Key(
+            _between(5, 300, "five seconds to five minutes"),
+            "a signed request may be under way for so long, and is remembered for it; 401 beyond",
+            "seconds",
+        ),
+    ] = 300.0
     proving: Annotated[
         float,
         Key(

@@ -106,6 +106,8 @@ class Request(StockRequest):
     :ivar facts: what was concluded from the head, to be reused as long as the same connection
         sends the same head but for its Content-Length; None where heads are not compared.
     :ivar principal: who is calling, as far as that was proved; set by whoever found out.
+    :ivar body_check: told the whole body before whoever asked for it; says whether they may have
+        it, and has answered where they may not.
     :ivar on_lost: called once with the reason when the client goes away before the answer is
         finished.
     """
@@ -114,6 +116,7 @@ class Request(StockRequest):
 
     answer_headers: list[tuple[bytes, bytes]] | None = None
     principal: Any = None
+    body_check: Callable[[bytes], bool] | None = None
     on_lost: Callable[[Failure], object] | None = None
 
     _open = True
@@ -214,8 +217,10 @@ class Request(StockRequest):
             self._deliver(done, body)
 
     def _deliver(self, done: Callable[[bytes], None], body: bytes) -> None:
+        check = self.body_check
         try:
-            done(body)
+            if check is None or check(body):
+                done(body)
         except Exception:
             self.processingFailed(Failure())
 

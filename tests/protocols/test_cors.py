@@ -21,11 +21,13 @@ APP = b"https://app.example"
 OTHER = b"http://dev.example:3000"
 
 REQUEST_HEADERS = (
-    b"Authorization, Content-Type, Accept, DPoP, MCP-Protocol-Version, Mcp-Session-Id, "
+    b"Authorization, Content-Type, Accept, DPoP, Content-Digest, Signature, "
+    b"Signature-Input, MCP-Protocol-Version, Mcp-Session-Id, "
     b"Mcp-Method, Mcp-Name, Last-Event-ID"
 )
 ANSWER_HEADERS = (
-    b"Mcp-Session-Id, MCP-Protocol-Version, WWW-Authenticate, DPoP-Nonce, Retry-After, X-Request-Id"
+    b"Mcp-Session-Id, MCP-Protocol-Version, WWW-Authenticate, Accept-Signature, DPoP-Nonce, "
+    b"Retry-After, X-Request-Id"
 )
 READABLE = {
     b"access-control-allow-origin": APP,

@@ -24,7 +24,7 @@ from mcptwist.auth.keystore import KeyList, is_line_of, is_revoked_by, load_publ
 _OPTIONS = ("principal", "scope", "tools", "resources", "prompts", "from", "expiry-time",
             "not-before", "max-token-ttl", "resource")  # fmt: skip
 _LONGEST = 64 * 1024
-_FLAGS = ("require-dpop", "no-oauth", "no-mtls", "no-ws")
+_FLAGS = ("require-dpop", "require-signature", "no-oauth", "no-mtls", "no-ws")
 
 
 class _Authorizing(KeyCommand):

@@ -43,7 +43,9 @@ class AuthorizationServer:
         page = partial(Page, guard=self._on.guard)
         return {
             b".well-known": {
-                b"oauth-protected-resource": page(describe_resource),
+                b"oauth-protected-resource": page(
+                    partial(describe_resource, signatures=self._on.guard.takes_signatures)
+                ),
                 b"oauth-authorization-server": page(partial(describe_server, self._offered)),
             },
             b"oauth": {

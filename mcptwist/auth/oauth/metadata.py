@@ -17,6 +17,7 @@ from mcptwist.auth.addresses import Address
 from mcptwist.auth.authorizedkeys import ADMIN, SCOPES
 from mcptwist.auth.denials import Denied, deny
 from mcptwist.auth.guard import Guard, baseline
+from mcptwist.auth.httpsignatures import ALL_ALGORITHMS as SIGNATURES
 from mcptwist.auth.keys import ALL_ALGORITHMS
 from mcptwist.auth.oauth import dpop
 from mcptwist.protocols.request import IAsksEarly, Request
@@ -53,17 +54,22 @@ class Page:
         return NOT_DONE_YET
 
 
-def describe_resource(request: Request, address: Address) -> None:
-    """RFC 9728. Whether a server of that name exists is told to those who may know."""
+def describe_resource(request: Request, address: Address, signatures: bool = False) -> None:
+    """RFC 9728. Whether a server of that name exists is told to those who may know.
+
+    :param signatures: whether requests may be signed, which has no name in the registry yet.
+    """
     path = address.path.removeprefix(addresses.PROTECTED) or "/mcp"
     place = addresses.place_of(path)
     if place is None:
         respond(request, 404, {"error": "not_found"}, NO_STORE)
         return
     base = address.base
+    signed = {"http_message_signature_alg_values_supported": list(SIGNATURES)}
     show(
         request,
         {
+            **(signed if signatures else {}),
             "resource": base + path,
             "resource_name": "mcptwist",
             "authorization_servers": [base],
