@@ -139,7 +139,8 @@ async def _list_one(question: Question, reactor: Any, say: Say) -> int:
         lists = {title: await ask(client) for title, key, ask in _LISTS if key in offered}
     if question.as_json:
         about = {"server": question.server, "revision": client.revision}
-        say(json.dumps({**about, **lists}, ensure_ascii=False))
+        missing = {"unavailable": client.missing} if client.missing else {}
+        say(json.dumps({**about, **lists, **missing}, ensure_ascii=False))
     else:
         say(printout.server(client, lists))
     return OK

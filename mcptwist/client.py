@@ -29,6 +29,7 @@ from zope.interface import implementer
 
 import mcptwist
 from mcptwist.awaited import Awaited, Refused
+from mcptwist.catalog.listings import UNAVAILABLE_KEY
 from mcptwist.configuration.reach import Reach
 from mcptwist.errors import EraMismatch, McpTwistError, MethodNotFound, ServerMisbehaved
 from mcptwist.exchange import PROGRESS
@@ -120,6 +121,8 @@ class Client:
     :ivar era: ``legacy`` or ``modern``.
     :ivar revision: the revision that was agreed.
     :ivar welcome: what the server said of itself, as plain Python values.
+    :ivar missing: where several servers are asked as one, those that were missing from the lists
+        so far, each with the reason.
     """
 
     identity = {"name": "mcptwist", "version": mcptwist.__version__}
@@ -136,6 +139,7 @@ class Client:
         self.era = ""
         self.revision = ""
         self.welcome: dict[str, Any] = {}
+        self.missing: dict[str, str] = {}
         self._connector = connector
         self._reactor = reactor
         self._audience = _Audience(told)
@@ -288,6 +292,7 @@ class Client:
             if not isinstance(items, list):
                 raise ServerMisbehaved(f"{self.name} answered {method} with no list")
             found += items
+            self.missing.update(_missing_from(page))
             if not page.get("nextCursor"):
                 return found
             params = {"cursor": page["nextCursor"]}
@@ -337,6 +342,14 @@ def _object(result: bytes | Raw, method: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ServerMisbehaved(f"the result of {method} is no object")
     return value
+
+
+def _missing_from(page: Mapping[str, Any]) -> dict[str, str]:
+    """Server → reason, as a list of several servers tells it."""
+    meta = page.get("_meta")
+    told = meta.get(UNAVAILABLE_KEY) if isinstance(meta, dict) else None
+    each = [one for one in told if isinstance(one, dict)] if isinstance(told, list) else []
+    return {str(one.get("server")): str(one.get("reason", "")) for one in each}
 
 
 def _contents(result: dict[str, Any]) -> list[dict[str, Any]]:

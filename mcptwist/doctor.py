@@ -57,7 +57,7 @@ Told = Callable[[Finding], None]
 class DoctorOptions(Command):
     """Look everything over: what is wrong, and what to do about it. Nothing is changed.
 
-    Servers are started for a moment, one by one, unless --no-start.
+    Servers are started for a moment, a few at a time, unless --no-start.
     """
 
     synopsis = "mcptwist doctor [options] [FILE]"

@@ -42,7 +42,7 @@ def failed_start(
     """
     problem = failure.value
     if isinstance(problem, _TOO_LATE):
-        problem = McpTwistError(f"it did not answer within {seconds:.0f} s.", stderr=_stderr(link))
+        problem = McpTwistError(_silence(link, seconds), stderr=_stderr(link))
     if isinstance(problem, EraMismatch):
         return problem
     if not isinstance(problem, McpTwistError):
@@ -76,6 +76,17 @@ def _of_another_era(problem: McpTwistError, link: Link) -> EraMismatch:
         server=link.server,
         era=MODERN,
         **{key: value for key, value in problem.data.items() if key != "server"},
+    )
+
+
+def _silence(link: Link, seconds: float) -> str:
+    """How long it said nothing, or nothing that makes sense."""
+    odd = getattr(link.wire, "malformed", 0)
+    if not odd:
+        return f"it did not answer within {seconds:.0f} s."
+    return (
+        f"it did not answer within {seconds:.0f} s.; what it wrote to stdout ({odd} lines) is no "
+        "message, and nothing else may be written there"
     )
 
 

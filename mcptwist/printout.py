@@ -89,6 +89,8 @@ def server(client: Client, lists: Mapping[str, Sequence[Mapping[str, Any]]]) -> 
     for title, items in lists.items():
         if items:
             lines += ["", f"{title}:", *_rows((_name(item), _about(item)) for item in items)]
+    if client.missing:
+        lines += ["", "not there now:", *_rows(client.missing.items())]
     return printable("\n".join(lines))
 
 

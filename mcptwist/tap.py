@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from twisted.application.service import IService
+from twisted.application.service import IService, MultiService
 from twisted.python import usage
 
 from mcptwist import config as configuration
@@ -16,6 +18,7 @@ from mcptwist.auth.denials import CannotStart
 from mcptwist.collecting import spare_what_stays
 from mcptwist.configuration.commandline import load
 from mcptwist.configuration.listening import is_socket
+from mcptwist.daemon import CannotListen
 from mcptwist.hangup import Hangup
 from mcptwist.services import make_daemon
 from mcptwist.stopping import Stopping
@@ -136,7 +139,34 @@ def makeService(options: Options) -> IService:
     if options["config"] is not None:
         service.reread = partial(load, options["config"], options["listen"])
     running.callWhenRunning(Hangup(running, service.reload).heed)
+    twistd = getattr(options, "parent", None)
+    if twistd is not None and twistd.get("nodaemon"):
+        return InForeground(service, twistd.get("pidfile"))
     return service  # type: ignore[no-any-return]
+
+
+class InForeground(MultiService):
+    """A daemon that ends with a line, not with a traceback, where it cannot listen.
+
+    In the background it is twistd that tells the terminal why, for which it has to hear of it.
+
+    :param pidfile: what twistd has written already, if anything.
+    """
+
+    def __init__(self, daemon: IService, pidfile: str | None) -> None:
+        super().__init__()
+        daemon.setServiceParent(self)
+        self._pidfile = pidfile
+
+    def privilegedStartService(self) -> None:
+        """Called before privileges are shed."""
+        try:
+            super().privilegedStartService()
+        except CannotListen as problem:
+            if self._pidfile:
+                with suppress(OSError):
+                    os.unlink(self._pidfile)
+            raise SystemExit(f"mcptwist: {problem}") from None
 
 
 def _say_mistakes(loaded: configuration.Loaded) -> None:

@@ -8,11 +8,14 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from mcptwist.client import Client, Progress, Refused, ToolResult, connect
+from mcptwist.caller import Caller
+from mcptwist.client import Client, Progress, Refused, ToolResult, _missing_from, connect
 from mcptwist.errors import EraMismatch, ServerMisbehaved, ServerStartFailed
 from mcptwist.messages import Notification
 from mcptwist.protocols.inprocess import PythonConnector
+from mcptwist.protocols.memory import MemoryConnector
 from mcptwist.server import Context, Server
+from tests.administered import Administered
 from tests.fakes import FakeConnector
 
 
@@ -71,6 +74,30 @@ class ClientTests(SynchronousTestCase):
     def test_tools(self) -> None:
         tools = self.now(self.client.list_tools())
         self.assertEqual([tool["name"] for tool in tools], ["add", "steps", "broken"])
+
+    def test_servers_that_are_missing(self) -> None:
+        """Of many servers as one, those that could not be asked are known with the reason."""
+        house = Administered({"sums": {"python": "tests.administered:sums"}, "odd": {"url": 5}})
+        self.addCleanup(house.stop)
+
+        def welcome(wire: Any) -> Caller:
+            caller = Caller(house.daemon.gateway.whole, house.daemon.concourse.sessions.begin)
+            caller.wire = wire
+            return caller
+
+        connector = MemoryConnector(house.reactor, "all", welcome)
+        client = house.result(connect(connector, reactor=house.reactor, era=self.era))
+        self.assertEqual(client.missing, {})
+        house.result(client.list_tools(), step=0.05)
+        self.assertEqual(list(client.missing), ["odd"])
+        self.assertIn("mcpServers.odd", client.missing["odd"])
+
+    def test_a_list_that_tells_nonsense(self) -> None:
+        """Hostile words about what is missing harm nobody."""
+        odd: Any = ((5, {}), ([5], {}), ([{"server": 1}], {"1": ""}), ({"server": "x"}, {}))
+        for said, found in odd:
+            self.assertEqual(_missing_from({"_meta": {"mcptwist/unavailable": said}}), found)
+        self.assertEqual(_missing_from({"_meta": 5}), {})
 
     def test_a_call(self) -> None:
         result = self.now(self.client.call_tool("add", {"a": 1, "b": 2}))

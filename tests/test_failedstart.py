@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.internet.error import TimeoutError as TwistedTimeout
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
@@ -43,6 +45,14 @@ class FailedStartTests(SynchronousTestCase):
     def test_silence(self) -> None:
         """A server that says nothing is told by how long."""
         self.assertIn("within 10 s", self.told(TwistedTimeout()).message)
+
+    def test_words_that_are_no_messages(self) -> None:
+        """A server that wrote only other things to stdout is told what is wrong with that."""
+        link = Link("time", MODERN, Listeners(), Clock())
+        wire: Any = FakeWire(link)
+        wire.malformed, link.wire = 2, wire
+        found = failed_start(Failure(TwistedTimeout()), link, 3, 10.0, False)
+        self.assertIn("stdout (2 lines) is no message", found.message)
 
     def test_probed(self) -> None:
         """A failure of one that was only probed tells of its era, once there is a process."""

@@ -57,6 +57,7 @@ class ListTests(SynchronousTestCase):
             name="far",
             revision="2025-11-25",
             welcome={"serverInfo": {"name": "n", "version": "1"}},
+            missing={"far": "it fell"},
         )
         tools = [
             {"name": "a", "description": "First line.\nSecond."},
@@ -70,11 +71,12 @@ class ListTests(SynchronousTestCase):
         self.assertTrue(any(line.endswith("x…") for line in lines))
         self.assertIn("  u:v", lines)
         self.assertNotIn("prompts:", lines)
+        self.assertEqual(lines[-2:], ["not there now:", "  far  it fell"])
 
     def test_a_modern_server_says_elsewhere_who_it_is(self) -> None:
         meta = {"io.modelcontextprotocol/serverInfo": {"name": "n"}}
         for welcome, said in (({"_meta": meta}, "n"), ({"_meta": 1}, "a server"), ({}, "a server")):
-            client: Any = SimpleNamespace(name="far", revision="r", welcome=welcome)
+            client: Any = SimpleNamespace(name="far", revision="r", welcome=welcome, missing={})
             self.assertEqual(printout.server(client, {}), f"far: {said}, revision r")
 
     def test_servers(self) -> None:

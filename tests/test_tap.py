@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import signal
 from pathlib import Path
 from typing import Any
 
 from twisted.application.service import IService
+from twisted.internet.error import CannotListenError
 from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import LogLevel
 from twisted.python import usage
@@ -17,7 +20,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from mcptwist import tap
 from mcptwist.configuration.withoutfile import BUILTIN_NAME
 from mcptwist.daemon import Daemon
+from mcptwist.gateway import Gateway, NoServers
+from mcptwist.protocols.listener import Listener
 from mcptwist.services import make_daemon
+from mcptwist.tap import InForeground
 
 TIME = {"mcpServers": {"time": {"command": "mcp-server-time"}}}
 
@@ -173,6 +179,23 @@ class ServiceTests(TapCase):
         reactor.advance(2)
         self.successResultOf(stopped)
         self.assertEqual(reactor.getDelayedCalls(), [])
+
+    def test_cannot_listen(self) -> None:
+        """In the foreground that is told in a line, and twistd's file does not stay."""
+        pidfile = self.file("4711", ".pid")
+        reactor = MemoryReactorClock()
+        daemon = Daemon(Gateway({}, NoServers("")), None, reactor)  # type: ignore[arg-type]
+        daemon.listen(Listener("tcp:1", None, reactor))  # type: ignore[arg-type]
+
+        def taken(*_: Any, **__: Any) -> None:
+            raise CannotListenError("127.0.0.1", 1, OSError(errno.EADDRINUSE, "is in use"))
+
+        reactor.listenTCP = taken  # type: ignore[method-assign]
+        service = InForeground(daemon, pidfile)
+        ending = self.assertRaises(SystemExit, service.privilegedStartService)
+        self.assertTrue(str(ending.code).startswith("mcptwist: cannot listen on tcp:1: "), ending)
+        self.assertIn("tcp:1: is in use; stop what listens there", str(ending.code))
+        self.assertFalse(os.path.exists(pidfile))
 
     def test_limits_reach_their_places(self) -> None:
         """What is configured is what counts."""

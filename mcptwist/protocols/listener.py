@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,12 @@ if TYPE_CHECKING:
 
 #: What Twisted says of a UNIX socket whose lock another process holds.
 _LOCKED = "Cannot acquire lock"
+
+_ADVICE = {
+    errno.EADDRINUSE: "stop what listens there (ss -ltnp shows who it is), or choose another port",
+    errno.EACCES: "choose a port from 1024 on, or let root bind it",
+    errno.EADDRNOTAVAIL: "choose an address of this machine",
+}
 
 
 class Listener(Service):
@@ -94,12 +101,15 @@ class Listener(Service):
 
     @property
     def problem(self) -> str | None:
-        """What keeps it from being bound, if anything does."""
+        """What keeps it from being bound, if anything does, and what to do."""
         if not isinstance(self._outcome, Failure):
             return None
         error = self._outcome.value
-        if isinstance(error, CannotListenError) and error.socketError == _LOCKED:
+        cause = error.socketError if isinstance(error, CannotListenError) else None
+        if cause == _LOCKED:
             return "another program answers on this socket"
+        if isinstance(cause, OSError) and cause.errno in _ADVICE:
+            return f"{cause.strerror}; {_ADVICE[cause.errno]}"
         return self._outcome.getErrorMessage()
 
     def url(self) -> str:

@@ -349,7 +349,8 @@ def _excerpt(response: IResponse, content: bytes) -> str:
             said = msgspec.json.decode(content, type=_Said)
         except msgspec.DecodeError:
             return ""
-        found = (said.error_description, said.detail, said.message, said.error)
+        inner = said.error.get("message") if isinstance(said.error, dict) else said.error
+        found = (said.error_description, said.detail, said.message, inner)
         text = next((each for each in found if isinstance(each, str)), "")
     elif media_type(response) == b"text/plain":
         text = content.decode("utf-8", "replace")

@@ -16,7 +16,7 @@ from mcptwist.watching.whereabouts import look
 OK, FAILED = 0, 1
 
 _COLUMNS = (
-    ("SERVER", 18, False), ("STATE", 10, False), ("PID", 8, True), ("UP", 7, True),
+    ("SERVER", 18, False), ("STATE", 13, False), ("PID", 8, True), ("UP", 7, True),
     ("RST", 4, True), ("CALLS", 7, True), ("CALLS/S", 8, True), ("P50", 7, True),
     ("P95", 7, True), ("P99", 7, True), ("ERR", 5, True), ("OPEN", 5, True), ("MEM", 6, True),
 )  # fmt: skip

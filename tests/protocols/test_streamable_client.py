@@ -557,6 +557,12 @@ class RefusedTests(FarTestCase):
             "<html>", self.refused(500, b"<html>", (b"content-type", b"text/html")).message
         )
 
+    def test_what_a_daemon_says_is_passed_on(self) -> None:
+        body = b'{"error":{"code":"unknown-server","message":"there is no server x; there is: a"}}'
+        self.assertIn("no server x; there is: a", self.refused(500, body, JSON).message)
+        for odd in (b'{"error":{"message":5}}', b'{"error":[]}'):
+            self.assertTrue(self.refused(500, odd, JSON).message.endswith("Internal Server Error"))
+
     def test_when_to_come_back(self) -> None:
         self.assertEqual(self.refused(503, b"", (b"retry-after", b"7")).data["retryAfter"], 7)
 

@@ -98,7 +98,7 @@ class SayingTests(SynchronousTestCase):
         (text,) = self.said
         self.assertIn("pid 4711", text)
         self.assertRegex(text, r"(?m)^sums +up +- ")
-        self.assertRegex(text, r"(?m)^bad +misconfigu")
+        self.assertRegex(text, r"(?m)^bad +misconfigured ")
         self.assertIn("    mcpServers.bad:", text)
         self.assertEqual(code, 1)
 
