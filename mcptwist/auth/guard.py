@@ -39,7 +39,7 @@ from mcptwist.auth.oauth.replay import ReplaysFull
 from mcptwist.auth.pace import Pace
 from mcptwist.auth.patterns import UNIX
 from mcptwist.auth.penalties import BAD_TOKEN, STALE_TOKEN, Penalties
-from mcptwist.auth.policy import scope_of
+from mcptwist.auth.policy import SCOPES
 from mcptwist.auth.realm import OF_CONNECTIONS, TOKEN, IPrincipal, Principal
 from mcptwist.auth.signedrequests import is_of_body
 from mcptwist.messages import Message
@@ -103,7 +103,7 @@ class Guard:
         token = principal.token
         if token is None:
             return self._on.keyring.grant(principal.key) is principal.grant
-        return token.is_live and token.deadline > self._monotonic()
+        return token.deadline > self._monotonic()
 
     def admit_at(self, request: Request, address: Address, body: bytes | None = None) -> Principal:
         """Who sent *request* to a place.
@@ -223,10 +223,8 @@ class Guard:
 
         :raises InsufficientScope: it is not; with the challenge that tells what would be.
         """
-        if isinstance(message, Asked):
-            needed = scope_of(message.method)
-            if needed not in request.principal.scopes:
-                self.require(request, frozenset({needed}), message.method)
+        if isinstance(message, Asked) and SCOPES[message.method] not in request.principal.scopes:
+            self.require(request, frozenset({SCOPES[message.method]}), message.method)
 
     def require(self, request: Request, needed: frozenset[str], method: str) -> None:
         """Whether what *request* came with has all those scopes.

@@ -72,7 +72,7 @@ def holds_handle(result: Json) -> bool:
         given = _given.decode(result)
     except (msgspec.DecodeError, RecursionError):
         return False
-    return not (given.requestState is UNSET and given.task is UNSET and given.taskId is UNSET)
+    return not (given.requestState is given.task is given.taskId is UNSET)
 
 
 def unambiguous(fields: dict[str, Raw], member: str) -> dict[str, Raw]:

@@ -14,10 +14,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
-from msgspec import Raw, UnsetType
+from msgspec import UNSET, Raw, UnsetType
 from zope.interface import implementer
 
 from mcptwist.auth.authorizedkeys import CALL, READ, SUBSCRIBE, Grant
@@ -57,24 +57,35 @@ from mcptwist.messages import (
     open_fields,
 )
 from mcptwist.session import Session
+from mcptwist.versions import MODERN
 
-_SCOPES: Mapping[str, str] = {
-    "initialize": READ,
-    "ping": READ,
-    "server/discover": READ,
-    "tools/list": READ,
-    "prompts/list": READ,
-    "prompts/get": READ,
-    "resources/list": READ,
-    "resources/templates/list": READ,
-    "resources/read": READ,
-    "completion/complete": READ,
-    "logging/setLevel": READ,
-    "tools/call": CALL,
-    LISTEN: SUBSCRIBE,
-    "resources/subscribe": SUBSCRIBE,
-    "resources/unsubscribe": SUBSCRIBE,
-}
+
+class _Scopes(dict[str, str]):
+    """The scope that each method needs."""
+
+    def __missing__(self, method: str) -> str:
+        return CALL  # what we do not know may change anything
+
+
+SCOPES: Mapping[str, str] = _Scopes(
+    {
+        "initialize": READ,
+        "ping": READ,
+        "server/discover": READ,
+        "tools/list": READ,
+        "prompts/list": READ,
+        "prompts/get": READ,
+        "resources/list": READ,
+        "resources/templates/list": READ,
+        "resources/read": READ,
+        "completion/complete": READ,
+        "logging/setLevel": READ,
+        "tools/call": CALL,
+        LISTEN: SUBSCRIBE,
+        "resources/subscribe": SUBSCRIBE,
+        "resources/unsubscribe": SUBSCRIBE,
+    }
+)
 #: What the answer to a list is made of: its member, and what its entries are known by.
 _LISTS: Mapping[str, tuple[str, str]] = {
     "tools/list": ("tools", "name"),
@@ -82,17 +93,29 @@ _LISTS: Mapping[str, tuple[str, str]] = {
     "resources/list": ("resources", "uri"),
     "resources/templates/list": ("resourceTemplates", "uriTemplate"),
 }
-#: What is asked for by name: the allow-list, and the member that holds the name.
-_NAMED: Mapping[str, tuple[str, str]] = {
-    "tools/call": ("tools", "name"),
-    "prompts/get": ("prompts", "name"),
-    "resources/read": ("resources", "uri"),
-    "resources/subscribe": ("resources", "uri"),
-    "resources/unsubscribe": ("resources", "uri"),
+
+
+class _Named(NamedTuple):
+    """What a method asks for by name.
+
+    :ivar kind: the allow-list.
+    :ivar member: of the params, that holds the name.
+    :ivar gives: whether servers answer with handles that are for the asker alone.
+    """
+
+    kind: str
+    member: str
+    gives: bool = False
+
+
+_NAMED: Mapping[str, _Named] = {
+    "tools/call": _Named("tools", "name", gives=True),
+    "prompts/get": _Named("prompts", "name", gives=True),
+    "resources/read": _Named("resources", "uri", gives=True),
+    "resources/subscribe": _Named("resources", "uri"),
+    "resources/unsubscribe": _Named("resources", "uri"),
 }
 _TASKS = "tasks/"
-#: What servers answer with handles that are for the asker alone.
-_GIVING = frozenset({"tools/call", "prompts/get", "resources/read"})
 _FREE = frozenset({"initialize", "ping", "server/discover", "logging/setLevel"})
 _ALLOWED_BY = {"resourceTemplates": "resources"}
 
@@ -105,7 +128,7 @@ Told: TypeAlias = Callable[[Exchange, Grant, str], None]
 
 def scope_of(method: str) -> str:
     """The scope that a request needs. What we do not know may change anything: as a call."""
-    return _SCOPES.get(method, CALL)
+    return SCOPES[method]
 
 
 class Handles:
@@ -195,16 +218,17 @@ class Policed(_Around):
                 exchange.fail(KeyWithdrawn("the key that this came with is not good any more"))
                 return
         method = exchange.request.method
+        named = _NAMED.get(method)
         try:
-            if method in _NAMED:
-                self._check_named(exchange, reach)
+            if named is not None:
+                self._check_named(exchange, reach, named)
             elif method not in _FREE:
                 self._check_other(exchange, reach)
         except McpTwistError as problem:
             self._tell(exchange, reach.grant, DENIED)
             exchange.fail(problem)
             return
-        if self._told is not None and method in _NAMED:
+        if self._told is not None and named is not None:
             self._told(exchange, reach.grant, ALLOWED)
         self._view.begin(exchange)
 
@@ -232,23 +256,29 @@ class Policed(_Around):
 
     # --- what is asked for by name --------------------------------------------------------
 
-    def _check_named(self, exchange: Exchange, reach: Reach) -> None:
+    def _check_named(self, exchange: Exchange, reach: Reach, named: _Named) -> None:
         """See to it that it asks for what the reach has, and that what a server hands out comes
         back from whom it was given to.
 
         :raises McpTwistError: it does not.
         """
-        request = exchange.request
-        params, members = request.params, plain(request.params)
-        see: See | None = self._given if request.method in _GIVING else None
+        params = exchange.request.params
+        members = plain(params)
+        see: See | None = None
+        # Of a legacy client a server knows no states, and begins no task unless it is asked for one
+        # (MCP 2025-11-25, Tasks); what it gives out all the same is nobody's.
+        if named.gives and (
+            exchange.stay.era == MODERN or members is None or members.task is not UNSET
+        ):
+            see = self._given
         if not reach.is_everything:
-            kind, member = _NAMED[request.method]
-            params, name = _sole(member, params, members)
-            reach.check(kind, name)
-            see = partial(_hushed, kind, name, see)
-        if members is None and request.method in _GIVING:
+            params, name = _sole(named.member, params, members)
+            reach.check(named.kind, name)
+            see = partial(_hushed, named.kind, name, see)
+        if members is None and named.gives:
             params = self._handles.states.opened(params, self._where(exchange.stay.principal))
-        exchange.amend(params, see)
+        if see is not None or members is None:
+            exchange.amend(params, see)
 
     def _given(self, exchange: Exchange, answer: Answer) -> Answer:
         """How an answer with handles is seen: they are the asker's from now on."""
@@ -323,7 +353,7 @@ def name_in(request: Request) -> str | None:
     if named is None:
         return None
     try:
-        return _text(open_fields(request.params).get(named[1]), named[1])
+        return _text(open_fields(request.params).get(named.member), named.member)
     except (InvalidMessage, InvalidParams):
         return None
 

@@ -476,6 +476,17 @@ class TaskTests(BelongingCase):
         (request,) = self.house.wire.take()
         self.assertEqual(bytes(request.params), b'{"taskId":"task-1"}')
 
+    def test_given_unasked(self) -> None:
+        """What nobody asked for is nobody's: not even who it was told to may ask about it."""
+        self.house.post(rpc("tools/call", {"name": "t"}, 20), **self.hers)
+        self.house.answer(self.house.asked(), {"task": {"taskId": "task-9", "status": "working"}})
+        for who in (self.hers, self.his):
+            self.house.shake_hands(**who)
+            self.house.wire.take()
+            response = self.house.post(rpc("tasks/get", {"taskId": "task-9"}, 21), **who)
+            self.assertEqual(response.error["code"], -32602)
+        self.assertEqual(self.house.wire.take(), [])
+
     def test_listed(self) -> None:
         tasks = [{"taskId": f"task-{n}"} for n in range(3)]
         response = self.house.post(rpc("tasks/list", {}, 9), **self.hers)

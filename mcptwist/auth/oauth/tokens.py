@@ -23,6 +23,7 @@ LONGEST = 4096
 
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _BYTES = 32
+_ENDED = float("-inf")
 
 
 class TokensExhausted(Exception):
@@ -36,13 +37,13 @@ class Token:
     :ivar jkt: the thumbprint of the key that must be proved with each request (RFC 9449), or
         ``None`` where the token alone will do.
     :ivar client: the client that a person let in; empty where it was given to who has the key.
-    :ivar deadline: when it ends, by the clock that only goes forward.
-    :ivar is_live: false as soon as it was revoked.
+    :ivar deadline: when it ends, by the clock that only goes forward; before all time as soon as
+        it was revoked.
     :ivar avatar: who comes with it, once that was found out.
     """
 
     __slots__ = (
-        "avatar", "client", "deadline", "digest", "is_live", "jkt", "key", "principal", "resource",
+        "avatar", "client", "deadline", "digest", "jkt", "key", "principal", "resource",
         "scopes",
     )  # fmt: skip
 
@@ -65,8 +66,12 @@ class Token:
         self.scopes = scopes
         self.deadline = deadline
         self.jkt = jkt
-        self.is_live = True
         self.avatar: Any = None
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it was neither revoked nor found to have ended."""
+        return self.deadline > _ENDED
 
     @property
     def mark(self) -> str:
@@ -173,7 +178,7 @@ class TokenTable:
             self._drop(token)
 
     def _drop(self, token: Token) -> None:
-        token.is_live = False
+        token.deadline = _ENDED
         token.avatar = None
         del self._tokens[token.digest]
         own = self._by_key[token.key]
