@@ -20,7 +20,7 @@ PROTECTED, ISSUER = (
     "/.well-known/oauth-authorization-server",
 )
 TOKEN, REVOKE, TICKET = "/oauth/token", "/oauth/revoke", "/oauth/ws-ticket"
-APPROVE = "/oauth/approve"
+APPROVE, DEVICES, DEVICE = "/oauth/approve", "/oauth/device_authorization", "/oauth/device"
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _DEFAULTS = {"http": 80, "https": 443}

@@ -185,6 +185,7 @@ MADE: Mapping[str, tuple[str, ...]] = {
         f"{_DESK}.AttackTests",
         f"{_DESK}.NarrowTests",
         f"{_DESK}.KindTests.test_security_key",
+        "tests.auth.oauth.test_devices.AttackTests",
         "tests.auth.test_sshsig",
     ),
     # Content and processes

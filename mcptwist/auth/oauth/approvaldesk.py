@@ -197,6 +197,19 @@ class ApprovalDesk(msgspec.Struct, frozen=True):
         )
 
 
+def tell_asked(audit: Audit, pending: Pending) -> None:
+    """Tell of something that waits from now on; not under which code."""
+    wanted = pending.wanted
+    audit.tell(
+        "auth.approval.asked",
+        client=wanted.client_id,
+        host=wanted.host or None,
+        peer=wanted.source,
+        resource=wanted.resource.url,
+        scope=wanted.scopes,
+    )
+
+
 def _agreed(form: Form, wanted: Wanted) -> frozenset[str]:
     """Which of the scopes that are wanted are agreed to; all, where that is not said.
 

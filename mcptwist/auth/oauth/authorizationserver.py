@@ -25,6 +25,13 @@ from mcptwist.auth.oauth.replay import ReplaysFull
 from mcptwist.auth.oauth.tokens import TokensExhausted
 from mcptwist.protocols.request import Request
 
+#: What is no failure, and may happen all the time, is not worth a line.
+_COUNTED = {
+    USE_NONCE: NONCE_CHALLENGED,
+    "authorization_pending": "auth.device.waiting",
+    "slow_down": "auth.device.hasty",
+}
+
 
 class AuthorizationServer:
     """The pages of the authorization server, and of the resource server it is for."""
@@ -41,6 +48,9 @@ class AuthorizationServer:
     def pages(self) -> dict[bytes, dict[bytes, Any]]:
         """What is public, by the first and second part of its path."""
         page = partial(Page, guard=self._on.guard)
+        forms: dict[bytes, Any] = {b"token": self._issue, b"revoke": self._revoke}
+        if self._people is not None:
+            forms[b"device_authorization"] = self._people.devices.begin
         return {
             b".well-known": {
                 b"oauth-protected-resource": page(
@@ -48,10 +58,7 @@ class AuthorizationServer:
                 ),
                 b"oauth-authorization-server": page(partial(describe_server, self._offered)),
             },
-            b"oauth": {
-                b"token": page(partial(self._receive, self._issue)),
-                b"revoke": page(partial(self._receive, self._revoke)),
-            },
+            b"oauth": {name: page(partial(self._receive, do)) for name, do in forms.items()},
         }
 
     def _offered(self, base: str) -> dict[str, Any]:
@@ -92,7 +99,8 @@ class AuthorizationServer:
             self._refuse(request, address, overloaded(reason))
 
     def _refuse(self, request: Request, address: Address, refused: Refused) -> None:
-        if refused.error != USE_NONCE:
+        counted = _COUNTED.get(refused.error)
+        if counted is None:
             self._on.audit.tell(
                 "auth.token.refused",
                 error=refused.error,
@@ -101,7 +109,7 @@ class AuthorizationServer:
                 issuer=address.base,
             )
         else:
-            self._on.audit.count(NONCE_CHALLENGED)
+            self._on.audit.count(counted)
         if refused.failure:
             self._on.guard.blame(request, refused.failure)
         body = {"error": refused.error}

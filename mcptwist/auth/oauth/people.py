@@ -8,12 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from mcptwist.auth.addresses import DEVICES
 from mcptwist.auth.keyring import Keyring
 from mcptwist.auth.oauth.approvaldesk import ApprovalDesk
 from mcptwist.auth.oauth.approvals import Approvals, Bounds
+from mcptwist.auth.oauth.devicedesk import DeviceDesk, DeviceGrant
+from mcptwist.auth.oauth.devices import Devices
 from mcptwist.auth.oauth.issuing import Issuer, Issuing, TokenGrant
 from mcptwist.auth.oauth.logindesk import CodeGrant, LoginDesk, RefreshGrant
 from mcptwist.auth.oauth.logins import Logins
+from mcptwist.auth.oauth.metadata import Page
 from mcptwist.auth.oauth.registrationdesk import RegistrationDesk
 from mcptwist.auth.oauth.registrations import Redirects
 from mcptwist.configuration.peopleconfig import People as Settings
@@ -28,6 +32,7 @@ class People:
     :ivar approvals: what waits for somebody with a key to say yes.
     :ivar logins: what came of it, where somebody did.
     :ivar desk: where that becomes tokens.
+    :ivar devices: where devices ask, which no browser can come back to.
     """
 
     def __init__(
@@ -52,13 +57,16 @@ class People:
             settings.logins_per_key,
         )
         self.desk = LoginDesk(Issuer(on), self.logins, keyring)
+        self.devices = DeviceDesk(
+            self.desk, self.approvals, Devices(monotonic, make_bytes, 2 * settings.waiting)
+        )
         self._registering = RegistrationDesk(
             on.guard, on.audit, Redirects(settings.redirects), self._grant_names, on.wall
         )
 
     def grants(self) -> list[TokenGrant]:
         """The ways to come to a token."""
-        return [CodeGrant(self.desk), RefreshGrant(self.desk)]
+        return [CodeGrant(self.desk), RefreshGrant(self.desk), DeviceGrant(self.devices)]
 
     def _grant_names(self) -> list[str]:
         return [grant.name for grant in self.grants()]
@@ -68,6 +76,7 @@ class People:
         methods = ["private_key_jwt", "none"]
         return {
             "registration_endpoint": f"{base}/oauth/register",
+            "device_authorization_endpoint": base + DEVICES,
             "token_endpoint_auth_methods_supported": methods,
             "revocation_endpoint_auth_methods_supported": methods,
             "authorization_response_iss_parameter_supported": True,
@@ -75,11 +84,16 @@ class People:
 
     def pages(self) -> dict[bytes, Any]:
         """What is public of it, by the part of its path after ``/oauth``."""
-        return {b"approve": self._approving.page(), b"register": self._registering.page()}
+        return {
+            b"approve": self._approving.page(),
+            b"device": Page(self.devices.show, self.desk.issuer.on.guard),
+            b"register": self._registering.page(),
+        }
 
     def expire(self) -> None:
         """End what has waited or lasted for too long; to be called now and then."""
         self.approvals.expire()
+        self.devices.devices.expire()
         self.logins.expire()
 
     def withdraw(self, key: str) -> int:

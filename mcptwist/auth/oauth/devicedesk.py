@@ -1,0 +1,163 @@
+"""Where devices ask to be let in, and what came of it: the device authorization grant.
+
+``POST /oauth/device_authorization`` gives the codes, the token endpoint the answer;
+``/oauth/device`` tells a person who was sent there what to do. RFC 8628.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qs
+
+from mcptwist.auth.addresses import DEVICE as PAGE
+from mcptwist.auth.addresses import Address
+from mcptwist.auth.authorizedkeys import SCOPES
+from mcptwist.auth.guard import baseline, source_of
+from mcptwist.auth.oauth.approvaldesk import tell_asked
+from mcptwist.auth.oauth.approvals import (
+    DENIED,
+    Approvals,
+    ApprovalsFull,
+    Approved,
+    Wanted,
+    code_in,
+)
+from mcptwist.auth.oauth.devices import INTERVAL, Device, Devices, DevicesFull
+from mcptwist.auth.oauth.forms import Form, Refused, invalid_client, overloaded
+from mcptwist.auth.oauth.logindesk import LoginDesk, invalid_grant
+from mcptwist.auth.oauth.logins import Allowed
+from mcptwist.auth.oauth.metadata import NO_STORE, respond
+from mcptwist.auth.oauth.registrations import DEVICE, client_of
+from mcptwist.auth.penalties import BAD_TOKEN
+from mcptwist.protocols.request import Request
+
+
+class DeviceDesk:
+    """The endpoint where they ask, and the page.
+
+    :param desk: where logins become tokens.
+    """
+
+    def __init__(self, desk: LoginDesk, approvals: Approvals, devices: Devices) -> None:
+        self.desk = desk
+        self.devices = devices
+        self._approvals = approvals
+
+    def begin(self, request: Request, address: Address, form: Form) -> None:
+        """Give a device its codes (RFC 8628 section 3.2).
+
+        :raises Refused: it gets none.
+        """
+        client = client_of(form.get("client_id", ""))
+        if client is None:
+            raise invalid_client("client_id is none that was given out")
+        resource = self.desk.issuer.resource(address, form)
+        source = source_of(request)
+        scopes = _wanted(form.get("scope"), resource)
+        wanted = Wanted(address.base, client.id, client.name, "", resource, scopes, source)
+        try:
+            self.devices.check_room()
+            pending = self._approvals.ask(wanted)
+        except (ApprovalsFull, DevicesFull):
+            raise overloaded("too many wait for approval") from None
+        tell_asked(self.desk.issuer.on.audit, pending)
+        page = address.base + PAGE
+        told = {
+            "device_code": self.devices.begin(pending),
+            "user_code": pending.code,
+            "verification_uri": page,
+            "verification_uri_complete": f"{page}?user_code={pending.code}",
+            "expires_in": int(self._approvals.seconds_left(pending)),
+            "interval": int(INTERVAL),
+        }
+        respond(request, 200, told, NO_STORE)
+
+    def show(self, request: Request, address: Address) -> None:
+        """Tell a person what to do. Whether the code is one that waits is not told."""
+        if request.method not in (b"GET", b"HEAD"):
+            respond(request, 405, {"error": "invalid_request"}, ((b"allow", b"GET, HEAD"),))
+            return
+        found = parse_qs(request.uri.partition(b"?")[2].decode("latin-1"), max_num_fields=8)
+        code = code_in(found.get("user_code", [""])[0])
+        request.respond(200, _HEADERS, _page(address.base, code).encode("ascii"))
+
+
+class DeviceGrant:
+    """``urn:ietf:params:oauth:grant-type:device_code``: the answer, as soon as there is one."""
+
+    name = DEVICE
+
+    def __init__(self, devices: DeviceDesk) -> None:
+        self._devices = devices.devices
+        self._desk = devices.desk
+
+    def answer(self, request: Request, address: Address, form: Form) -> None:
+        """Give tokens, or say that there are none yet (RFC 8628 section 3.5).
+
+        :raises Refused: there are none.
+        """
+        jkt = self._desk.issuer.possession(request, address, None)
+        device = self._devices.find(form.get("device_code", ""))
+        if device is None:
+            raise invalid_grant("the device code is none of ours, or was used", BAD_TOKEN)
+        wanted = device.pending.wanted
+        if form.get("client_id") != wanted.client_id:
+            raise invalid_grant("the device code is another client's", BAD_TOKEN)
+        approved = self._outcome(device)
+        allowed = Allowed(wanted.client_id, wanted.resource, approved.scopes, approved.grant)
+        login = self._desk.begin_without_code(allowed)
+        self._devices.end(device)
+        try:
+            self._desk.give(request, address, login, form, jkt)
+        except Refused:
+            self._desk.logins.end(login)
+            raise
+
+    def _outcome(self, device: Device) -> Approved:
+        """What came of it.
+
+        :raises Refused: nothing yet, or nothing good.
+        """
+        is_hasty = self._devices.is_hasty(device)
+        outcome = device.pending.outcome
+        if isinstance(outcome, Approved):
+            return outcome
+        if outcome is not None:
+            self._devices.end(device)
+            error = "access_denied" if outcome == DENIED else "expired_token"
+            raise Refused(error, f"the device was {outcome}")
+        error = "slow_down" if is_hasty else "authorization_pending"
+        raise Refused(error, "nobody has decided yet")
+
+
+def _wanted(asked: str | None, resource: Address) -> frozenset[str]:
+    """The scopes that a device asks for; what is usual, if it does not say.
+
+    :raises Refused: none of them is known.
+    """
+    named = asked.split(" ") if asked else baseline(resource.place)
+    found = frozenset(named) & frozenset(SCOPES)
+    if not found:
+        raise Refused("invalid_scope", "no scope that there is", description=" ".join(SCOPES))
+    return found
+
+
+_HEADERS = (
+    (b"content-type", b"text/html; charset=ascii"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    *NO_STORE,
+)
+
+
+def _page(base: str, code: str | None) -> str:
+    """What a person is told; of what came with the request, nothing but a code is repeated."""
+    shown = code or "CODE"
+    return (
+        "<!doctype html><html lang=en><meta charset=utf-8><title>Approve a device</title>"
+        "<h1>Approve a device</h1>"
+        f"<p>In a terminal, with your key:<pre>mcptwist approve {shown} --url {base}</pre>"
+        "<p>It shows who asks for what, and asks you.<p><strong>Do so only if you have just begun "
+        f"this yourself</strong>, and the device or program shows {shown}. Whoever sent you a code "
+        "wants to come in with your key.</html>\n"
+    )
