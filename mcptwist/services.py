@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from mcptwist.catalog.gathering import Gathering
 from mcptwist.config import Config
 from mcptwist.daemon import Daemon
 from mcptwist.eras.held import Held
+from mcptwist.errors import HostNotTrusted
 from mcptwist.watching.traffic import Traffic
 from mcptwist.wiring.administration import own_pages
 from mcptwist.wiring.admission import make_gatehouse, refuse_exposure
@@ -27,16 +28,22 @@ from mcptwist.wiring.tracing import make_exporting
 from mcptwist.wiring.wires import make_concourse
 
 
-def make_daemon(config: Config, reactor: Any, environ: Mapping[str, str] = os.environ) -> Daemon:
+def make_daemon(
+    config: Config,
+    reactor: Any,
+    environ: Mapping[str, str] = os.environ,
+    distrusted: Callable[[HostNotTrusted], object] = lambda problem: None,
+) -> Daemon:
     """The whole daemon, ready to be started.
 
     :param config: checked values.
     :param reactor: everything that waits, listens or launches goes by it.
     :param environ: from which children inherit what their configuration names.
+    :param distrusted: told when a server elsewhere shows a key that is not to be believed.
     :raises CannotStart: it would let in whom it should not; the message tells what to do.
     """
     refuse_exposure(config)
-    premises = Premises(config, reactor, environ)
+    premises = Premises(config, reactor, environ, distrusted)
     daemon = _with_servers(premises)
     gatehouse = make_gatehouse(daemon, premises)
     own = own_pages(daemon, premises, gatehouse)

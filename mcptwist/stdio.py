@@ -59,6 +59,9 @@ def connect(
 ) -> int:
     """Serve what is at *url* until standard input ends.
 
+    Also until it is not the server that it should be: what was asked is answered with that, in
+    words for its person, and nobody takes the bridge for one that still leads somewhere.
+
     :param reach: what both ends prove to each other.
     """
     try:
@@ -68,7 +71,7 @@ def connect(
         return NOT_TRUSTED
     except ServerUnreachable:
         pass  # it may be there later, and is judged then
-    return _run(config_for(url, headers, reach), log_level)
+    return _run(config_for(url, headers, reach), log_level, ends_on_distrust=True)
 
 
 def config_for(
@@ -96,27 +99,32 @@ def config_for(
     return Config(servers=(server,))
 
 
-def _run(config: Config, log_level: str) -> int:
+def _run(config: Config, log_level: str, ends_on_distrust: bool = False) -> int:
     from twisted.internet import reactor
 
     begin_logging(log_level)
     # Whatever a server in Python prints is no message.
     sys.stdout = sys.stderr
-    standing = _Standing(msgspec.structs.replace(config, listen=()), reactor)
+    standing = _Standing(msgspec.structs.replace(config, listen=()), reactor, ends_on_distrust)
     reactor.callWhenRunning(standing.start)
     reactor.run()
     return standing.status
 
 
 class _Standing:
-    """One client at standard input and output, from its beginning to its end."""
+    """One client at standard input and output, from its beginning to its end.
 
-    def __init__(self, config: Config, reactor: Any) -> None:
+    :param ends_on_distrust: whether it ends when a server shows a key that is not to be believed.
+    """
+
+    def __init__(self, config: Config, reactor: Any, ends_on_distrust: bool = False) -> None:
         self.status = OK
         self._config = config
         self._reactor = reactor
-        self._daemon: Daemon = make_daemon(config, reactor)
+        told = self._distrusted if ends_on_distrust else lambda problem: None
+        self._daemon: Daemon = make_daemon(config, reactor, distrusted=told)
         self._stopping = Stopping(reactor)
+        self._wire: ByteStreamWire | None = None
 
     def start(self) -> None:
         """Begin when the reactor runs."""
@@ -125,7 +133,7 @@ class _Standing:
         self._reactor.addSystemEventTrigger("before", "shutdown", self._daemon.stopService)
         self._daemon.startService()
         limits = self._config.limits
-        wire = wire_of(
+        self._wire = wire = wire_of(
             make_caller(self._daemon, self._daemon.gateway.whole, limits),
             self._reactor,
             LineLimits(limits.body_bytes, linger=limits.drain),
@@ -139,6 +147,14 @@ class _Standing:
             print(f"mcptwist: {Failure().getErrorMessage()}", file=sys.stderr)
             self.status = FAILED
             self._stopping.stop()
+
+    def _distrusted(self, problem: HostNotTrusted) -> None:
+        """The server is another than it should be; what was asked is still answered."""
+        if self.status == OK:
+            self.status = NOT_TRUSTED
+            print(f"mcptwist: {problem}", file=sys.stderr)
+            wire = self._wire
+            self._reactor.callLater(0, self._stopping.stop if wire is None else wire.finish)
 
     def _gone(self, _: ByteStreamWire) -> None:
         """The client has left."""

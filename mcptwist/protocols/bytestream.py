@@ -100,6 +100,8 @@ class ByteStreamWire(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         """Called with what arrived."""
+        if self._ended:
+            return
         self.meter.received += len(data)
         self._splitter.feed(data)
 
@@ -186,6 +188,12 @@ class ByteStreamWire(Protocol):
         self._queue.clear()
         self.backlog = 0
         getattr(self.transport, "abortConnection", self.transport.loseConnection)()
+
+    def finish(self) -> None:
+        """Read no more, answer what was asked, and close."""
+        if not self._ended:
+            self.readConnectionLost()
+            self._why = "no more is read"
 
     # --- how --------------------------------------------------------------------------
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import mcptwist
 from mcptwist.config import Config
+from mcptwist.errors import HostNotTrusted
 from mcptwist.protocols.h2limits import HTTP2ClientCounters
 
 IDENTITY = {"name": "mcptwist", "version": mcptwist.__version__}
@@ -21,10 +22,12 @@ class Premises:
     :ivar config: checked values.
     :ivar reactor: everything that waits, listens or launches goes by it.
     :ivar environ: from which children inherit what their configuration names.
+    :ivar distrusted: told when a server elsewhere shows a key that is not to be believed.
     :ivar http2_client: what is counted of HTTP/2 connections to servers.
     """
 
     config: Config
     reactor: Any
     environ: Mapping[str, str]
+    distrusted: Callable[[HostNotTrusted], object] = lambda problem: None
     http2_client: HTTP2ClientCounters = field(default_factory=HTTP2ClientCounters)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -101,14 +101,17 @@ def way_to(
     *,
     wire: str = AUTO,
     ask: Ask = ask_passphrase,
+    distrusted: Callable[[HostNotTrusted], object] = lambda problem: None,
     **more: Any,
 ) -> IConnector:
     """The way to the server at *url*; see :func:`mcptwist.protocols.remote.remote_connector`.
 
     :param ask: for the passphrase of a key.
+    :param distrusted: told when the server shows a key that is not to be believed.
     """
     reach = reach or Reach()
     pinning = make_pinning(reach, environ)
+    pinning.distrusted = distrusted
     trust = Trust(reach.ca, pinning)
     agent = make_agent(reactor, trust, more.get("http2"), more.get("counters"))
     learner = KeyLearner(pinning.path, agent, reactor, time.time)

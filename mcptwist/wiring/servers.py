@@ -98,6 +98,7 @@ def make_connector(server: ServerConfig, premises: Premises) -> IConnector:
         premises.environ,
         wire=server.wire,
         ask=ask_nobody,
+        distrusted=premises.distrusted,
         description=server.target,
         secrets=server.secrets(),
         limits=UpstreamLimits(

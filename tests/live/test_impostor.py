@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -12,6 +15,7 @@ from cryptography import x509
 
 from mcptwist.auth.keys import P256, PrivateKey, PublicKey
 from mcptwist.protocols.hostcertificate import host_certificate
+from tests.auth.proving import modern
 from tests.live.test_keys import SECONDS, KeyCase
 
 
@@ -77,12 +81,31 @@ class ImpostorTests(KeyCase):
     def url(self) -> str:
         return f"https://{self.impostor.host}/mcp"
 
+    def assert_bridge_ends(self) -> None:
+        """The bridge answers its client, says the same to its person, and ends with 3."""
+        process = subprocess.Popen(
+            [sys.executable, "-m", "mcptwist", "connect", self.url],
+            env=self.environ,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdin
+        process.stdin.write(modern("server/discover").decode() + "\n")
+        process.stdin.flush()  # and left open: it ends by itself
+        self.assertEqual(process.wait(SECONDS), 3)
+        answer, errors = process.communicate(timeout=SECONDS)
+        self.assertEqual(json.loads(answer)["error"]["data"]["code"], "host-not-trusted")
+        self.assertIn("othing was sent", errors)
+
     def assert_nothing_is_said(self, *more: tuple[str, ...]) -> None:
-        """By no command; each ends with 3 and prints nothing for programs to read."""
+        """By no command; each ends with 3 and prints no result for programs to read."""
         for words in (("token", self.url), ("list", self.url), *more):
             ended = self.mcptwist(*words)
             self.assertEqual((ended.returncode, ended.stdout), (3, ""), (words, ended.stderr))
-        self.assertGreaterEqual(len(self.impostor.heard), 2 + len(more))
+        self.assert_bridge_ends()
+        self.assertGreaterEqual(len(self.impostor.heard), 3 + len(more))
         self.assertEqual(set(self.impostor.heard), {b""})
 
     def test_itself(self) -> None:

@@ -122,8 +122,11 @@ class RotationTests(PinCase):
 
 
 class ConnectTests(PinCase):
-    def connect(self, *words: str) -> dict[str, Any]:
-        """What `mcptwist connect` answers to a list of tools."""
+    def connect(self, *words: str, ends: bool = False) -> dict[str, Any]:
+        """What `mcptwist connect` answers to a client's first words.
+
+        :param ends: whether it must end by itself then, with 3 and the same words for its person.
+        """
         argv = [sys.executable, "-m", "mcptwist", "connect", *words, f"{self.url}/mcp"]
         hello = {
             "jsonrpc": "2.0",
@@ -140,7 +143,7 @@ class ConnectTests(PinCase):
             env=self.environ,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
             text=True,
         )
         assert process.stdin
@@ -148,19 +151,25 @@ class ConnectTests(PinCase):
         process.stdin.write(json.dumps(hello) + "\n")
         process.stdin.flush()
         found: dict[str, Any] = json.loads(process.stdout.readline())
-        process.communicate(timeout=SECONDS)
+        if ends:
+            self.assertEqual(process.wait(SECONDS), 3)
+        more, errors = process.communicate(timeout=SECONDS)
+        if ends:
+            self.assertEqual(more, "")
+            self.assertEqual(errors.count("mcptwist: "), 1, errors)
+            self.assertIn(errors.strip().removeprefix("mcptwist: "), found["error"]["message"])
         return found
 
     def test_connect(self) -> None:
-        """The client is told why, and what to do."""
-        said = self.connect()
+        """The client is told why, and what to do; then the bridge ends, as ssh does."""
+        said = self.connect(ends=True)
         self.assertIn("keyscan", said["error"]["message"])
         self.assertEqual(said["error"]["data"]["code"], "host-not-trusted")
         self.assertIn("result", self.connect("--host-key", self.fingerprint()))
         self.assertIn("result", self.connect("--accept-new"))
         self.assertIn("result", self.connect())
         self.mistake()
-        self.assertIn("HAS CHANGED", self.connect()["error"]["message"])
+        self.assertIn("HAS CHANGED", self.connect(ends=True)["error"]["message"])
 
 
 class BehindTests(PinCase):

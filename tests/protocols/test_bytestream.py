@@ -139,6 +139,23 @@ class ByteStreamTests(SynchronousTestCase):
         self.turn()
         self.assertEqual(len(self.reader.messages), 1)
 
+    def test_it_may_be_finished(self) -> None:
+        """No more is read; what was asked is answered, and then it is gone."""
+        self.rig.busy = True
+        self.far.say(Request(1, "ping"))
+        self.turn()
+        self.wire.finish()
+        self.wire.finish()
+        self.far.say(Request(2, "ping"))
+        self.turn(3)
+        self.assertFalse(self.far.lost)
+        self.assertEqual(len(self.reader.messages), 1)
+        self.rig.busy = False
+        self.wire.send(Result(1, b"{}"))
+        self.turn()
+        self.assertEqual(len(self.far.heard()), 1)
+        self.assertTrue(self.far.lost)
+
     def test_what_was_asked_before_the_end_is_answered(self) -> None:
         self.rig.busy = True
         self.far.say(Request(1, "ping"))

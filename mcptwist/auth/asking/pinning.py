@@ -29,6 +29,7 @@ class Pinning:
     :param given: fingerprints; with them, the server must show one of these keys.
     :param accept_new: whether a server that is met for the first time is believed.
     :ivar recognised: told each time a server shows the key that ``known_hosts`` has for it.
+    :ivar distrusted: told each time one shows a key that is not to be believed, and why.
     """
 
     log = Logger()
@@ -37,10 +38,18 @@ class Pinning:
         self.path = path
         self.accept_new = accept_new
         self.recognised: Callable[[str, int, PublicKey], None] = lambda host, port, key: None
+        self.distrusted: Callable[[HostNotTrusted], object] = lambda problem: None
         self._given = frozenset(given)
 
     def judge(self, host: str, port: int, key: bytes, vouched: bool) -> None:
         """See :meth:`mcptwist.interfaces.IHostKeys.judge`."""
+        try:
+            self._judge(host, port, key, vouched)
+        except HostNotTrusted as problem:
+            self.distrusted(problem)
+            raise
+
+    def _judge(self, host: str, port: int, key: bytes, vouched: bool) -> None:
         shown = _read_key(key)
         known = self._known()
         verdict = _verdict(known, host, port, shown)
