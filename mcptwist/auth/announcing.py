@@ -15,8 +15,8 @@ from zope.interface import implementer
 
 from mcptwist.auth.addresses import Addresses
 from mcptwist.auth.hostkeys import LIFETIME, make_statement
+from mcptwist.auth.keyformats import SMALLEST_HOST_RSA
 from mcptwist.auth.keys import KeyProblem, PrivateKey
-from mcptwist.auth.keystore import SMALLEST_HOST_RSA
 from mcptwist.protocols.request import IAsksEarly, Request
 
 NAME = b"mcptwist-host-keys"

@@ -23,6 +23,7 @@ from mcptwist.auth.checkers import CredentialsRefused
 from mcptwist.auth.credentials import KeySignature
 from mcptwist.auth.denials import NoRoom, TooManyFailures
 from mcptwist.auth.guard import Guard, now, source_of
+from mcptwist.auth.keyformats import SMALLEST_HOST_RSA
 from mcptwist.auth.keys import KeyProblem, PrivateKey
 from mcptwist.auth.mutualproof import (
     EXPORTER_LABEL,
@@ -46,7 +47,6 @@ from mcptwist.protocols.request import Request
 from mcptwist.protocols.vestibule import IDoorkeeper, TurnedAway
 
 _OFFERED = SUBPROTOCOL.encode()
-_SMALLEST_RSA = 2048  # of certificates that others made
 _AFTER = [(b"retry-after", b"5")]
 
 
@@ -124,7 +124,7 @@ class Doorstep:
         if key is None or handle.get_protocol_version_name() != "TLSv1.3":
             return None
         try:
-            signer = PrivateKey(key, _SMALLEST_RSA)
+            signer = PrivateKey(key, SMALLEST_HOST_RSA)
         except KeyProblem:
             return None
         authority = address.base.partition("://")[2]

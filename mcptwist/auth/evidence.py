@@ -18,6 +18,7 @@ from twisted.internet.interfaces import ISSLTransport
 from mcptwist.auth.addresses import Address
 from mcptwist.auth.checkers import CredentialsRefused
 from mcptwist.auth.credentials import AccessToken, ClientCertificate, LocalPeer, PresentedTicket
+from mcptwist.auth.keyformats import SMALLEST_HOST_RSA
 from mcptwist.auth.keys import KeyProblem, PublicKey
 from mcptwist.auth.localusers import uid_of
 from mcptwist.auth.signedrequests import signed_request
@@ -25,7 +26,6 @@ from mcptwist.auth.tickets import PREFIX
 from mcptwist.protocols.request import Request
 
 _TICKET = PREFIX.encode()
-_SMALLEST_RSA = 2048  # whether one that short is taken, its line says
 
 
 class Evidence:
@@ -122,6 +122,6 @@ def shown_key(transport: Any) -> PublicKey | None:
     try:
         public = shown.to_cryptography().public_key()
         spki = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-        return PublicKey.from_spki(spki, _SMALLEST_RSA)
+        return PublicKey.from_spki(spki, SMALLEST_HOST_RSA)
     except (KeyProblem, UnsupportedAlgorithm, ValueError):
         raise CredentialsRefused("the certificate's key is none that is taken", None) from None

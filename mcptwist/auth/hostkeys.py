@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from mcptwist.auth.jws import Jws, Malformed, make_jws, moment, read_jws, read_object
+from mcptwist.auth.keyformats import SMALLEST_HOST_RSA
 from mcptwist.auth.keys import ISigner, KeyProblem, PublicKey
 
 PATH = "/.well-known/mcptwist-host-keys"
@@ -23,7 +24,6 @@ LIFETIME, SKEW = 3600, 300.0
 """Seconds that a statement is good for, and by which clocks may differ."""
 
 _TYPE = "mcptwist-host-keys+jwt"
-_SMALLEST_RSA = 2048  # of certificates that others made
 
 
 class StatementRefused(Exception):
@@ -121,7 +121,7 @@ def _keys(claims: Any) -> list[PublicKey]:
     found = claims.get("keys")
     if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
         raise Malformed("names no keys")
-    return [PublicKey.from_jwk(each, _SMALLEST_RSA) for each in found]
+    return [PublicKey.from_jwk(each, SMALLEST_HOST_RSA) for each in found]
 
 
 def _check_signatures(signed: list[Jws], keys: list[PublicKey]) -> None:

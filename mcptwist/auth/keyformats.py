@@ -21,6 +21,9 @@ P256 = "ecdsa-sha2-nistp256"
 RSA = "ssh-rsa"
 
 SMALLEST_RSA = 3072
+"""Bits that an RSA key must have whose use we decide about,"""
+SMALLEST_HOST_RSA = 2048
+"""and those of keys in certificates that others made: most of the world's have no more."""
 #: Longer ones cost more to verify than a stranger should be able to make us spend.
 LARGEST_RSA = 8192
 

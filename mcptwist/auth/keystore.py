@@ -12,11 +12,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from mcptwist.auth.authorizedkeys import LineProblem, read_line, read_revoked_keys
 from mcptwist.auth.keyfiles import FileProblem, read_strictly
+from mcptwist.auth.keyformats import SMALLEST_HOST_RSA
 from mcptwist.auth.keys import KeyProblem, PrivateKey, PublicKey
 
 PRIVATE, PUBLIC = 0o600, 0o644
-SMALLEST_HOST_RSA = 2048
-"""Bits that a server's RSA key must have; the world's certificates have no more."""
 _LARGEST = 1 << 20
 
 

@@ -20,8 +20,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from mcptwist.auth.asking.knownhosts import name_of
 from mcptwist.auth.asking.pinning import Pinning
 from mcptwist.auth.hostkeys import LARGEST, PATH, HostKeys, StatementRefused, read_statement
+from mcptwist.auth.keyformats import SMALLEST_HOST_RSA
 from mcptwist.auth.keys import KeyProblem, PublicKey
-from mcptwist.auth.keystore import SMALLEST_HOST_RSA
 from mcptwist.errors import HostNotTrusted, ServerUnreachable
 
 _ENCRYPTED = {"https": 443, "wss": 443}

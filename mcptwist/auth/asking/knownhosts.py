@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
+from mcptwist.auth.keyformats import SMALLEST_HOST_RSA
 from mcptwist.auth.keys import KeyProblem, PublicKey
 
 KNOWN, UNKNOWN, CHANGED, REVOKED = "known", "unknown", "changed", "revoked"
@@ -127,7 +128,7 @@ def read_host(line: str) -> KnownHost | None:
     if len(words) < 3:
         return None
     try:
-        key = PublicKey.from_words(words[1], words[2])
+        key = PublicKey.from_words(words[1], words[2], SMALLEST_HOST_RSA)
     except KeyProblem:
         return None
     return KnownHost(tuple(words[0].split(",")), key, revoked)

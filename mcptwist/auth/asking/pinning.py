@@ -15,8 +15,9 @@ from zope.interface import implementer
 
 from mcptwist.auth.asking.knownhosts import CHANGED, KNOWN, REVOKED, KnownHosts, line_of, name_of
 from mcptwist.auth.keyfiles import FileProblem
+from mcptwist.auth.keyformats import SMALLEST_HOST_RSA
 from mcptwist.auth.keys import KeyProblem, PublicKey
-from mcptwist.auth.keystore import SMALLEST_HOST_RSA, KeyList
+from mcptwist.auth.keystore import KeyList
 from mcptwist.errors import HostNotTrusted
 from mcptwist.interfaces import IHostKeys
 

@@ -15,8 +15,8 @@ from OpenSSL import SSL
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
+from mcptwist.auth.keyformats import SMALLEST_HOST_RSA
 from mcptwist.auth.keys import ISigner, KeyProblem, PublicKey
-from mcptwist.auth.keystore import SMALLEST_HOST_RSA
 from mcptwist.auth.mutualproof import (
     EXPORTER_LABEL,
     EXPORTER_SIZE,

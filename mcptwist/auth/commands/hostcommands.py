@@ -10,8 +10,8 @@ from twisted.python import usage
 
 from mcptwist.auth.authorizedkeys import LineProblem, duration
 from mcptwist.auth.commands.keycommand import FAILED, OK, KeyCommand, Nouns
+from mcptwist.auth.keyformats import SMALLEST_HOST_RSA
 from mcptwist.auth.keys import KeyProblem, PrivateKey
-from mcptwist.auth.keystore import SMALLEST_HOST_RSA
 from mcptwist.protocols.hostcertificate import state_directory
 from mcptwist.protocols.nexthostkey import NextHostKey
 from mcptwist.protocols.tls import CertificateFiles, CertificateProblem

@@ -20,10 +20,16 @@ from mcptwist.auth.asking.knownhosts import (
     line_of,
     name_of,
 )
-from mcptwist.auth.keys import P256
+from mcptwist.auth.keyformats import SMALLEST_HOST_RSA
+from mcptwist.auth.keys import P256, PublicKey, to_base64url
 from tests.auth.people import key
 
 HOST, OTHER = key("host", P256).public, key("other", P256).public
+
+
+def _rsa(byte: int) -> dict[str, str]:
+    """An RSA key of 2048 bits, as a JWK; nobody has its other half."""
+    return {"kty": "RSA", "n": to_base64url(bytes([byte]) * 256), "e": "AQAB"}
 
 
 class KnownHostsTests(SynchronousTestCase):
@@ -39,6 +45,14 @@ class KnownHostsTests(SynchronousTestCase):
         ):
             self.assertEqual(known.verdict(host, port, HOST), UNKNOWN)
         self.assertEqual(known.keys("mcp.example.com", 8443), [HOST])
+
+    def test_certificates_of_others(self) -> None:
+        """RSA keys of 2048 bits, which most certificates have, are known again as any other."""
+        short, other = (PublicKey.from_jwk(_rsa(byte), SMALLEST_HOST_RSA) for byte in (0xFF, 0xFD))
+        known = KnownHosts(line_of("a", 1, short))
+        self.assertEqual(known.keys("a", 1), [short])
+        self.assertEqual(known.verdict("a", 1, short), KNOWN)
+        self.assertEqual(known.verdict("a", 1, other), CHANGED)
 
     def test_revoked(self) -> None:
         """Wherever it is shown, and whatever other lines say."""
