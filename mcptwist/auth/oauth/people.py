@@ -12,6 +12,7 @@ from mcptwist.auth.addresses import DEVICES
 from mcptwist.auth.keyring import Keyring
 from mcptwist.auth.oauth.approvaldesk import ApprovalDesk
 from mcptwist.auth.oauth.approvals import Approvals, Bounds
+from mcptwist.auth.oauth.browserdesk import BrowserDesk
 from mcptwist.auth.oauth.devicedesk import DeviceDesk, DeviceGrant
 from mcptwist.auth.oauth.devices import Devices
 from mcptwist.auth.oauth.issuing import Issuer, Issuing, TokenGrant
@@ -33,6 +34,7 @@ class People:
     :ivar logins: what came of it, where somebody did.
     :ivar desk: where that becomes tokens.
     :ivar devices: where devices ask, which no browser can come back to.
+    :ivar browsers: where browsers wait for it.
     """
 
     def __init__(
@@ -60,8 +62,19 @@ class People:
         self.devices = DeviceDesk(
             self.desk, self.approvals, Devices(monotonic, make_bytes, 2 * settings.waiting)
         )
+        redirects = Redirects(settings.redirects)
         self._registering = RegistrationDesk(
-            on.guard, on.audit, Redirects(settings.redirects), self._grant_names, on.wall
+            on.guard, on.audit, redirects, self._grant_names, on.wall
+        )
+        self.browsers = BrowserDesk(
+            on.guard,
+            on.audit,
+            keyring,
+            redirects,
+            self.approvals,
+            self.logins,
+            monotonic,
+            make_bytes,
         )
 
     def grants(self) -> list[TokenGrant]:
@@ -88,12 +101,14 @@ class People:
             b"approve": self._approving.page(),
             b"device": Page(self.devices.show, self.desk.issuer.on.guard),
             b"register": self._registering.page(),
+            **self.browsers.pages(),
         }
 
     def expire(self) -> None:
         """End what has waited or lasted for too long; to be called now and then."""
         self.approvals.expire()
         self.devices.devices.expire()
+        self.browsers.look()
         self.logins.expire()
 
     def withdraw(self, key: str) -> int:
