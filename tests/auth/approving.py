@@ -58,8 +58,10 @@ def signed(signer: ISigner, text: str, purpose: str = PURPOSE) -> str:
 class PeopleCase(ClosedCase):
     """A daemon where people may let clients in that have no key."""
 
+    people = People()
+
     def setUp(self) -> None:
-        self.auth = {**type(self).auth, "people": People()}
+        self.auth = {**type(self).auth, "people": self.people}
         super().setUp()
 
     @property

@@ -14,6 +14,7 @@ _PAGES = "tests.auth.test_browsers_at_the_gate"
 _OWN = "tests.auth.test_belonging"
 _WIRES = "tests.auth.test_every_wire"
 _DESK = "tests.auth.oauth.test_approvaldesk"
+_LOGIN = "tests.auth.oauth.test_browserdesk"
 _LIVE = "tests.live.test_keys"
 _SHOWN = "tests.live.test_exposure"
 _BROWSER = "tests.live.test_browser"
@@ -75,6 +76,7 @@ MADE: Mapping[str, tuple[str, ...]] = {
         "tests.auth.test_tickets.AttackTests.test_foreign_host",
         "tests.live.test_tickets",
     ),
+    "B12 pages in frames": (f"{_LOGIN}.PageTests",),
     # Tokens and assertions
     "C1 replayed assertions": (
         f"{_GATE}.AssertionAttackTests.test_replayed",
@@ -188,6 +190,26 @@ MADE: Mapping[str, tuple[str, ...]] = {
         "tests.auth.oauth.test_devices.AttackTests",
         "tests.auth.test_sshsig",
     ),
+    # People with a browser
+    "E1 redirects that were not registered": (
+        f"{_LOGIN}.RedirectAttackTests",
+        "tests.auth.oauth.test_authorizationrequest.RefusedTests",
+        "tests.auth.oauth.test_registrations.RedirectTests",
+    ),
+    "E2 challenges and verifiers": (
+        f"{_LOGIN}.RedirectAttackTests.test_challenges",
+        f"{_LOGIN}.CodeAttackTests",
+    ),
+    "E3 codes that come again": (
+        f"{_LOGIN}.CodeAttackTests.test_again",
+        "tests.auth.oauth.test_logins.CodeTests",
+    ),
+    "E4 approvals that are none": ("tests.auth.oauth.test_approvaldesk.AttackTests",),
+    "E5 another's page": (f"{_LOGIN}.OtherBrowserTests",),
+    "E7 refresh tokens that come again": (
+        f"{_LOGIN}.RefreshAttackTests",
+        "tests.auth.oauth.test_logins.RefreshTests",
+    ),
     # Content and processes
     "F1 bodies that are none": (f"{_PAGES}.BodyTests",),
     "F2 headers that belie the body": (
@@ -248,6 +270,7 @@ MADE: Mapping[str, tuple[str, ...]] = {
 
 #: What there is nothing of here to attack.
 CANNOT_HAPPEN: Mapping[str, str] = {
+    "E6 metadata of clients on hosts within": "nothing is fetched that a client names",
     "F5 requests made of arguments": "no tool is turned into an HTTP request of another shape",
     "F6 paths outside a directory": "the toolbox reads no files",
 }

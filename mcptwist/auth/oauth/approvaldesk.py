@@ -154,8 +154,8 @@ class ApprovalDesk(msgspec.Struct, frozen=True):
                 "nothing of what was agreed to is granted",
                 description="your line in authorized_keys grants nothing of that",
             )
-        self.approvals.approve(pending, grant, scopes)
         self._tell("auth.approval.given", request, pending, principal, scope=scopes)
+        self.approvals.approve(pending, grant, scopes)
         told = {"outcome": "approved", "principal": principal.name, "scope": _in_order(scopes)}
         respond(request, 200, told, NO_STORE)
 

@@ -1,7 +1,7 @@
 """Where browsers wait until somebody with a key has let their client in.
 
 ``/oauth/authorize`` takes the client's request, ``/oauth/wait/CODE`` is the page that goes on by
-itself: it asks, and is answered as soon as there is something to say. A cookie binds the page to the
+itself: it asks, and is answered as soon as there is something to say. A cookie binds it to the
 browser that came with the request; no other gets the code. RFC 6749 section 4.1, RFC 9700.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable
+from math import ceil
 
 from mcptwist.auth.addresses import Address
 from mcptwist.auth.audit import Audit
@@ -228,7 +229,7 @@ class BrowserDesk:
 
     def _show_waiting(self, sitting: Sitting, request: Request) -> None:
         pending = sitting.pending
-        minutes = int(self._approvals.seconds_left(pending) // 60) + 1
+        minutes = max(1, ceil(self._approvals.seconds_left(pending) / 60))
         onward = f"{WAIT}{pending.code}?{_HOLD.decode()}"
         self._show(request, 200, loginpages.waiting(pending, minutes, onward))
 
