@@ -182,14 +182,6 @@ MADE: Mapping[str, tuple[str, ...]] = {
         f"{_GATE}.TokenAttackTests.test_keep_alive",
         f"{_WIRES}.Http2Tests.test_each_stream_its_own_avatar",
     ),
-    # People's clients
-    "E4 approving without a key that may": (
-        f"{_DESK}.AttackTests",
-        f"{_DESK}.NarrowTests",
-        f"{_DESK}.KindTests.test_security_key",
-        "tests.auth.oauth.test_devices.AttackTests",
-        "tests.auth.test_sshsig",
-    ),
     # People with a browser
     "E1 redirects that were not registered": (
         f"{_LOGIN}.RedirectAttackTests",
@@ -204,7 +196,13 @@ MADE: Mapping[str, tuple[str, ...]] = {
         f"{_LOGIN}.CodeAttackTests.test_again",
         "tests.auth.oauth.test_logins.CodeTests",
     ),
-    "E4 approvals that are none": ("tests.auth.oauth.test_approvaldesk.AttackTests",),
+    "E4 approving without a key that may": (
+        f"{_DESK}.AttackTests",
+        f"{_DESK}.NarrowTests",
+        f"{_DESK}.KindTests.test_security_key",
+        "tests.auth.oauth.test_devices.AttackTests",
+        "tests.auth.test_sshsig",
+    ),
     "E5 another's page": (f"{_LOGIN}.OtherBrowserTests",),
     "E7 refresh tokens that come again": (
         f"{_LOGIN}.RefreshAttackTests",
