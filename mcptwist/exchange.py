@@ -55,12 +55,19 @@ class Exchange:
     :ivar over: whether it was answered or cancelled.
     :ivar source: what its answer comes from and can be held back, once that is known.
     :ivar listed: the list of open ones that it stands on, if it stands on one.
+    :ivar is_usual: whether its params are known to have no members but
+        :class:`~mcptwist.params.Usual` ones.
     """
 
-    __slots__ = ("_canceller", "_reply", "_see", "listed", "over", "request", "source", "stay")
+    __slots__ = (
+        "_canceller", "_reply", "_see", "is_usual", "listed", "over", "request", "source", "stay",
+    )  # fmt: skip
 
-    def __init__(self, request: Request, reply: IReply, stay: Any = None) -> None:
+    def __init__(
+        self, request: Request, reply: IReply, stay: Any = None, is_usual: bool = False
+    ) -> None:
         self.request = request
+        self.is_usual = is_usual
         self.stay = stay
         self.over = False
         self._reply = reply
@@ -80,6 +87,7 @@ class Exchange:
         """Before it is put to anybody: other *params*, and an answer that is seen through *see*."""
         if params is not self.request.params:
             self.request = Request(self.request.id, self.request.method, params)
+            self.is_usual = False
         if see is not None:
             before = self._see
             self._see = see if before is None else partial(_seen_twice, see, before)

@@ -13,6 +13,7 @@ from msgspec import UNSET, Raw, UnsetType
 
 from mcptwist.errors import InvalidParams, UnsupportedVersion
 from mcptwist.messages import Json, encode_json, holds
+from mcptwist.params import Usual
 from mcptwist.versions import (
     LATEST,
     LATEST_LEGACY,
@@ -64,12 +65,14 @@ class Envelope(msgspec.Struct, frozen=True, gc=False):
     :ivar capabilities: the client's, unopened.
     :ivar client: name and version, unopened; clients should, but need not, say it.
     :ivar log_level: the least severe log message wanted for this request.
+    :ivar beside: what stands beside ``_meta``, where those are no other members than usual.
     """
 
     version: str
     capabilities: Raw
     client: Raw | None = None
     log_level: str | None = None
+    beside: Usual | None = None
 
 
 class _Meta(msgspec.Struct, gc=False):
@@ -83,10 +86,15 @@ class _WithMeta(msgspec.Struct, gc=False):
     _meta: _Meta | UnsetType = UNSET
 
 
+class _UsualWithMeta(Usual, forbid_unknown_fields=True, gc=False):
+    _meta: _Meta | UnsetType = UNSET
+
+
 _hello = msgspec.json.Decoder(Hello)
 _welcome = msgspec.json.Decoder(Welcome)
 _discovery = msgspec.json.Decoder(Discovery)
 _with_meta = msgspec.json.Decoder(_WithMeta)
+_usual_with_meta = msgspec.json.Decoder(_UsualWithMeta)
 
 
 def looks_modern(params: Json) -> bool:
@@ -108,16 +116,25 @@ def read_envelope(params: Json) -> Envelope:
 
     :raises InvalidParams: naming what is missing or of the wrong type.
     """
+    beside: _UsualWithMeta | None = None
     try:
-        meta = _with_meta.decode(params or b"{}")._meta
-    except (msgspec.DecodeError, RecursionError) as problem:
-        raise InvalidParams(f"params._meta is not as it must be: {problem}") from None
+        beside = _usual_with_meta.decode(params)
+        meta = beside._meta
+    except (msgspec.DecodeError, RecursionError):
+        meta = _meta_among_others(params)
     if meta is UNSET:
         raise InvalidParams(f"params._meta must hold {VERSION_KEY} and {CAPABILITIES_KEY}")
-    return _complete(meta)
+    return _complete(meta, beside)
 
 
-def _complete(meta: _Meta) -> Envelope:
+def _meta_among_others(params: Json) -> _Meta | UnsetType:
+    try:
+        return _with_meta.decode(params or b"{}")._meta
+    except (msgspec.DecodeError, RecursionError) as problem:
+        raise InvalidParams(f"params._meta is not as it must be: {problem}") from None
+
+
+def _complete(meta: _Meta, beside: Usual | None) -> Envelope:
     if meta.version is UNSET:
         raise InvalidParams(f"params._meta lacks {VERSION_KEY}")
     if meta.capabilities is UNSET:
@@ -126,7 +143,7 @@ def _complete(meta: _Meta) -> Envelope:
         raise InvalidParams(f"params._meta: {CAPABILITIES_KEY} must be an object")
     client = None if meta.client is UNSET else meta.client
     level = None if meta.log_level is UNSET else meta.log_level
-    return Envelope(meta.version, meta.capabilities, client, level)
+    return Envelope(meta.version, meta.capabilities, client, level, beside)
 
 
 def require_modern(version: str) -> None:

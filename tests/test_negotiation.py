@@ -10,6 +10,7 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as some
+from msgspec import UNSET, Raw
 from twisted.trial.unittest import SynchronousTestCase
 
 from mcptwist.errors import InvalidParams, UnsupportedVersion
@@ -133,6 +134,16 @@ class EnvelopeTests(SynchronousTestCase):
         self.assertEqual((bytes(read.capabilities), json.loads(bytes(read.client))), (b"{}", ME))
         read = read_envelope(params())
         self.assertEqual((read.client, read.log_level), (None, None))
+
+    def test_beside(self) -> None:
+        """What else the params have is told only where it is no more than usual."""
+        whole = json.loads(params())
+        beside = read_envelope(encode_json({**whole, "name": "t", "arguments": {}})).beside
+        assert beside is not None
+        self.assertEqual((beside.name, beside.uri), (Raw(b'"t"'), UNSET))
+        for name in ("requestState", "Name", "_Meta"):
+            read = read_envelope(encode_json({**whole, "name": "t", name: {}}))
+            self.assertEqual((read.version, read.beside), (LATEST, None))
 
     def test_incomplete(self) -> None:
         """A required key missing, or anything of the wrong type; the message names the key."""

@@ -19,25 +19,12 @@ from msgspec import UNSET, Raw, UnsetType
 from mcptwist.auth.keys import to_base64url
 from mcptwist.errors import InvalidMessage, InvalidParams, UnknownName
 from mcptwist.messages import Json, encode_json, open_fields
+from mcptwist.params import read_params
 
 TASK_STATUS = "notifications/tasks/status"
 #: Longer results are no questions to the client.
 _LARGEST = 1 << 20
 _MAC = 16
-
-
-class Plain(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    """The params of a call that have no members but these, spelt as here.
-
-    However a server reads names, with escapes or in any case, it reads the same ones, and no state
-    among them.
-    """
-
-    name: Raw | UnsetType = UNSET
-    uri: Raw | UnsetType = UNSET
-    arguments: Raw | UnsetType = UNSET
-    task: Raw | UnsetType = UNSET
-    _meta: Raw | UnsetType = UNSET
 
 
 class _Given(msgspec.Struct, gc=False):
@@ -46,22 +33,12 @@ class _Given(msgspec.Struct, gc=False):
     taskId: Raw | UnsetType = UNSET
 
 
-_plain = msgspec.json.Decoder(Plain)
 _given = msgspec.json.Decoder(_Given)
-
-
-def plain(params: Json) -> Plain | None:
-    """The members of *params*, ``None`` where there may be others than usual."""
-    try:
-        read: Plain = _plain.decode(params)
-    except (msgspec.DecodeError, RecursionError):
-        return None
-    return read
 
 
 def may_bring_state(params: Json) -> bool:
     """Whether there may be a state in *params*, as any server might read them."""
-    return plain(params) is None
+    return read_params(params) is None
 
 
 def holds_handle(result: Json) -> bool:

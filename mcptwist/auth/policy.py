@@ -24,11 +24,9 @@ from mcptwist.auth.authorizedkeys import CALL, READ, SUBSCRIBE, Grant
 from mcptwist.auth.denials import InsufficientScope, KeyWithdrawn
 from mcptwist.auth.handles import (
     TASK_STATUS,
-    Plain,
     States,
     Tasks,
     holds_handle,
-    plain,
     task_in,
     unambiguous,
 )
@@ -56,6 +54,7 @@ from mcptwist.messages import (
     open_error,
     open_fields,
 )
+from mcptwist.params import Params, read_params
 from mcptwist.session import Session
 from mcptwist.versions import MODERN
 
@@ -263,7 +262,11 @@ class Policed(_Around):
         :raises McpTwistError: it does not.
         """
         params = exchange.request.params
-        members = plain(params)
+        if exchange.is_usual and reach.is_everything:
+            if named.gives:
+                exchange.amend(params, self._given)
+            return
+        members = read_params(params)
         see: See | None = None
         # Of a legacy client a server knows no states, and begins no task unless it is asked for one
         # (MCP 2025-11-25, Tasks); what it gives out all the same is nobody's.
@@ -365,7 +368,7 @@ def _text(value: Raw | UnsetType | None, member: str) -> str:
         raise InvalidParams(f"params need a string {member!r}") from None
 
 
-def _sole(member: str, params: Json, members: Plain | None) -> tuple[bytes, str]:
+def _sole(member: str, params: Json, members: Params | None) -> tuple[bytes, str]:
     """The same params, in which each member is once, and the one that all read as *member*.
 
     :param members: what is in them, where that is no more than usual.

@@ -13,10 +13,11 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Raw, UnsetType
 
 from mcptwist.errors import HeaderMismatch, InvalidParams
 from mcptwist.messages import Json, Request
+from mcptwist.params import Usual
 
 VERSION = b"mcp-protocol-version"
 METHOD = b"mcp-method"
@@ -51,6 +52,7 @@ _MEMBERS = {
     )
     for name in set(NAMED_BY.values())
 }
+_string = msgspec.json.Decoder(str)
 
 
 def encode_value(value: str) -> str:
@@ -101,10 +103,13 @@ def sole_value(values: HeaderValues, name: bytes) -> str:
     return found[0].decode("latin-1")
 
 
-def check_headers(request: Request, version: str, values: HeaderValues) -> None:
+def check_headers(
+    request: Request, version: str, values: HeaderValues, beside: Usual | None = None
+) -> None:
     """Hold the routing headers of a modern request against its body.
 
     :param version: what the body's ``_meta`` says.
+    :param beside: the envelope's.
     :raises HeaderMismatch: a header is missing, malformed or says otherwise.
     """
     if sole_value(values, VERSION) != version:
@@ -113,18 +118,27 @@ def check_headers(request: Request, version: str, values: HeaderValues) -> None:
         raise HeaderMismatch("Mcp-Method differs from the body's method")
     member = NAMED_BY.get(request.method)
     if member is not None:
-        _check_name(member, request.params, values)
+        _check_name(member, request.params, values, beside)
 
 
-def _check_name(member: str, params: Json, values: HeaderValues) -> None:
+def _check_name(member: str, params: Json, values: HeaderValues, beside: Usual | None) -> None:
     try:
-        wanted = getattr(_MEMBERS[member].decode(params), member)
+        wanted = _named(member, params) if beside is None else _text(getattr(beside, member))
     except (msgspec.DecodeError, RecursionError):
         raise InvalidParams(f"params.{member} must be a string") from None
     if wanted is UNSET:
         return
     if decode_value(sole_value(values, NAME).encode("latin-1")) != wanted:
         raise HeaderMismatch(f"Mcp-Name differs from the body's params.{member}")
+
+
+def _named(member: str, params: Json) -> str | UnsetType:
+    wanted: str | UnsetType = getattr(_MEMBERS[member].decode(params), member)
+    return wanted
+
+
+def _text(value: Raw | UnsetType) -> str | UnsetType:
+    return UNSET if value is UNSET else _string.decode(value)
 
 
 class MirroredParam(msgspec.Struct, frozen=True):

@@ -199,14 +199,14 @@ class StreamableHttp(Endpoint):
     def _begin_modern(self, request: HttpRequest, message: Request) -> None:
         envelope = read_envelope(message.params)
         values = request.headers_alone()
-        mcphttp.check_headers(message, envelope.version, values)
+        mcphttp.check_headers(message, envelope.version, values, envelope.beside)
         require_modern(envelope.version)
         if self._admit is not None:
             self._admit(request, message)
         stay = visit(envelope, self._principal(request), partial(_check_mirrored, values))
         request.stream.connection.meter.stay = stay
         reply = ModernReply(request, self._concourse.pulse)
-        exchange = Exchange(message, reply, stay)
+        exchange = Exchange(message, reply, stay, envelope.beside is not None)
         reply.carry(exchange)
         self._view.begin(exchange)
 
