@@ -22,7 +22,7 @@ from mcptwist.configuration.catalogconfig import Catalog, Group, check_groups
 from mcptwist.configuration.configtext import SyntaxMistake, parse
 from mcptwist.configuration.gateconfig import Auth
 from mcptwist.configuration.http2config import Http2, Http2Client
-from mcptwist.configuration.limitsconfig import MIB, Cors, Http, Limits, Log
+from mcptwist.configuration.limitsconfig import Cors, Http, Limits, Log
 from mcptwist.configuration.listening import encrypted
 from mcptwist.configuration.reach import Keys
 from mcptwist.configuration.redaction import secret_values
@@ -38,6 +38,7 @@ from mcptwist.configuration.serverconfig import (
     read_server,
 )
 from mcptwist.configuration.settings import (
+    MIB,
     Ledger,
     Mistake,
     Note,

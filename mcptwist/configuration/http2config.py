@@ -10,6 +10,8 @@ from typing import Annotated, Any
 import msgspec
 
 from mcptwist.configuration.settings import (
+    KIB,
+    MIB,
     Key,
     Place,
     Reader,
@@ -22,7 +24,6 @@ from mcptwist.configuration.settings import (
 
 __all__ = ["Http2", "Http2Client", "http2_table"]
 
-KIB, MIB = 1 << 10, 1 << 20
 #: RFC 9113 section 6.9.1.
 _WIDEST = 2**31 - 1
 

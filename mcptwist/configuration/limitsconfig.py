@@ -7,10 +7,18 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from mcptwist.configuration.listening import header_name
-from mcptwist.configuration.settings import Key, Place, choice, count, many, none_or, seconds, size
-
-KIB = 1024
-MIB = 1024 * KIB
+from mcptwist.configuration.settings import (
+    KIB,
+    MIB,
+    Key,
+    Place,
+    choice,
+    count,
+    many,
+    none_or,
+    seconds,
+    size,
+)
 
 
 def _keepalive(place: Place, value: Any) -> float | None:

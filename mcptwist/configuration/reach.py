@@ -13,7 +13,7 @@ import msgspec
 from mcptwist.configuration.paths import path
 from mcptwist.configuration.settings import Key, Place, full_text, yes_or_no
 
-__all__ = ["Keys", "Reach", "private_key"]
+__all__ = ["HostsFile", "Keys", "OwnKey", "OwnName", "Reach"]
 
 
 _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}\Z")
@@ -26,19 +26,22 @@ def private_key(place: Place, value: Any) -> str | None:
     return path(place, value)
 
 
+#: Settings that the ``[keys]`` section and each server elsewhere have alike.
+OwnKey = Annotated[
+    str | None, Key(private_key, "file of the private key to sign in with; SHA256:… of an agent's")
+]
+OwnName = Annotated[
+    str | None, Key(full_text, "what its owner is called there; its fingerprint otherwise")
+]
+HostsFile = Annotated[str | None, Key(path, "file of servers' keys, in place of the daemon's own")]
+
+
 class Keys(msgspec.Struct, frozen=True, kw_only=True):
     """The ``[keys]`` section: what servers elsewhere have that do not say it themselves."""
 
-    key: Annotated[
-        str | None,
-        Key(private_key, "file of the private key to sign in with; SHA256:… of an agent's"),
-    ] = None
-    principal: Annotated[
-        str | None, Key(full_text, "what its owner is called there; its fingerprint otherwise")
-    ] = None
-    known_hosts: Annotated[
-        str | None, Key(path, "file of servers' keys, in place of the daemon's own")
-    ] = None
+    key: OwnKey = None
+    principal: OwnName = None
+    known_hosts: HostsFile = None
     accept_new: Annotated[
         bool | None, Key(yes_or_no, "believe the keys they show when they are met the first time")
     ] = None

@@ -13,9 +13,9 @@ import msgspec
 
 from mcptwist.configuration.anyserver import Pairs, Server, pairs_of
 from mcptwist.configuration.paths import path
-from mcptwist.configuration.reach import Keys, Reach, private_key
+from mcptwist.configuration.reach import HostsFile, Keys, OwnKey, OwnName, Reach
 from mcptwist.configuration.redaction import secret_values, secrets_in_address
-from mcptwist.configuration.settings import Key, Place, expanded, full_text, many, yes_or_no
+from mcptwist.configuration.settings import Key, Place, expanded, many, yes_or_no
 
 _SCHEMES = ("http", "https", "ws", "wss")
 SOCKET = "unix:"
@@ -118,20 +118,13 @@ class RemoteServer(Server, frozen=True, kw_only=True):
     ca: Annotated[
         str | None, Key(path, "PEM file: certificates trusted in place of the system's")
     ] = None
-    key: Annotated[
-        str | None,
-        Key(private_key, "file of the private key to sign in with; SHA256:… of an agent's"),
-    ] = None
-    principal: Annotated[
-        str | None, Key(full_text, "what its owner is called there; its fingerprint otherwise")
-    ] = None
+    key: OwnKey = None
+    principal: OwnName = None
     host_key: Annotated[
         tuple[str, ...],
         Key(_fingerprints, "SHA256:… of the key it must show, or a list"),
     ] = ()
-    known_hosts: Annotated[
-        str | None, Key(path, "file of servers' keys, in place of the daemon's own")
-    ] = None
+    known_hosts: HostsFile = None
     accept_new: Annotated[
         bool | None, Key(yes_or_no, "believe the key it shows when it is met for the first time")
     ] = None

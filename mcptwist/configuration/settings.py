@@ -290,6 +290,8 @@ def seconds(place: Place, value: Any) -> float | None:
     return float(number)
 
 
+KIB, MIB = 1 << 10, 1 << 20
+
 _UNITS_OF_SIZE = {
     "b": 1, "": 1,
     "kb": 1000, "mb": 1000**2, "gb": 1000**3,

@@ -11,6 +11,7 @@ import msgspec
 
 from mcptwist.configuration.listening import LINES, endpoints
 from mcptwist.configuration.settings import (
+    MIB,
     Key,
     Place,
     Reader,
@@ -23,7 +24,6 @@ from mcptwist.configuration.settings import (
 
 __all__ = ["Sse", "StreamableHttp", "WebSocket", "Wire", "wire_table"]
 
-MIB = 1 << 20
 
 W = TypeVar("W", bound="Wire")
 

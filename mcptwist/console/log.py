@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from mcptwist.console import keymap
+from mcptwist.console.following import FollowingScreen
 from mcptwist.console.model import clean
-from mcptwist.console.screen import TableScreen, TextScreen
+from mcptwist.console.screen import TextScreen
 from mcptwist.console.tables import Column, Markup, Table
 from mcptwist.watching.journal import Line
 
@@ -18,14 +19,13 @@ if TYPE_CHECKING:
 LEVEL_COLOURS = {"warn": "busy", "error": "bad", "critical": "bad", "debug": "quiet"}
 
 
-class _Lines(TableScreen):
+class _Lines(FollowingScreen):
     """Lines of a log, the newest at the end."""
 
     system = "SYSTEM"
 
     def __init__(self, console: Console) -> None:
         super().__init__(console)
-        self.follows = True
         columns = [
             Column("time", "TIME", 8, lambda line: line.number, lambda line: _clock(line.time)),
             Column("level", "LEVEL", 8, lambda line: line.level, lambda line: line.level,
@@ -40,33 +40,8 @@ class _Lines(TableScreen):
         """The text, which may be longer than its column."""
         return "" if self.table.row is None else str(self.table.row.text)
 
-    def badge(self) -> str:
-        """Whether the newest line is followed."""
-        parts = (super().badge(), "following" if self.follows else "")
-        return "  ".join(part for part in parts if part)
-
-    def fresh(self) -> None:
-        """Look at the rows there are, and go to the newest if it is followed."""
-        super().fresh()
-        if self.follows:
-            self.table.go(1 << 40)
-
-    def do_follow(self) -> None:
-        self.follows = not self.follows
-
-    do_pause = do_follow
-
-    def do_up(self, *words: str) -> None:
-        self.follows = False
-        super().do_up(*words)
-
-    def do_page(self, *words: str) -> None:
-        self.follows = False
-        super().do_page(*words)
-
-    def do_top(self) -> None:
-        self.follows = False
-        super().do_top()
+    def do_pause(self) -> None:
+        self.do_follow()
 
     def do_open(self) -> None:
         line = self.table.row

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mcptwist.console import keymap
+from mcptwist.console.following import FollowingScreen
 from mcptwist.console.gist import gist
 from mcptwist.console.model import Message, clean
-from mcptwist.console.screen import CannotDo, TableScreen, TextScreen
+from mcptwist.console.screen import CannotDo, TextScreen
 from mcptwist.console.tables import Column, Markup, Table
 from mcptwist.console.widgets import json_lines
 from mcptwist.watching.figures import octets, span
@@ -23,14 +24,13 @@ if TYPE_CHECKING:
 STATUS_COLOURS = {"ok": "good", "failed": "busy", "error": "bad", "open": "busy"}
 
 
-class TrafficScreen(TableScreen):
+class TrafficScreen(FollowingScreen):
     """Messages, a request and its answer on one line."""
 
     place = title = keymap.TRAFFIC
 
     def __init__(self, console: Console) -> None:
         super().__init__(console)
-        self.follows = True
         columns = [
             Column("number", "NO", 6, lambda m: m.frame.number, lambda m: str(m.frame.number),
                    right=True, falls=True),
@@ -77,19 +77,11 @@ class TrafficScreen(TableScreen):
             parts.append(f"PAUSED, {self.world.held} came since")
         if self.world.missed:
             parts.append(f"{self.world.missed} missed")
-        if self.follows:
-            parts.append("following")
         return "  ".join(part for part in parts if part)
 
     def hint(self) -> str:
         """What it is about, for which its column is too narrow."""
         return "" if self.table.row is None else gist(self.table.row, self.signs.to)
-
-    def fresh(self) -> None:
-        """Look at the rows there are, and go to the newest if it is followed."""
-        super().fresh()
-        if self.follows:
-            self.table.go(1 << 40)
 
     def words(self) -> Iterable[str]:
         """The columns."""
@@ -112,32 +104,8 @@ class TrafficScreen(TableScreen):
         if self.table.row is not None:
             self.console.push(MessageScreen(self.console, self.table.row))
 
-    def do_down(self, *words: str) -> None:
-        self.follows = False
-        super().do_down(*words)
-
-    def do_up(self, *words: str) -> None:
-        self.follows = False
-        super().do_up(*words)
-
-    def do_page(self, *words: str) -> None:
-        self.follows = False
-        super().do_page(*words)
-
-    def do_top(self) -> None:
-        self.follows = False
-        super().do_top()
-
-    def clicked(self, row: int, column: int) -> None:
-        """The one that was clicked stays under the cursor."""
-        self.follows = False
-        super().clicked(row, column)
-
     def do_pause(self) -> None:
         self.world.pause(not self.world.paused)
-
-    def do_follow(self) -> None:
-        self.follows = not self.follows
 
     def do_clear(self) -> None:
         self.world.forget_messages()

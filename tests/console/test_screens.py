@@ -777,6 +777,17 @@ class LogTests(SeatCase):
         self.seat.press(*"/text:alpha", "<enter>")
         self.assertEqual(len(self.seat.body()), 2)
 
+    def test_click(self) -> None:
+        """The line that was clicked stays under the cursor, whatever comes."""
+        for word in ("alpha", "beta", "gamma"):
+            self.log.info("{word}", word=word)
+        self.seat.turn(0.5)
+        row = next(n for n, line in enumerate(self.seat.lines()) if "beta" in line)
+        self.seat.console.top.mouse_event(self.seat.size, "mouse press", 1, 3, row, True)
+        self.log.info("delta")
+        self.seat.turn(0.5)
+        self.assertIn("beta", self.seat.focused())
+
     def test_level(self) -> None:
         """The level can be set from here."""
         self.seat.command("level debug")

@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from mcptwist.errors import ServerExited
-from mcptwist.exchange import Exchange
-from mcptwist.link import Deadlines, Link
-from mcptwist.messages import Error, Notification, Request, Result, encode_json
-from mcptwist.session import Visit
-from mcptwist.versions import LEGACY
-from mcptwist.watching.tally import BOUNDS, OTHERS, TOOLS, Histogram, Tally, outcome
-from tests.fakes import FakeWire
-from tests.scripted import Heard
-from tests.test_link import Listeners
-
-STAY = Visit("2026-07-28", b"{}", b"{}")
+from mcptwist.link import Deadlines
+from mcptwist.messages import Error, Notification, Result, encode_json
+from mcptwist.watching.tally import BOUNDS, OTHERS, TOOLS, Histogram, outcome
+from tests.watching.watched import WatchedCase
 
 
 class HistogramTests(SynchronousTestCase):
@@ -55,24 +45,10 @@ class OutcomeTests(SynchronousTestCase):
         self.assertEqual(outcome(Result(1, text)), "failed")
 
 
-class TallyTests(SynchronousTestCase):
+class TallyTests(WatchedCase):
     """A link that counts."""
 
-    def setUp(self) -> None:
-        self.clock = Clock()
-        self.tally = Tally("one", self.clock)
-        deadlines = Deadlines(idle=5.0, total=None, in_flight=3)
-        self.link = Link("one", LEGACY, Listeners(), self.clock, deadlines, None, self.tally)
-        self.link.wire = self.wire = FakeWire(self.link)
-        self.addCleanup(self.link.lost, ServerExited("over"))
-
-    def ask(self, method: str = "tools/call", **params: Any) -> Exchange:
-        exchange = Exchange(Request("a", method, encode_json(params)), Heard(), STAY)
-        self.link.begin(exchange)
-        return exchange
-
-    def answer(self, text: bytes = b"{}") -> None:
-        self.link.received(Result(self.wire.sent[-1].id, text))
+    deadlines = Deadlines(idle=5.0, total=None, in_flight=3)
 
     def test_calls_and_tools(self) -> None:
         """Calls are counted for the server and for the tool, with their time."""

@@ -2,46 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from twisted.internet.task import Clock
-from twisted.trial.unittest import SynchronousTestCase
-
 from mcptwist.errors import ServerExited
-from mcptwist.exchange import Exchange
-from mcptwist.link import Link
-from mcptwist.messages import Notification, Request, Result, encode_json
-from mcptwist.session import Visit
-from mcptwist.versions import LEGACY
+from mcptwist.messages import Notification, Request
 from mcptwist.watching.sieve import Sieve
 from mcptwist.watching.tally import Tally
 from mcptwist.watching.traffic import FIELDS, Traffic, TrafficLimits
-from tests.fakes import FakeWire
-from tests.scripted import Heard
-from tests.test_link import Listeners
-
-STAY = Visit("2026-07-28", b'{"name":"ed","version":"2"}', b"{}")
+from tests.watching.watched import WatchedCase
 
 
-class TrafficTests(SynchronousTestCase):
+class TrafficTests(WatchedCase):
     """A link, and who watches it."""
 
-    def setUp(self) -> None:
-        self.clock = Clock()
+    def make_tally(self) -> Tally:
         limits = TrafficLimits(watchers=2, waiting=4, shown=40, kept=200)
         self.traffic = Traffic(limits, lambda: 1000.0)
-        tally = Tally("one", self.clock, self.traffic)
-        self.link = Link("one", LEGACY, Listeners(), self.clock, tally=tally)
-        self.link.wire = self.wire = FakeWire(self.link)
-        self.addCleanup(self.link.lost, ServerExited("over"))
-
-    def ask(self, method: str = "tools/call", **params: Any) -> Exchange:
-        exchange = Exchange(Request("a", method, encode_json(params)), Heard(), STAY)
-        self.link.begin(exchange)
-        return exchange
-
-    def answer(self, text: bytes = b"{}") -> None:
-        self.link.received(Result(self.wire.sent[-1].id, text))
+        return Tally("one", self.clock, self.traffic)
 
     def test_nobody_watches(self) -> None:
         """Then nothing is made."""
