@@ -6,6 +6,7 @@ things are imperatives (``send``, ``close``).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from zope.interface import Attribute, Interface
@@ -71,9 +72,12 @@ class IAdmission(Interface):
 
     secrets = Attribute("What must not be shown of what is sent (a collection of str).")
 
-    def headers(method: str, url: str) -> Deferred[list[tuple[bytes, bytes]]]:
+    def headers(
+        method: str, url: str, sent: Sequence[tuple[bytes, bytes]] = (), body: bytes = b""
+    ) -> Deferred[list[tuple[bytes, bytes]]]:
         """What a request is to carry; nothing before it was asked for, or for another origin.
 
+        :param sent: the headers it has already.
         :return: fails with ``SignInFailed``.
         """
 

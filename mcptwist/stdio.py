@@ -87,6 +87,7 @@ def config_for(
         name=NAME,
         key=known.key,
         principal=known.principal,
+        sign_requests=known.sign,
         host_key=known.host_keys,
         known_hosts=known.known_hosts,
         accept_new=known.accept_new,

@@ -45,6 +45,9 @@ class Keys(msgspec.Struct, frozen=True, kw_only=True):
     accept_new: Annotated[
         bool | None, Key(yes_or_no, "believe the keys they show when they are met the first time")
     ] = None
+    sign_requests: Annotated[
+        bool | None, Key(yes_or_no, "sign each request with the key, asked or not; no token then")
+    ] = None
 
 
 class Reach(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,6 +57,7 @@ class Reach(msgspec.Struct, frozen=True, kw_only=True):
         ``None`` for none.
     :ivar principal: as whom; the key's fingerprint otherwise.
     :ivar scopes: that are wanted beside those that the server names.
+    :ivar sign: whether each request is signed with that key, asked or not.
     :ivar host_keys: fingerprints; the server must show one of these keys, if there are any.
     :ivar known_hosts: the file of servers' keys; the person's own otherwise.
     :ivar accept_new: whether the key of a server that is met for the first time is believed.
@@ -63,6 +67,7 @@ class Reach(msgspec.Struct, frozen=True, kw_only=True):
     key: str | None = None
     principal: str = ""
     scopes: tuple[str, ...] = ()
+    sign: bool = False
     host_keys: tuple[str, ...] = ()
     known_hosts: str | None = None
     accept_new: bool = False

@@ -128,6 +128,9 @@ class RemoteServer(Server, frozen=True, kw_only=True):
     accept_new: Annotated[
         bool | None, Key(yes_or_no, "believe the key it shows when it is met for the first time")
     ] = None
+    sign_requests: Annotated[
+        bool | None, Key(yes_or_no, "sign each request with the key, asked or not; no token then")
+    ] = None
     http2: Annotated[bool, Key(yes_or_no, "whether it is offered HTTP/2 beside HTTP/1.1")] = True
     wire: Literal["auto", "http", "sse", "websocket"] = "auto"
 
@@ -145,6 +148,7 @@ class RemoteServer(Server, frozen=True, kw_only=True):
         return Reach(
             key=self.key,
             principal=self.principal or "",
+            sign=bool(self.sign_requests),
             host_keys=self.host_key,
             known_hosts=self.known_hosts,
             accept_new=bool(self.accept_new),

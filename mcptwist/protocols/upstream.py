@@ -162,7 +162,8 @@ class Upstream:
         if admission is None:
             return await self._once(method, url, headers, body, written)
         for left in reversed(range(_ADMISSIONS)):
-            shown = await admission.headers(method.decode("ascii"), url)
+            before = [*self._headers, *headers]
+            shown = await admission.headers(method.decode("ascii"), url, before, body or b"")
             response = await self._once(method, url, [*headers, *shown], body, written)
             if response.code not in _TURNED_AWAY or not left:
                 break

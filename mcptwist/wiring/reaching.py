@@ -16,6 +16,7 @@ from mcptwist.auth.asking.introduction import introduce
 from mcptwist.auth.asking.keylearning import KeyLearner
 from mcptwist.auth.asking.pinning import Pinning
 from mcptwist.auth.asking.proving import Prover
+from mcptwist.auth.asking.requestsigning import RequestSigner
 from mcptwist.auth.asking.signin import SignIn, Ways
 from mcptwist.auth.asking.sshagent import VARIABLE, Agent
 from mcptwist.auth.asking.tokensource import TokenSource
@@ -121,8 +122,16 @@ def way_to(
     has_credentials = any(name.lower() == "authorization" for name, _ in headers)
     if reach.key is not None and not has_credentials and not url.lower().startswith("unix:"):
         signing = make_signin(url, reactor, reach, environ, ask, agent)
-        admission = TokenSource(signing, reactor, reach.scopes)
         identity = make_identity(reach, reactor, environ, ask)
-        prover = Prover(identity.load, secrets.token_bytes)
+        admission = RequestSigner(
+            url,
+            identity.load,
+            TokenSource(signing, reactor, reach.scopes),
+            time.time,
+            secrets.token_bytes,
+            reach.principal,
+            reach.sign,
+        )
+        prover = None if reach.sign else Prover(identity.load, secrets.token_bytes)
     more |= {"trust": trust, "agent": agent, "admission": admission, "prover": prover}
     return remote_connector(url, wire, reactor, headers, **more)

@@ -7,7 +7,7 @@ many requests find out at once, one token is asked for.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 from twisted.internet.defer import Deferred
@@ -74,7 +74,9 @@ class TokenSource:
         """What must not be shown of what is sent."""
         return frozenset() if self._held is None else frozenset({self._held.granted.token})
 
-    def headers(self, method: str, url: str) -> Deferred[Pairs]:
+    def headers(
+        self, method: str, url: str, sent: Sequence[tuple[bytes, bytes]] = (), body: bytes = b""
+    ) -> Deferred[Pairs]:
         """See :meth:`mcptwist.interfaces.IAdmission.headers`."""
         return Deferred.fromCoroutine(self._headers(method, url))
 

@@ -28,6 +28,7 @@ class ReachOptions(Command):
         ["ca", None, None, "A PEM file of certificates to trust in place of the system's."],
     ]
     optFlags = [
+        ["sign-requests", None, "Sign each request with the key, whether it is asked for or not."],
         ["accept-new", None, "Believe, and keep, the key of a server that is met the first time."],
     ]
 
@@ -47,6 +48,7 @@ class ReachOptions(Command):
         return Reach(
             key=_key(self["identity"]),
             principal=self["principal"] or "",
+            sign=bool(self["sign-requests"]),
             host_keys=tuple(self["host-keys"]),
             known_hosts=_absolute(self["known-hosts"]),
             accept_new=bool(self["accept-new"]),
