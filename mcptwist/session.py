@@ -28,7 +28,6 @@ from mcptwist.interfaces import IAnswerer, IReply, IStay
 from mcptwist.messages import (
     Answer,
     Json,
-    Message,
     Notification,
     Request,
     Result,
@@ -257,7 +256,7 @@ class Session:
             self._say(notification)
         self._ask_postponed()
 
-    def _say(self, message: Message) -> bool:
+    def _say(self, message: Notification) -> bool:
         if self.back is not None and self.back.say(message):
             return True
         newest = None
@@ -265,10 +264,8 @@ class Session:
             pass
         if newest is None or newest.request.method == "initialize":
             return False
-        if isinstance(message, Notification):
-            newest.notify(message)
-            return True
-        return False
+        newest.notify(message)
+        return True
 
     def _only_open(self) -> Exchange | None:
         if len(self.opened) != 1:

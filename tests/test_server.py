@@ -236,7 +236,9 @@ class OfferingTests(ServerTests):
         self.assertEqual([], completed(paint, "brush")["completion"]["values"])
         for ref in ({"type": "ref/prompt", "name": "b"}, {"type": "ref/resource", "uri": "b://"}):
             self.assertEqual(-32602, completed(ref, "x")["code"])
-        self.assertEqual(-32602, completed({"type": "ref/else"}, "x")["code"])
+        other = completed({"type": "ref/else"}, "x")
+        self.assertEqual(-32602, other["code"])
+        self.assertIn("ref/else", other["message"])
         self.assertRaises(TypeError, self.server.completion("paint", "x"), lambda: ["x"])
 
     def test_pages(self) -> None:
@@ -376,6 +378,8 @@ class ReturningTests(ServerTests):
             },
             self.call("t"),
         )
+        self.server.add_tool(lambda: ToolResult(content="yes", structured=[2]), name="u")
+        self.assertEqual([2], self.call("u")["structuredContent"])
         modern = ModernClient(self.server).ask("tools/call", name="t")
         self.assertEqual(1, modern["_meta"]["m"])
         self.assertEqual("test", modern["_meta"]["io.modelcontextprotocol/serverInfo"]["name"])

@@ -97,7 +97,6 @@ class Inventory:
     :param refresh: whether it is started then all the same, to see whether they still hold.
     :param told: told when there are other lists to be kept.
     :ivar followers: told what becomes of it.
-    :ivar hits: lists given out without asking the server, so far.
     """
 
     log = Logger()
@@ -116,7 +115,6 @@ class Inventory:
     ) -> None:
         self.name = name
         self.followers: list[IFollower] = []
-        self.hits = 0
         self.words = ""
         self._server = server
         self._clock = clock
@@ -156,7 +154,6 @@ class Inventory:
         return record.is_fresh(self._clock.seconds()) and not self._server.is_alone(stay)
 
     def _given(self, record: Record, stay: Any, shelf: Shelf, resting: bool) -> Listing:
-        self.hits += 1
         record.shown = True
         if stay.era == LEGACY:
             self._server.follow(stay)

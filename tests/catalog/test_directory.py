@@ -35,6 +35,12 @@ class DirectoryTests(SynchronousTestCase):
         self.assertEqual(directory.candidates(public_name("a.b", LONG)), ["a.b"])
         self.assertEqual(directory.candidates("a__plain"), [])
 
+    def test_too_many_templates(self) -> None:
+        """So many of one server's templates are looked at, and no more."""
+        self.directory.learn("a", TEMPLATES, [f"x{n}://{{y}}" for n in range(1001)])
+        self.assertEqual(self.directory.resource("x999://y"), Owned("a", "x999://y"))
+        self.assertIsNone(self.directory.resource("x1000://y"))
+
     def test_list_replaces(self) -> None:
         """A new list takes the place of the old one."""
         self.directory.learn("a", RESOURCES, ["x:1"])

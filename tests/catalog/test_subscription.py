@@ -28,14 +28,15 @@ class SubscriptionTests(SynchronousTestCase):
         self.told: list[tuple[str, str]] = []
         request = modern_request(LISTEN, {"notifications": {}, "future": 1}, "mine")
         self.exchange = Exchange(request, self.heard, modern_visit())
-        Subscription(
+        self.subscription = Subscription(
             self.exchange,
             wanted,
             lambda server, exchange: self.servers[server].begin(exchange),
             lambda server, change: self.told.append((server, change)),
             self.clock,
             Patiences(acknowledgement=5, rejoin=2, rejoin_most=6),
-        ).start()
+        )
+        self.subscription.start()
 
     def both(self, **answers: Any) -> None:
         self.listen({"a": ALL, "b": Wanted(toolsListChanged=True)}, **answers)
@@ -156,6 +157,28 @@ class SubscriptionTests(SynchronousTestCase):
         self.end("b", ServerExited("crashed"))
         (timer,) = self.clock.getDelayedCalls()
         self.assertEqual(timer.getTime() - self.clock.seconds(), 2)
+
+    def test_rejoin_one_that_never_was_there(self) -> None:
+        """The first wait is the shortest, though it was not heard at all yet."""
+        self.both()
+        self.end("b", ServerExited("crashed"))
+        times = sorted(timer.getTime() for timer in self.clock.getDelayedCalls())
+        self.assertEqual(times, [2, 5])
+
+    def test_dismissed(self) -> None:
+        """A server that is no more is not asked again, whether it waits for that or came back."""
+        for waits in (1.0, 2.0):
+            self.both()
+            self.acknowledge("a")
+            self.acknowledge("b")
+            self.end("b", ServerExited("crashed"))
+            self.clock.advance(waits)
+            before = len(self.servers["b"].asked)
+            self.subscription.dismiss("b")
+            self.clock.advance(60)
+            self.assertEqual(len(self.servers["b"].asked), before)
+            self.assertTrue(all(each.over for each in self.servers["b"].asked))
+            self.assertEqual((self.heard.answers, self.clock.getDelayedCalls()), (0, []))
 
     def test_ended_in_good_order(self) -> None:
         """A server that ends its part of itself is asked again like any other."""

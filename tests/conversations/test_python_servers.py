@@ -289,6 +289,13 @@ class RequestTests(Stories):
         self.assertNotIn(id, client.answers)
         self.assertEqual({}, client.ask("ping"))
 
+    def test_server_stops(self) -> None:
+        """When the server stops, calls that run are stopped."""
+        client = self.connect()
+        client.begin("tools/call", name="wait")
+        self.server.close()
+        self.assertEqual(["cancelled"], self.steps)
+
     def test_wire_lost(self) -> None:
         """When the wire is lost, its calls are stopped."""
         client = self.connect(elicitation={})

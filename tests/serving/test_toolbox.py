@@ -80,6 +80,8 @@ class ToolboxTests(SynchronousTestCase):
         """Dates are reckoned with."""
         later = self.structured("shift_time", when="2026-02-27T12:00:00+02:00", days=2, hours=-1)
         self.assertEqual("2026-03-01T11:00:00+02:00", later["iso"])
+        sooner = self.structured("shift_time", when="2026-02-27T12:00:00+02:00", seconds=-1)
+        self.assertEqual("2026-02-27T11:59:59+02:00", sooner["iso"])
         tokyo = self.structured("convert_time", when="2026-07-28T12:00", zone="Asia/Tokyo")
         self.assertEqual("2026-07-28T21:00:00+09:00", tokyo["iso"])
         span = self.structured("time_between", start="2026-07-28", end="2026-07-30T12:00:00Z")
@@ -140,6 +142,8 @@ class ToolboxTests(SynchronousTestCase):
         """Random numbers are within their bounds, UUIDs are of version 4."""
         numbers = self.text("random_numbers", low=1, high=3, count=100)
         self.assertEqual({"1", "2", "3"}, set(numbers.strip("[]").split(",")))
+        dice = self.text("random_numbers", count=100)
+        self.assertEqual(set("123456"), set(dice.strip("[]").split(",")))
         self.assertIn("low must not", self.refusal("random_numbers", low=2, high=1))
         first, second = self.text("make_uuids", count=2).splitlines()
         self.assertNotEqual(first, second)
