@@ -201,6 +201,7 @@ MADE: Mapping[str, tuple[str, ...]] = {
         f"{_DESK}.NarrowTests",
         f"{_DESK}.KindTests.test_security_key",
         "tests.auth.oauth.test_devices.AttackTests",
+        "tests.live.test_approving",
         "tests.auth.test_sshsig",
     ),
     "E5 another's page": (f"{_LOGIN}.OtherBrowserTests",),

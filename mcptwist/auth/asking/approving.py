@@ -82,7 +82,7 @@ class Approver:
         """
         answer = await self._ask("GET", f"?code={quote(code)}")
         if answer.status != 200:
-            raise SignInFailed(self._refusal(answer, f"of {code}"))
+            raise SignInFailed(self._refusal(answer, code))
         return read_asked(answer.said, self.base, code)
 
     async def decide(self, asked: Asked, verb: str, scopes: frozenset[str]) -> dict[str, Any]:
@@ -104,8 +104,8 @@ class Approver:
         form = {"code": asked.code, "action": verb, "scope": agreed, "signature": signature}
         answer = await self._ask("POST", "", urlencode(form).encode())
         if answer.status != 200:
-            whose = f"from the key {signer.public.fingerprint}"
-            raise SignInFailed(self._refusal(answer, whose))
+            what = f"the key {signer.public.fingerprint}"
+            raise SignInFailed(self._refusal(answer, what))
         return answer.said
 
     async def _ask(self, method: str, query: str, body: bytes | None = None) -> Answer:
@@ -142,7 +142,7 @@ class Approver:
             advice = "; see whether the code is right and recent, and the key is let in there"
         else:
             advice = ""
-        return f"{self.base} takes nothing {what}: {described[:300]}{advice}"
+        return f"{self.base} refuses {what}: {described[:300]}{advice}"
 
 
 def read_asked(said: dict[str, Any], base: str, code: str) -> Asked:

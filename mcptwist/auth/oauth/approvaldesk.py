@@ -6,6 +6,7 @@ let in decides. ``docs/auth/protocol.rst``, *Approval*.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import msgspec
@@ -110,7 +111,7 @@ class ApprovalDesk(msgspec.Struct, frozen=True):
         pending = self._pending(address, form)
         told = described(pending.wanted)
         told["code"] = pending.code
-        told["expires_in"] = int(self.approvals.seconds_left(pending))
+        told["expires_in"] = math.ceil(self.approvals.seconds_left(pending))
         respond(request, 200, told, NO_STORE)
 
     def _pending(self, address: Address, form: Form) -> Pending:

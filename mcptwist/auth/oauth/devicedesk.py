@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import math
 from urllib.parse import parse_qs
 
 from mcptwist.auth.addresses import DEVICE as PAGE
@@ -66,7 +67,7 @@ class DeviceDesk:
             "user_code": pending.code,
             "verification_uri": page,
             "verification_uri_complete": f"{page}?user_code={pending.code}",
-            "expires_in": int(self._approvals.seconds_left(pending)),
+            "expires_in": math.ceil(self._approvals.seconds_left(pending)),
             "interval": int(INTERVAL),
         }
         respond(request, 200, told, NO_STORE)
