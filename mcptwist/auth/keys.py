@@ -130,6 +130,11 @@ class PublicKey:
         return hash(self.blob)
 
     @property
+    def bits(self) -> int:
+        """How long it is, as ``ssh-keygen -l`` says it."""
+        return getattr(self._key, "key_size", 256)
+
+    @property
     def algorithms(self) -> tuple[str, ...]:
         """The JWS algorithms that are good for it."""
         return ALGORITHMS[self.kind]

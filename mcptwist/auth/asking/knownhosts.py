@@ -77,6 +77,41 @@ class KnownHosts:
             return KNOWN
         return CHANGED if any(not each.revoked for each in found) else UNKNOWN
 
+    def found(self, host: str, port: int) -> list[tuple[int, str, KnownHost]]:
+        """The lines about a host: the number of each from 1 on, its text, and what it says."""
+        name = name_of(host, port)
+        lines = enumerate(zip(self._lines, self._hosts, strict=True), 1)
+        return [
+            (number, line, entry)
+            for number, (line, entry) in lines
+            if entry is not None and entry.names(name)
+        ]
+
+    def hashed(self, make_bytes: Callable[[int], bytes]) -> tuple[str, int, int]:
+        """The text with the names of hosts hashed, each on a line and with a salt of its own.
+
+        Patterns and marks mean several hosts, so their lines stay, as with ``ssh-keygen -H``.
+
+        :return: the text, how many names were hashed, and how many lines have names that were not.
+        """
+        lines: list[str] = []
+        count = left = 0
+        for line, entry in zip(self._lines, self._hosts, strict=True):
+            if entry is None or all(each.startswith("|") for each in entry.hosts):
+                lines.append(line)
+            elif entry.revoked or any(_is_pattern(each) for each in entry.hosts):
+                lines.append(line)
+                left += 1
+            else:
+                rest = _SPACES.split(line.strip(" \t\r"), 1)[1]
+                for host in entry.hosts:
+                    name = (
+                        host if host.startswith("|") else _hashed(host.lower(), make_bytes(_SALT))
+                    )
+                    lines.append(f"{name} {rest}")
+                    count += name is not host
+        return "".join(f"{line}\n" for line in lines), count, left
+
     def without(self, host: str, port: int) -> tuple[str, int]:
         """The text without the lines about a host, and how many these were; marks stay."""
         name = name_of(host, port)
@@ -100,7 +135,7 @@ class KnownHosts:
             if entry is None or entry.revoked or not entry.names(name):
                 lines.append(line)
                 continue
-            if len(entry.hosts) > 1 or "*" in entry.hosts[0] or "?" in entry.hosts[0]:
+            if len(entry.hosts) > 1 or _is_pattern(entry.hosts[0]):
                 lines.append(line)
                 here.add(entry.key)
             elif entry.key in keys:
@@ -156,6 +191,11 @@ def line_of(
 def _hashed(name: str, salt: bytes) -> str:
     mac = hmac.digest(salt, name.encode(), "sha1")
     return f"|1|{base64.b64encode(salt).decode()}|{base64.b64encode(mac).decode()}"
+
+
+def _is_pattern(host: str) -> bool:
+    """Whether it may stand for several hosts, or for none."""
+    return host.startswith("!") or "*" in host or "?" in host
 
 
 def _matches(pattern: str, name: str) -> bool:

@@ -14,27 +14,38 @@ from twisted.python import usage
 
 from mcptwist.auth.asking.identity import ask_passphrase
 from mcptwist.auth.asking.introduction import announced, scan
-from mcptwist.auth.asking.knownhosts import KnownHosts, line_of
-from mcptwist.auth.commands.keycommand import FAILED, OK, KeyCommand, Nouns, own
+from mcptwist.auth.asking.knownhosts import line_of
+from mcptwist.auth.commands import keylists
+from mcptwist.auth.commands.keycommand import OK, KeyCommand, Nouns, own
 from mcptwist.auth.keys import ED25519, P256, RSA, KeyProblem, PrivateKey
-from mcptwist.auth.keystore import PRIVATE, PUBLIC, KeyList, load_private, load_public, write_new
+from mcptwist.auth.keystore import PRIVATE, PUBLIC, load_private, load_public, write_new
 
 _KINDS = {"ed25519": ED25519, "ecdsa": P256, "rsa": RSA}
 _NAMES = {ED25519: "id_ed25519", P256: "id_ecdsa", RSA: "id_rsa"}
 
 
 class KeygenOptions(KeyCommand):
-    """Make a key, or look at one; or forget the key of a host."""
+    """Make a key, or look at keys and hosts, as ssh-keygen does.
 
-    synopsis = "mcptwist keygen [-t ed25519|ecdsa|rsa] [-f FILE] [-N PASSPHRASE] [-C COMMENT]"
+    A HOST without a port is at 443.
+    """
+
+    synopsis = (
+        "mcptwist keygen [-t ed25519|ecdsa|rsa] [-f FILE] [-N PASSPHRASE] [-C COMMENT]\n"
+        "       mcptwist keygen (-l | -F HOST:PORT [-l] | -R HOST:PORT | -H) [-f FILE]"
+    )
     optParameters = [
         ["type", "t", "ed25519", "The kind of key: ed25519, ecdsa or rsa."],
         ["file", "f", None, "Where to put it; beside it FILE.pub."],
         ["passphrase", "N", None, "Encrypts the file; asked for otherwise. Empty for none."],
         ["comment", "C", None, "What its owner is called; the part before @ is the principal."],
+        ["find", "F", None, "Print what known_hosts (or FILE) says of HOST:PORT."],
         ["remove", "R", None, "Forget the keys of HOST:PORT in known_hosts (or FILE)."],
     ]
-    optFlags = [["list", "l", "Print the fingerprint of FILE instead."]]
+    optFlags = [
+        ["list", "l", "Print the fingerprints of FILE: a key, known_hosts or authorized_keys."],
+        ["hash", "H", "Hash the names of hosts in known_hosts (or FILE)."],
+    ]
 
     def postOptions(self) -> None:
         """Called when all options are there."""
@@ -42,16 +53,19 @@ class KeygenOptions(KeyCommand):
             raise usage.UsageError("--type is one of ed25519, ecdsa, rsa")
 
     def do(self) -> int:
-        """Make it."""
+        """Make it, or what else was asked for."""
+        hosts = self["file"] or own("known_hosts")
+        if self["find"]:
+            return keylists.find(hosts, *_host_and_port(self["find"]), bool(self["list"]))
         if self["remove"]:
-            file = self["file"] or own("known_hosts")
-            return _forget(KeyList(file), *_host_and_port(self["remove"]))
+            return keylists.forget(hosts, *_host_and_port(self["remove"]))
+        if self["hash"]:
+            return keylists.hash_names(hosts)
+        path = self["file"] or own(_NAMES[_KINDS[self["type"]]])
+        return keylists.print_fingerprints(path) if self["list"] else self._make(path)
+
+    def _make(self, path: str) -> int:
         kind = _KINDS[self["type"]]
-        path = self["file"] or own(_NAMES[kind])
-        if self["list"]:
-            public = load_public(path if path.endswith(".pub") else f"{path}.pub")
-            print(f"{public.fingerprint} {path} ({public.kind})")
-            return OK
         _ask_about_old(path)
         private = PrivateKey.generate(kind)
         comment = self["comment"] or f"{getpass.getuser()}@{socket.gethostname()}"
@@ -82,15 +96,6 @@ def _ask_about_old(path: str) -> None:
         raise KeyProblem(f"{old[0]} stays as it is")
     for each in old:
         os.unlink(each)
-
-
-def _forget(known: KeyList, host: str, port: int) -> int:
-    text, count = KnownHosts(known.text()).without(host, port)
-    if count:
-        lines = set(text.splitlines())
-        known.keep(lambda line: line in lines)
-    print(f"{count} keys of {host}:{port} forgotten")
-    return OK if count else FAILED
 
 
 class KeyShowOptions(KeyCommand):
