@@ -27,6 +27,7 @@ class Spare:
     :param told_closing: told when one that nobody took is being stopped, with what
         fires when it is.
     :param idle: seconds after which one that nobody took is stopped.
+    :ivar since: when the one there is was put here (seconds of the clock).
     :ivar trusted: whether those handed on so far could be greeted; no other is kept else.
     """
 
@@ -41,10 +42,16 @@ class Spare:
         self._told_closing = told_closing
         self._idle = idle
         self._link: Link | None = None
+        self.since = 0.0
         self._timer: IDelayedCall | None = None
 
     def __len__(self) -> int:
         return 0 if self._link is None else 1
+
+    @property
+    def link(self) -> Link | None:
+        """The link to it, if there is one."""
+        return self._link
 
     def keep(self, link: Link) -> bool:
         """Keep the process at the far end of *link*; whether it is worth it.
@@ -56,6 +63,7 @@ class Spare:
             return False
         self.drop()
         self._link = link
+        self.since = self._clock.seconds()
         self._timer = self._clock.callLater(self._idle, self.drop)
         return True
 

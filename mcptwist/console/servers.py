@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 STATE_COLOURS = {
     "up": "good", "starting": "busy", "waiting": "bad", "failing": "bad",
     "misconfigured": "bad", "draining": "busy", "stopped": "quiet", "idle": "quiet",
+    "spare": "quiet",
 }  # fmt: skip
 _STEPS = 10
 

@@ -23,6 +23,8 @@ FORMAT = 1
 """Of what is told; raised when a reader of the old one would be misled."""
 
 FAILING, DRAINING, MISCONFIGURED, IDLE = "failing", "draining", "misconfigured", "idle"
+#: Of a process that refused one era and is kept for the other.
+SPARE = "spare"
 
 CONNECTION_FIELDS = ("wire", "client", "principal", "peer", "era", "id", "server")
 """What the filter of a list of connections or sessions can look at."""

@@ -15,12 +15,14 @@ import msgspec
 
 from mcptwist.errors import EraMismatch
 from mcptwist.supervisor import STARTING, STOPPED, UP, WAITING
+from mcptwist.versions import LEGACY
 from mcptwist.watching.sieve import Sieve
 from mcptwist.watching.status import (
     DRAINING,
     FAILING,
     IDLE,
     MISCONFIGURED,
+    SPARE,
     ConnectionStatus,
     Gauge,
     LagStatus,
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 
     from mcptwist.backend import Backend
     from mcptwist.daemon import Daemon
+    from mcptwist.link import Link
     from mcptwist.session import Session
     from mcptwist.supervisor import Supervisor
 
@@ -158,7 +161,10 @@ class Survey:
     def server(self, backend: Backend, detailed: bool = False) -> ServerStatus:
         """One server; with its tools and the last words of its processes if *detailed*."""
         supervisors = [s for s in backend.supervisors() if _is_of_interest(s)]
-        processes = tuple(self._process(supervisor, detailed) for supervisor in supervisors)
+        processes = (
+            *(self._process(supervisor, detailed) for supervisor in supervisors),
+            *self._spare(backend, detailed),
+        )
         tally, trouble = backend.tally, backend.trouble()
         state = state_of(backend, supervisors)
         known = [process.memory for process in processes if process.memory is not None]
@@ -189,22 +195,36 @@ class Survey:
 
     def _process(self, supervisor: Supervisor, detailed: bool) -> ProcessStatus:
         link = supervisor.link
-        wire = None if link is None else link.wire
-        pid = getattr(wire, "pid", None)
-        tail = getattr(wire, "stderr_tail", None) if detailed else None
         return ProcessStatus(
             state=supervisor.state,
             era=supervisor.era,
             revision="" if link is None else link.revision,
-            wire="" if wire is None else wire.description,
-            pid=pid,
             since=self._clock.seconds() - supervisor.since,
             starts=supervisor.starts,
             in_flight=len(supervisor),
-            memory=None if pid is None else self._machine.memory(pid),
             reason="" if supervisor.reason is None else supervisor.reason.message,
-            stderr=() if tail is None else tuple(tail()),
+            **self._behind(link, detailed),
         )
+
+    def _spare(self, backend: Backend, detailed: bool) -> Iterator[ProcessStatus]:
+        """The process that waits for the first client of its era, if there is one."""
+        link = backend.spare.link
+        if link is not None and link.gone is None:
+            since = self._clock.seconds() - backend.spare.since
+            behind = self._behind(link, detailed)
+            yield ProcessStatus(state=SPARE, era=LEGACY, since=since, **behind)
+
+    def _behind(self, link: Link | None, detailed: bool) -> dict[str, Any]:
+        """What there is to tell of what a link leads to."""
+        wire = None if link is None else link.wire
+        pid = getattr(wire, "pid", None)
+        tail = getattr(wire, "stderr_tail", None) if detailed else None
+        return {
+            "wire": "" if wire is None else wire.description,
+            "pid": pid,
+            "memory": None if pid is None else self._machine.memory(pid),
+            "stderr": () if tail is None else tuple(tail()),
+        }
 
     # --- connections and sessions -----------------------------------------------------
 

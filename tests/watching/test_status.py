@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from mcptwist.errors import ServerExited
+from mcptwist.link import Link
+from mcptwist.versions import MODERN
 from mcptwist.watching.sieve import Sieve
 from mcptwist.watching.status import CONNECTION_FIELDS, ServerStatus, Status, quantile
 from mcptwist.watching.tally import BOUNDS, Histogram
 from tests.administered import Administered
+from tests.fakes import FakeWire
+from tests.test_link import Listeners
 
 
 class QuantileTests(SynchronousTestCase):
@@ -84,6 +91,22 @@ class SurveyTests(SynchronousTestCase):
         (server,) = house.survey.status().servers
         self.assertIn(server.state, ("waiting", "failing"))
         self.assertIn("nobody", server.reason)
+
+    def test_spare_process(self) -> None:
+        """A process that refused one era and is kept for the other is there to be seen."""
+        (backend,) = self.house.daemon.gateway
+        link = Link("sums", MODERN, Listeners(), self.house.reactor)
+        wire: Any = FakeWire(link, clock=self.house.reactor)
+        wire.pid, link.wire, link.refused_politely = 4712, wire, True
+        self.assertTrue(backend.spare.keep(link))
+        self.house.turn(5)
+        (server,) = self.house.survey.status().servers
+        (process,) = server.processes
+        self.assertEqual((process.state, process.pid, process.era), ("spare", 4712, "legacy"))
+        self.assertEqual((server.state, server.memory, server.pids), ("idle", 4 << 20, [4712]))
+        self.assertAlmostEqual(process.since, 5)
+        link.lost(ServerExited("it fell"))
+        self.assertEqual(self.house.survey.status().servers[0].processes, ())
 
     def test_connections_are_sorted_and_bounded(self) -> None:
         """Those with the most come first, and only so many."""
