@@ -25,7 +25,7 @@ from mcptwist.auth.audit import inert
 from mcptwist.auth.authorizedkeys import SCOPES
 from mcptwist.auth.commands.reachoptions import ReachOptions
 from mcptwist.auth.keystore import PRIVATE, write_new
-from mcptwist.auth.oauth.approvals import APPROVE, DENY, Wanted, code_in
+from mcptwist.auth.oauth.approvals import APPROVE, DENY, MEANING, Wanted, code_in
 from mcptwist.awaited import Refused
 from mcptwist.configuration.gateconfig import config_directory
 from mcptwist.configuration.reach import Reach
@@ -42,12 +42,6 @@ Ask = Callable[[str], str]
 
 _LAST = "approved-at"
 """The file that has the URL where something was approved last."""
-_MEANING = {
-    "mcp:read": "see tools, read resources and prompts",
-    "mcp:call": "call tools",
-    "mcp:subscribe": "be told of changes",
-    "mcp:admin": "ADMINISTER the daemon",
-}
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -218,7 +212,7 @@ def shown(asked: Asked, scopes: frozenset[str]) -> str:
         f"  program   {inert(wanted.client_name) or '?'}, as it calls itself; any program may",
         f"  where     {_where(wanted)}",
         f"  for       {inert(wanted.resource.url)}",
-        *(f"  may       {name}: {_MEANING[name]}" for name in SCOPES if name in scopes),
+        *(f"  may       {name}: {MEANING[name]}" for name in SCOPES if name in scopes),
         *(f"  not       {name}" for name in SCOPES if name in wanted.scopes - scopes),
         f"  asked     from the address {inert(wanted.source)}; {span(asked.expires_in)} are left",
         f"Say yes only if you have just begun this yourself, and it shows {asked.code}. Whoever",

@@ -63,7 +63,10 @@ class ApprovalDesk(msgspec.Struct, frozen=True):
         return Page(self._answer, self.guard)
 
     def _answer(self, request: Request, address: Address) -> None:
-        if request.method == b"GET":
+        if _is_sent_by_a_page(request):
+            # Nobody is blamed: any page can send a browser here.
+            self._refuse(request, address, Refused("access_denied", "a page asks", 403, _NO))
+        elif request.method == b"GET":
             self.guard.check_pace(request)
             self._guarded(request, address, request.uri.partition(b"?")[2], self._show)
         elif request.method == b"POST":
@@ -148,6 +151,13 @@ class ApprovalDesk(msgspec.Struct, frozen=True):
                 "the key is not for that resource",
                 description="your line in authorized_keys does not lead to that resource",
             )
+        if grant.require_signature:
+            raise Refused(
+                "invalid_target",
+                "the key is for signed requests only",
+                description="your line in authorized_keys has require-signature, and what you "
+                "would let in has no key to sign with",
+            )
         scopes = agreed & grant.scopes
         if not scopes:
             raise Refused(
@@ -198,17 +208,9 @@ class ApprovalDesk(msgspec.Struct, frozen=True):
         )
 
 
-def tell_asked(audit: Audit, pending: Pending) -> None:
-    """Tell of something that waits from now on; not under which code."""
-    wanted = pending.wanted
-    audit.tell(
-        "auth.approval.asked",
-        client=wanted.client_id,
-        host=wanted.host or None,
-        peer=wanted.source,
-        resource=wanted.resource.url,
-        scope=wanted.scopes,
-    )
+def _is_sent_by_a_page(request: Request) -> bool:
+    """Whether a page of somebody else's has a browser ask, of which its person may know nothing."""
+    return request.header(b"sec-fetch-site") not in (None, b"none", b"same-origin")
 
 
 def _agreed(form: Form, wanted: Wanted) -> frozenset[str]:

@@ -12,14 +12,14 @@ from __future__ import annotations
 import re
 import string
 from collections import Counter, OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeAlias
 from urllib.parse import quote, urlsplit
 
 import msgspec
 
 from mcptwist.auth.addresses import Address
-from mcptwist.auth.authorizedkeys import SCOPES, Grant
+from mcptwist.auth.authorizedkeys import ADMIN, CALL, READ, SCOPES, SUBSCRIBE, Grant
 from mcptwist.auth.penalties import source_of
 
 ALPHABET = "BCDFGHJKLMNPQRSTVWXZ"
@@ -34,6 +34,15 @@ PURPOSE = "mcptwist-approve"
 """What signatures about it are for: their namespace."""
 DENIED, EXPIRED = "denied", "expired"
 """How it may end where it was not approved."""
+
+
+MEANING: Mapping[str, str] = {
+    READ: "see what there is, read resources and prompts",
+    CALL: "call tools",
+    SUBSCRIBE: "be told of changes",
+    ADMIN: "administer the daemon",
+}
+"""What scopes let somebody do, in words for the person who approves."""
 
 
 class ApprovalsFull(Exception):

@@ -13,7 +13,7 @@ from mcptwist.auth.addresses import DEVICE as PAGE
 from mcptwist.auth.addresses import Address
 from mcptwist.auth.authorizedkeys import SCOPES
 from mcptwist.auth.guard import baseline, source_of
-from mcptwist.auth.oauth.approvaldesk import tell_asked
+from mcptwist.auth.oauth import loginpages
 from mcptwist.auth.oauth.approvals import (
     DENIED,
     Approvals,
@@ -60,7 +60,13 @@ class DeviceDesk:
             pending = self._approvals.ask(wanted)
         except (ApprovalsFull, DevicesFull):
             raise overloaded("too many wait for approval") from None
-        tell_asked(self.desk.issuer.on.audit, pending)
+        self.desk.issuer.on.audit.tell(
+            "auth.device.asked",
+            client=client.id,
+            resource=resource.url,
+            scope=scopes,
+            peer=source,
+        )
         page = address.base + PAGE
         told = {
             "device_code": self.devices.begin(pending),
@@ -79,7 +85,7 @@ class DeviceDesk:
             return
         found = parse_qs(request.uri.partition(b"?")[2].decode("latin-1"), max_num_fields=8)
         code = code_in(found.get("user_code", [""])[0])
-        request.respond(200, _HEADERS, _page(address.base, code).encode("ascii"))
+        request.respond(200, loginpages.HEADERS, loginpages.device(address.base, code))
 
 
 class DeviceGrant:
@@ -140,25 +146,3 @@ def _wanted(asked: str | None, resource: Address) -> frozenset[str]:
     if not found:
         raise Refused("invalid_scope", "no scope that there is", description=" ".join(SCOPES))
     return found
-
-
-_HEADERS = (
-    (b"content-type", b"text/html; charset=ascii"),
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
-    *NO_STORE,
-)
-
-
-def _page(base: str, code: str | None) -> str:
-    """What a person is told; of what came with the request, nothing but a code is repeated."""
-    shown = code or "CODE"
-    return (
-        "<!doctype html><html lang=en><meta charset=utf-8><title>Approve a device</title>"
-        "<h1>Approve a device</h1>"
-        f"<p>In a terminal, with your key:<pre>mcptwist approve {shown} --url {base}</pre>"
-        "<p>It shows who asks for what, and asks you.<p><strong>Do so only if you have just begun "
-        f"this yourself</strong>, and the device or program shows {shown}. Whoever sent you a code "
-        "wants to come in with your key.</html>\n"
-    )

@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from html import escape
 from urllib.parse import urlsplit
 
-from mcptwist.auth.authorizedkeys import ADMIN, CALL, READ, SCOPES, SUBSCRIBE
-from mcptwist.auth.oauth.approvals import APPROVE, PURPOSE, Pending, Wanted, statement
+from mcptwist.auth.authorizedkeys import SCOPES
+from mcptwist.auth.oauth.approvals import APPROVE, MEANING, PURPOSE, Pending, Wanted, statement
 
 Header = tuple[bytes, bytes]
 
@@ -45,12 +45,6 @@ HEADERS: tuple[Header, ...] = (
 )
 """What every page says: nothing may be loaded, and it may be in no other page."""
 
-_MEANING = {
-    READ: "see what there is, read resources and prompts",
-    CALL: "call tools",
-    SUBSCRIBE: "be told of changes",
-    ADMIN: "administer the daemon",
-}
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -85,6 +79,26 @@ def waiting(pending: Pending, minutes: int, onward: str) -> bytes:
     )
 
 
+def device(issuer: str, code: str | None) -> bytes:
+    """What to do to let a device in, which is told to who was sent here by it.
+
+    :param code: that came along; whether anything waits under it is not told.
+    """
+    shown = code or "CODE"
+    return _page(
+        "mcptwist",
+        "Approve a device with your key",
+        [
+            *([f'<p class="code">{code}</p>'] if code else ()),
+            "<p>Run this where your key is. It shows who asks for what, and asks you:</p>",
+            _command(f"mcptwist approve --url {shlex.quote(issuer)} {shown}"),
+            '<p class="beware">Do it only if you have just begun this yourself, and your device or '
+            f"program shows {'this code' if code else 'the code'}. Whoever sent you here, or sent "
+            "you a code, wants to come in as you.</p>",
+        ],
+    )
+
+
 def handed_over(url: str) -> bytes:
     """The client is a program that opens links of a scheme of its own: it is given this one."""
     return _page(
@@ -112,7 +126,7 @@ def refused(reason: str) -> bytes:
 
 
 def _facts(wanted: Wanted) -> str:
-    may = [f"{escape(_MEANING[scope])}" for scope in SCOPES if scope in wanted.scopes]
+    may = [f"{escape(MEANING[scope])}" for scope in SCOPES if scope in wanted.scopes]
     facts = (
         ("It may", "; ".join(may) + ", as far as your key may"),
         ("Then", f"this browser is sent to {_where(wanted)}"),

@@ -37,7 +37,7 @@ class ShownTests(SynchronousTestCase):
             "BCDF-GHJK asks to be let in at http://localhost",
             "MCP Inspector, as it calls itself",
             "localhost:6274: any program may listen there",
-            "may       mcp:read: see tools",
+            "may       mcp:read: see what there is",
             "not       mcp:call",
             "from the address 192.168.1.1",
             "Say yes only if you have just begun this yourself",
@@ -69,7 +69,7 @@ class ShownTests(SynchronousTestCase):
     def test_administering(self) -> None:
         """That stands out."""
         told = text(frozenset({"mcp:admin"}), scopes=frozenset({"mcp:admin"}))
-        self.assertIn("ADMINISTER", told)
+        self.assertIn("administer the daemon", told)
 
 
 class AskedTests(SynchronousTestCase):

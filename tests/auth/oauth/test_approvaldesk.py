@@ -123,6 +123,7 @@ class NarrowTests(PeopleCase):
             self.line("alice", 'scope="mcp:read",tools="git_*"'),
             self.line("bob", 'scope="mcp:subscribe"'),
             self.line("carol", f'scope="{FULL}",resource="/servers/git/mcp"'),
+            self.line("dora", f'scope="{FULL}",require-signature'),
         ]
 
     def test_scopes_are_cut(self) -> None:
@@ -139,6 +140,12 @@ class NarrowTests(PeopleCase):
         pending = self.ask()
         response = self.approve(self.bob, pending)
         self._assert_told(response, pending, "invalid_scope")
+
+    def test_signed_requests(self) -> None:
+        """What has no key could sign no request."""
+        pending = self.ask()
+        response = self.approve(key("dora"), pending)
+        self._assert_told(response, pending, "invalid_target")
 
     def test_another_resource(self) -> None:
         pending = self.ask()
@@ -336,6 +343,22 @@ class AttackTests(PeopleCase):
             self.assertEqual((response.status, response.json["error"]), (400, "invalid_request"))
         self.assertEqual(send(self.house, code=pending.code, signature="x" * 20_000).status, 413)
         self.assertIsNone(pending.outcome)
+
+    def test_pages(self) -> None:
+        """What somebody's page has a browser do here is not listened to, and blamed on nobody."""
+        pending = self.ask()
+        from_elsewhere(self.house, "198.51.100.7")
+        for site in ("cross-site", "same-site"):
+            for code in (pending.code, "BCDF-GHJK"):
+                sent = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": "navigate"}
+                self.assert_no(self.show(code, **sent), "a page asks")
+        form = {"code": pending.code, "signature": signature(self.alice, pending)}
+        response = send(self.house, {"Sec-Fetch-Site": "cross-site"}, **form)
+        self.assertEqual(response.status, 403)
+        self.assertIsNone(pending.outcome)
+        self.assertEqual(self.house.events("auth.penalty"), [])
+        for site in ("none", "same-origin"):
+            self.assertEqual(self.show(pending.code, **{"Sec-Fetch-Site": site}).status, 200)
 
     def test_withdrawn_meanwhile(self) -> None:
         """A key that is revoked between two looks at the files approves nothing."""
