@@ -30,7 +30,7 @@ from zope.interface import implementer
 import mcptwist
 from mcptwist.awaited import Awaited, Refused
 from mcptwist.catalog.listings import UNAVAILABLE_KEY
-from mcptwist.configuration.reach import Reach
+from mcptwist.configuration.reach import WITH_PERSON, Reach
 from mcptwist.errors import EraMismatch, McpTwistError, MethodNotFound, ServerMisbehaved
 from mcptwist.exchange import PROGRESS
 from mcptwist.interfaces import ICompany, IConnector
@@ -111,6 +111,8 @@ def connect(
         connector = way_to(where, reactor, headers, reach)
     else:
         connector = where
+    if settings is None and reach is not None and reach.may_ask:
+        settings = SupervisorSettings(WITH_PERSON)
     client = Client(connector, reactor, name or connector.description, told, settings)
     return Deferred.fromCoroutine(client._open(era))
 

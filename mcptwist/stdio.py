@@ -21,7 +21,8 @@ from twisted.internet.stdio import StandardIO
 from twisted.python.failure import Failure
 
 from mcptwist.config import Config, Loaded, report
-from mcptwist.configuration.reach import Reach
+from mcptwist.configuration.anyserver import START_TIMEOUT
+from mcptwist.configuration.reach import WITH_PERSON, Reach
 from mcptwist.configuration.serverconfig import RemoteServer, Restart
 from mcptwist.daemon import Daemon
 from mcptwist.errors import HostNotTrusted, ServerUnreachable
@@ -85,16 +86,11 @@ def config_for(
     known = reach or Reach()
     server = RemoteServer(
         name=NAME,
-        key=known.key,
-        principal=known.principal,
-        sign_requests=known.sign,
-        host_key=known.host_keys,
-        known_hosts=known.known_hosts,
-        accept_new=known.accept_new,
-        ca=known.ca,
+        given=known,
         url=url,
         headers=tuple(headers),
         scope="session",
+        start_timeout=WITH_PERSON if known.may_ask else START_TIMEOUT,
         restart=Restart(policy="always", backoff_max=5.0, breaker=None),
     )
     return Config(servers=(server,))

@@ -11,7 +11,8 @@ from twisted.python import usage
 
 from mcptwist import asking
 from mcptwist.asking import OK, Say
-from mcptwist.auth.asking.signin import Granted
+from mcptwist.auth.asking.signin import Want
+from mcptwist.auth.asking.tokenendpoint import Granted
 from mcptwist.auth.authorizedkeys import LineProblem, duration
 from mcptwist.auth.commands.reachoptions import ReachOptions
 from mcptwist.configuration.reach import Reach
@@ -41,9 +42,9 @@ async def ask_for_token(question: TokenQuestion, reactor: Any, say: Say, aside: 
     It is not bound to a key of ours: whoever gets it is to use it.
     """
     signing = make_signin(question.place, reactor, question.reach)
-    granted = await signing.token(
-        scopes=question.scopes, only=bool(question.scopes), bound=False, seconds=question.seconds
-    )
+    scopes = frozenset(question.scopes)
+    want = Want(scopes, only=bool(scopes), bound=False, seconds=question.seconds)
+    granted = await signing.token(want=want)
     say(printed(granted, question.form))
     return OK
 

@@ -7,7 +7,7 @@ import json
 from twisted.python import usage
 from twisted.trial.unittest import SynchronousTestCase
 
-from mcptwist.auth.asking.signin import Granted
+from mcptwist.auth.asking.tokenendpoint import Granted
 from mcptwist.tokens import TokenOptions, endpoint, printed
 
 SAID = {"access_token": "abc", "token_type": "Bearer", "expires_in": 600}

@@ -66,6 +66,7 @@ def _restart(place: Place, value: Any) -> Restart | None:
     return found
 
 
+START_TIMEOUT = 60.0
 TIMEOUT = 300.0
 TIMEOUT_MAX = 3600.0
 
@@ -120,7 +121,7 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
     ] = TIMEOUT_MAX
     start_timeout: Annotated[
         float, Key(seconds, "from its start to its first answer", "seconds")
-    ] = 60.0
+    ] = START_TIMEOUT
     era: Annotated[
         Literal["auto", "legacy", "modern"],
         Key(choice("auto", "legacy", "modern"), "the protocol era it speaks; auto finds out"),

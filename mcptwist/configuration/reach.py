@@ -16,6 +16,9 @@ from mcptwist.configuration.settings import Key, Place, full_text, yes_or_no
 __all__ = ["HostsFile", "Keys", "OwnKey", "OwnName", "Reach"]
 
 
+WITH_PERSON = 400.0
+"""Seconds that getting to a server may take where a person may have to log in first."""
+
 _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}\Z")
 
 
@@ -61,6 +64,12 @@ class Reach(msgspec.Struct, frozen=True, kw_only=True):
     :ivar host_keys: fingerprints; the server must show one of these keys, if there are any.
     :ivar known_hosts: the file of servers' keys; the person's own otherwise.
     :ivar accept_new: whether the key of a server that is met for the first time is believed.
+    :ivar client: as which client we were registered with who gives tokens, or the URL of a
+        document about us.
+    :ivar client_secret: the file of the secret that came with it.
+    :ivar issuer: who registered us; whoever gives tokens for the server otherwise.
+    :ivar redirect_port: of this machine, that a browser comes back to; any with 0.
+    :ivar may_ask: whether the person who started us may be asked to log in.
     :ivar ca: a PEM file of the certificates that are trusted in place of the system's.
     """
 
@@ -71,4 +80,9 @@ class Reach(msgspec.Struct, frozen=True, kw_only=True):
     host_keys: tuple[str, ...] = ()
     known_hosts: str | None = None
     accept_new: bool = False
+    client: str = ""
+    client_secret: str | None = None
+    issuer: str = ""
+    redirect_port: int = 0
+    may_ask: bool = False
     ca: str | None = None

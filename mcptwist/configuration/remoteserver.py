@@ -108,6 +108,7 @@ class RemoteServer(Server, frozen=True, kw_only=True):
 
     :ivar wire: what is spoken there, from the key ``type``; ``auto`` is Streamable HTTP, or
         HTTP+SSE where the server knows no better.
+    :ivar given: what both ends prove to each other, where no file says it.
     """
 
     KIND: ClassVar[str] = "remote"
@@ -133,6 +134,7 @@ class RemoteServer(Server, frozen=True, kw_only=True):
     ] = None
     http2: Annotated[bool, Key(yes_or_no, "whether it is offered HTTP/2 beside HTTP/1.1")] = True
     wire: Literal["auto", "http", "sse", "websocket"] = "auto"
+    given: Reach | None = None
 
     def with_defaults(self, keys: Keys) -> RemoteServer:
         """The same, where its own table does not say otherwise."""
@@ -145,7 +147,7 @@ class RemoteServer(Server, frozen=True, kw_only=True):
     @property
     def reach(self) -> Reach:
         """What both ends prove to each other."""
-        return Reach(
+        return self.given or Reach(
             key=self.key,
             principal=self.principal or "",
             sign=bool(self.sign_requests),

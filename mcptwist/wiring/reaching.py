@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -11,22 +12,32 @@ from typing import Any
 import msgspec
 from twisted.web.iweb import IAgent
 
+from mcptwist.auth.asking.browser import Browser, has_windows
+from mcptwist.auth.asking.clientcredentials import KeyHolder
 from mcptwist.auth.asking.identity import Ask, Identity, ask_passphrase, named
+from mcptwist.auth.asking.inquiry import Inquiry, Ways
 from mcptwist.auth.asking.introduction import introduce
 from mcptwist.auth.asking.keylearning import KeyLearner
+from mcptwist.auth.asking.login import Login, Person
 from mcptwist.auth.asking.pinning import Pinning
+from mcptwist.auth.asking.possession import Possession
 from mcptwist.auth.asking.proving import Prover
+from mcptwist.auth.asking.redirect import Redirect
+from mcptwist.auth.asking.registration import Told
 from mcptwist.auth.asking.requestsigning import RequestSigner
-from mcptwist.auth.asking.signin import SignIn, Ways
+from mcptwist.auth.asking.signin import Credentials, SignIn
 from mcptwist.auth.asking.sshagent import VARIABLE, Agent
 from mcptwist.auth.asking.tokensource import TokenSource
-from mcptwist.auth.keyfiles import FileProblem
+from mcptwist.auth.asking.wallet import FILE as GRANTS
+from mcptwist.auth.asking.wallet import Wallet
+from mcptwist.auth.keyfiles import FileProblem, read_strictly
 from mcptwist.configuration.gateconfig import config_directory
-from mcptwist.configuration.reach import Reach
-from mcptwist.errors import HostNotTrusted
+from mcptwist.configuration.reach import WITH_PERSON, Reach
+from mcptwist.errors import HostNotTrusted, SignInFailed
 from mcptwist.interfaces import IAdmission, IConnector, IProver
 from mcptwist.protocols.remote import AUTO, make_agent, remote_connector
 from mcptwist.protocols.trust import Trust
+from mcptwist.protocols.upstream import UpstreamLimits
 
 
 def make_pinning(reach: Reach, environ: Mapping[str, str] = os.environ) -> Pinning:
@@ -74,6 +85,7 @@ def make_signin(
     """What asks for tokens for the MCP endpoint at *url*.
 
     :param agent: asks the server itself; one of its own otherwise.
+    :raises SignInFailed: a file of a client's secret cannot be read.
     """
     # What was said of the server's key is not said of whoever it names to give tokens for it.
     others = make_trust(msgspec.structs.replace(reach, host_keys=(), accept_new=False), environ)
@@ -84,9 +96,46 @@ def make_signin(
         time.time,
         secrets.token_bytes,
     )
-    return SignIn(
-        _as_http(url), make_identity(reach, reactor, environ, ask).load, ways, reach.principal
-    )
+    place = _as_http(url)
+    inquiry, possession = Inquiry(place, ways), Possession(ways.wall, ways.make_bytes)
+    keys = None
+    if reach.key is not None:
+        keys = KeyHolder(make_identity(reach, reactor, environ, ask).load, reach.principal, ways)
+    told = Told(reach.client, _secret(reach.client_secret), reach.issuer)
+    person = make_person(reactor, reach, environ) if reach.may_ask else None
+    login = Login(place, inquiry, possession, make_wallet(environ), told, ways, person)
+    return SignIn(place, inquiry, possession, Credentials(keys, bool(reach.key), told, login))
+
+
+def make_wallet(environ: Mapping[str, str] = os.environ) -> Wallet:
+    """What people agreed to."""
+    return Wallet(os.path.join(config_directory(environ), GRANTS))
+
+
+def make_person(reactor: Any, reach: Reach, environ: Mapping[str, str] = os.environ) -> Person:
+    """The person who started us."""
+    browser = Browser(reactor, tell, has_windows(environ))
+
+    def listen(port: int) -> Redirect:
+        redirect = Redirect(reactor)
+        redirect.listen(reactor, port)
+        return redirect
+
+    return Person(listen, browser.show, reach.redirect_port)
+
+
+def tell(text: str) -> None:
+    """Say something to the person, beside what is printed."""
+    print(f"mcptwist: {text}", file=sys.stderr, flush=True)
+
+
+def _secret(path: str | None) -> str:
+    if path is None:
+        return ""
+    try:
+        return read_strictly(path, secret=True).strip()
+    except FileProblem as problem:
+        raise SignInFailed(str(problem)) from None
 
 
 def _as_http(url: str) -> str:
@@ -120,18 +169,17 @@ def way_to(
     admission: IAdmission | None = None
     prover: IProver | None = None
     has_credentials = any(name.lower() == "authorization" for name, _ in headers)
-    if reach.key is not None and not has_credentials and not url.lower().startswith("unix:"):
+    if not has_credentials and not url.lower().startswith("unix:"):
         signing = make_signin(url, reactor, reach, environ, ask, agent)
-        identity = make_identity(reach, reactor, environ, ask)
-        admission = RequestSigner(
-            url,
-            identity.load,
-            TokenSource(signing, reactor, reach.scopes),
-            time.time,
-            secrets.token_bytes,
-            reach.principal,
-            reach.sign,
-        )
-        prover = None if reach.sign else Prover(identity.load, secrets.token_bytes)
+        tokens = TokenSource(signing, reactor, reach.scopes)
+        admission = tokens
+        if reach.key is not None:
+            load = make_identity(reach, reactor, environ, ask).load
+            admission = RequestSigner(
+                url, load, tokens, time.time, secrets.token_bytes, reach.principal, reach.sign
+            )
+            prover = None if reach.sign else Prover(load, secrets.token_bytes)
+    if reach.may_ask:
+        more.setdefault("limits", UpstreamLimits(opening=0.9 * WITH_PERSON))
     more |= {"trust": trust, "agent": agent, "admission": admission, "prover": prover}
     return remote_connector(url, wire, reactor, headers, **more)

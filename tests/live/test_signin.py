@@ -66,7 +66,7 @@ class SignInTests(KeyCase):
         self.assertLessEqual(len(after) - before, 2)  # one for each era's connection
         url = self.behind()
         ended = self.mcptwist("call", "--url", url, "far", *SUM)
-        self.assertIn("answered 401", ended.stderr)
+        self.assertIn("we have none; give one (key)", ended.stderr)
 
     def test_revoked(self) -> None:
         """Whoever signs in with a revoked key is told so, and gets nothing."""

@@ -26,8 +26,10 @@ LARGEST = 64 * 1024
 
 _PROTECTED = "/.well-known/oauth-protected-resource"
 _ISSUER, _OPENID = "/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"
-_METHOD = "private_key_jwt"
-_GRANT = "client_credentials"
+KEY, BASIC, POST, NONE = "private_key_jwt", "client_secret_basic", "client_secret_post", "none"
+"""How a client proves who it is."""
+PROGRAMS, PEOPLE, RENEWAL = "client_credentials", "authorization_code", "refresh_token"
+"""The grants."""
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _SCHEME = re.compile(r"\s*,?\s*([!#$%&'*+\-.^_`|~0-9A-Za-z]+)(?:\s+|$)(?!\s*=)")
 _PARAMETER = re.compile(
@@ -35,6 +37,7 @@ _PARAMETER = re.compile(
 )
 _LONGEST = 8192
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+\Z")
+_PAGE = re.compile(r"https?://[\x21-\x7e]{1,8192}\Z")
 _URL = re.compile(r"[\x21-\x7e]{1,2048}\Z")
 
 
@@ -65,17 +68,60 @@ class Resource(msgspec.Struct, frozen=True):
 
 
 class Issuer(msgspec.Struct, frozen=True):
-    """Who gives tokens (RFC 8414).
+    """Who gives tokens (RFC 8414). An endpoint that we would not go to is not there.
 
     :ivar token_endpoint: where.
     :ivar algorithms: that it verifies assertions by; empty if it does not say.
     :ivar dpop: those that it verifies proofs of possession by; empty if it does not know these.
+    :ivar authorization_endpoint: where people say yes.
+    :ivar registration_endpoint: where clients make themselves known (RFC 7591).
+    :ivar revocation_endpoint: where tokens are given back (RFC 7009).
+    :ivar grants: the grants it knows; ``None`` if it does not say.
+    :ivar methods: how clients prove who they are; ``None`` if it does not say.
+    :ivar challenges: the methods of PKCE (RFC 7636).
+    :ivar scopes: that it knows.
+    :ivar names_itself: whether it says who it is with every code (RFC 9207).
+    :ivar reads_documents: whether the URL of a document about a client will do for its name.
     """
 
     name: str
     token_endpoint: str
     algorithms: tuple[str, ...] = ()
     dpop: tuple[str, ...] = ()
+    authorization_endpoint: str = ""
+    registration_endpoint: str = ""
+    revocation_endpoint: str = ""
+    grants: tuple[str, ...] | None = None
+    methods: tuple[str, ...] | None = None
+    challenges: tuple[str, ...] = ()
+    scopes: tuple[str, ...] = ()
+    names_itself: bool = False
+    reads_documents: bool = False
+
+    @property
+    def takes_keys(self) -> bool:
+        """Whether it may give tokens to a program that proves a key (RFC 7523)."""
+        return self._takes(PROGRAMS, KEY)
+
+    @property
+    def names_keys(self) -> bool:
+        """Whether it says so itself."""
+        return self.takes_keys and self.methods is not None
+
+    @property
+    def takes_secrets(self) -> bool:
+        """Whether it may give tokens to a program that has a secret."""
+        return any(self._takes(PROGRAMS, each) for each in (BASIC, POST))
+
+    @property
+    def takes_people(self) -> bool:
+        """Whether it gives tokens that a person agrees to."""
+        knows = self.grants is None or PEOPLE in self.grants
+        return bool(self.authorization_endpoint) and knows
+
+    def _takes(self, grant: str, method: str) -> bool:
+        grants, methods = self.grants, self.methods
+        return (grants is None or grant in grants) and (methods is None or method in methods)
 
 
 # --- the challenge --------------------------------------------------------------------------
@@ -183,26 +229,38 @@ def read_issuer(document: bytes, issuer: str, url: str) -> Issuer:
     """What the metadata says.
 
     :param url: what tokens are wanted for.
-    :raises SignInFailed: it is none, is another's, or gives no tokens to whoever has a key.
+    :raises SignInFailed: it is none, or is another's.
     """
     found = _read(document, f"the metadata of {issuer}")
     if found.get("issuer") != issuer:
         raise SignInFailed(f"the metadata of {issuer} are those of another authorization server")
-    endpoint = found.get("token_endpoint")
-    if not isinstance(endpoint, str) or not is_safe(endpoint, url):
+    endpoint = _endpoint(found, "token_endpoint", url)
+    if not endpoint:
         raise SignInFailed(f"{issuer} names no token endpoint that can be gone to over https")
-    for name, wanted in (
-        ("token_endpoint_auth_methods_supported", _METHOD),
-        ("grant_types_supported", _GRANT),
-    ):
-        if name in found and wanted not in _strings(found, name):
-            raise SignInFailed(f"{issuer} gives no tokens to who proves a key ({wanted})")
-    return Issuer(
-        issuer,
-        endpoint,
-        tuple(_strings(found, "token_endpoint_auth_signing_alg_values_supported")),
-        tuple(_strings(found, "dpop_signing_alg_values_supported")),
-    )
+    several = {
+        "algorithms": "token_endpoint_auth_signing_alg_values_supported",
+        "dpop": "dpop_signing_alg_values_supported",
+        "challenges": "code_challenge_methods_supported",
+        "scopes": "scopes_supported",
+    }
+    known: dict[str, Any] = {name: tuple(_strings(found, key)) for name, key in several.items()}
+    for name in ("authorization_endpoint", "registration_endpoint", "revocation_endpoint"):
+        known[name] = _endpoint(found, name, url)
+    known["grants"] = _told(found, "grant_types_supported")
+    known["methods"] = _told(found, "token_endpoint_auth_methods_supported")
+    known["names_itself"] = found.get("authorization_response_iss_parameter_supported") is True
+    known["reads_documents"] = found.get("client_id_metadata_document_supported") is True
+    return Issuer(issuer, endpoint, **known)
+
+
+def _endpoint(found: Mapping[str, Any], name: str, url: str) -> str:
+    """A place that may be gone to; empty if none is named."""
+    place = found.get(name)
+    return place if isinstance(place, str) and is_safe(place, url) else ""
+
+
+def _told(found: Mapping[str, Any], name: str) -> tuple[str, ...] | None:
+    return tuple(_strings(found, name)) if name in found else None
 
 
 # --- URLs -----------------------------------------------------------------------------------
@@ -224,10 +282,22 @@ def is_safe(place: str, url: str) -> bool:
     return there.scheme == "http" and host in _LOOPBACK and here.hostname in _LOOPBACK
 
 
+def is_page(url: str) -> bool:
+    """Whether a browser may be sent to *url*: it is a page of the web, and nothing else."""
+    if not _PAGE.match(url):
+        return False
+    return is_safe(url.partition("?")[0], "http://localhost")
+
+
 def may_carry(url: str) -> bool:
     """Whether a token may be sent to *url*: nobody else can read it on its way."""
     parts = urlsplit(url)
     return parts.scheme in ("https", "wss") or parts.hostname in _LOOPBACK
+
+
+def origin_of(url: str) -> str:
+    """The origin of a URL of ours, as an issuer would be called that is there."""
+    return _parts(url)[0].lower()
 
 
 def _parts(url: str) -> tuple[str, str]:

@@ -1,12 +1,13 @@
 """DPoP, the asking side: proving with each request that the token's key is held (RFC 9449).
 
-The key is made for this and is never written anywhere, so a token that is stolen from us is of no
-use elsewhere. Pure.
+The key is made for this, so a token that is stolen from us is of no use elsewhere. It is written
+nowhere, but for what a person agreed to: that lasts longer than we do, and its key with it. Pure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 from mcptwist.auth.jws import make_jws
@@ -36,15 +37,41 @@ class Possession:
         """The algorithm to prove by, of those that are offered; empty if there is none."""
         return next((each for each in _KINDS if each in offered), "")
 
+    def key(self, algorithm: str) -> PrivateKey:
+        """What is proved to be held; made when it is first wanted."""
+        if algorithm not in self._keys:
+            self._keys[algorithm] = self.make(algorithm)
+        return self._keys[algorithm]
+
+    @contextmanager
+    def trying(self, algorithm: str, key: PrivateKey | None) -> Iterator[None]:
+        """Prove by *key* from now on, but for the old one again if what is tried fails."""
+        before = self._keys.get(algorithm)
+        if key is not None:
+            self.hold(algorithm, key)
+        try:
+            yield
+        except BaseException:
+            if before is not None:
+                self.hold(algorithm, before)
+            raise
+
+    @staticmethod
+    def make(algorithm: str) -> PrivateKey:
+        """A new key, good for *algorithm*."""
+        return PrivateKey.generate(_KINDS[algorithm])
+
+    def hold(self, algorithm: str, key: PrivateKey) -> None:
+        """Prove by *key* from now on."""
+        self._keys[algorithm] = key
+
     def proof(self, algorithm: str, method: str, url: str, token: str = "") -> str:
         """A proof for one request.
 
         :param algorithm: as :meth:`algorithm` chose it.
         :param token: the access token that comes with the request.
         """
-        if algorithm not in self._keys:
-            self._keys[algorithm] = PrivateKey.generate(_KINDS[algorithm])
-        key = self._keys[algorithm]
+        key = self.key(algorithm)
         place = urlsplit(url)._replace(query="", fragment="").geturl()
         jti = to_base64url(self._make_bytes(16))
         claims = {"jti": jti, "htm": method, "htu": place, "iat": int(self._wall())}

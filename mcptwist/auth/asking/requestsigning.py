@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.web.iweb import IResponse
 from zope.interface import implementer
 
-from mcptwist.auth.asking.signin import LoadSigner
+from mcptwist.auth.asking.clientcredentials import LoadSigner
 from mcptwist.auth.httpsignatures import (
     ACCEPT,
     DIGEST,

@@ -1,308 +1,224 @@
-"""Signing in at a server elsewhere with a key: discovery, an assertion, and the token.
+"""Signing in at a server elsewhere: who gives tokens for it, and in which way one is to be had.
 
-As MCP has it for programs: OAuth's client credentials, where the client's credential is an
-assertion that it signs (``private_key_jwt``). The assertion is made for one authorization server,
-is good for a minute and for one use. No redirect is followed, and where the documents may point to
-is in :mod:`mcptwist.auth.asking.discovery`.
+A server may take a program's own key or secret (OAuth's client credentials), or a person's leave
+(its authorization code). Where it takes keys and we have one, that is it; a person is asked where
+there is no other way, but what a person has agreed to already comes first.
 
-MCP 2026-07-28, *Authorization*, and its extension ``oauth-client-credentials`` (SEP-1046); RFC 6749
-section 4.4, RFC 7523, RFC 8707, RFC 9449.
+MCP 2026-07-28, *Authorization*; RFC 8707, RFC 9728, RFC 8414.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Any
-from urllib.parse import urlencode
-
 import msgspec
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IReactorTime
-from twisted.python.failure import Failure
-from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgent, IResponse
 
-import mcptwist
 from mcptwist.auth.asking import discovery
-from mcptwist.auth.asking.discovery import Challenge, Issuer, Resource
+from mcptwist.auth.asking.clientcredentials import ADVICE, KeyHolder, make_secret_form
+from mcptwist.auth.asking.discovery import Challenge, Issuer, Resource, read_challenge
+from mcptwist.auth.asking.inquiry import Inquiry, Ways, nonce_in, place
+from mcptwist.auth.asking.login import Login, Wish
 from mcptwist.auth.asking.possession import Possession
-from mcptwist.auth.jws import Malformed, read_object, sign_jws
-from mcptwist.auth.keys import ISigner, KeyProblem, to_base64url
-from mcptwist.auth.oauth.assertions import TYPE
-from mcptwist.errors import McpTwistError, SignInFailed
-from mcptwist.protocols.bodies import WholeBody, header
-from mcptwist.protocols.upstream import AtHand, bounded, origin, unreachable
+from mcptwist.auth.asking.registration import Told, registered_client
+from mcptwist.auth.asking.tokenendpoint import Granted, Refused, TokenEndpoint
+from mcptwist.errors import SignInFailed
 
-ASSERTION_LIFETIME = 60
-"""Seconds; long enough for clocks that differ a little."""
-_STEP = 15.0
-"""Seconds that each document may take."""
-_SHORTEST, _LONGEST = 1, 86400 * 30
-_USUAL = 300
-_FORM = [("content-type", "application/x-www-form-urlencoded")]
+__all__ = ["Granted", "NotOffered", "SignIn", "Want", "Ways", "nonce_in"]
 
-LoadSigner = Callable[[], Awaitable[ISigner]]
+_PING = b'{"jsonrpc":"2.0","id":1,"method":"ping"}'
+_ASKING = [
+    ("content-type", "application/json"),
+    ("accept", "application/json, text/event-stream"),
+]
 
 
-class Ways(msgspec.Struct, frozen=True):
-    """What signing in stands on.
+class Want(msgspec.Struct, frozen=True):
+    """What sort of a token is wanted.
 
-    :ivar agent: asks the server itself, and nobody else.
-    :ivar elsewhere: asks authorization servers that are not at the server's own origin.
-    :ivar wall: seconds since 1970.
-    :ivar make_bytes: so many unguessable bytes each time.
+    :ivar scopes: that are wanted besides those that the server names.
+    :ivar only: whether no other scopes than these are wanted.
+    :ivar bound: whether it may be bound to proofs of possession.
+    :ivar seconds: that it should be good for, where the server lets us choose.
+    :ivar spent: a token that will not do (any more).
+    :ivar is_more: whether what was granted so far is not enough.
+    :ivar by_person: whether a person is to be asked anew, whatever else there is.
     """
 
-    agent: IAgent
-    elsewhere: IAgent
-    clock: IReactorTime
-    wall: Callable[[], float]
-    make_bytes: Callable[[int], bytes]
+    scopes: frozenset[str] = frozenset()
+    only: bool = False
+    bound: bool = True
+    seconds: int | None = None
+    spent: str = ""
+    is_more: bool = False
+    by_person: bool = False
 
 
-class Granted(msgspec.Struct, frozen=True):
-    """A token.
+class Credentials(msgspec.Struct, frozen=True):
+    """What there is to come with.
 
-    :ivar proof: the algorithm of the proofs that it is bound to; empty if it is not.
-    :ivar lifetime: seconds that it is good for.
-    :ivar said: what the token endpoint said, word for word.
+    :ivar keys: a program's key.
+    :ivar is_chosen: whether a person chose that key, so that nothing else will do.
+    :ivar told: what a person said of us as a client.
+    :ivar login: what a person agreed to, or may.
     """
 
-    token: str
-    proof: str
-    lifetime: int
-    said: dict[str, Any]
-
-
-class Document(msgspec.Struct, frozen=True):
-    """An answer as a whole."""
-
-    status: int
-    body: bytes
-    nonce: str
+    keys: KeyHolder | None = None
+    is_chosen: bool = False
+    told: Told = Told()
+    login: Login | None = None
 
 
 class SignIn:
     """Signs in at one server.
 
     :param url: of the MCP endpoint.
-    :param load: the key to sign with; asked for each time, so that it may be replaced.
-    :param principal: as whom; the key's fingerprint otherwise.
     :ivar possession: makes the proofs for its tokens.
     """
 
-    def __init__(self, url: str, load: LoadSigner, ways: Ways, principal: str = "") -> None:
+    def __init__(
+        self, url: str, inquiry: Inquiry, possession: Possession, credentials: Credentials
+    ) -> None:
         self.url = url
-        self.possession = Possession(ways.wall, ways.make_bytes)
-        self._load = load
-        self._principal = principal
-        self._ways = ways
+        self.possession = possession
+        self._inquiry = inquiry
+        self._endpoint = TokenEndpoint(inquiry, possession)
+        self._own = credentials
         self._found: tuple[Resource, Issuer] | None = None
 
-    async def token(
-        self,
-        challenge: Challenge | None = None,
-        scopes: Iterable[str] = (),
-        *,
-        only: bool = False,
-        bound: bool = True,
-        seconds: int | None = None,
-    ) -> Granted:
+    async def token(self, challenge: Challenge | None = None, want: Want | None = None) -> Granted:
         """Ask for a token.
 
         :param challenge: what the server said it wants, if it said anything.
-        :param scopes: that are wanted besides.
-        :param only: whether no other scopes than these are wanted.
-        :param bound: whether it may be bound to proofs of possession.
-        :param seconds: that it should be good for, where the server lets us choose.
         :raises SignInFailed: there is none.
         :raises ServerUnreachable: somebody does not answer.
         """
+        want = want or Want()
         if not discovery.may_carry(self.url):
             raise SignInFailed(
-                f"{_place(self.url)} wants a token, which anybody could read on its way there; use "
+                f"{place(self.url)} wants a token, which anybody could read on its way there; use "
                 "https"
             )
         try:
             resource, issuer = self._found or await self._discover(challenge)
             self._found = resource, issuer
             named = (challenge.scopes if challenge else None) or resource.scopes
-            wanted = frozenset(scopes) if only else named.union(scopes)
-            form = {
-                "grant_type": "client_credentials",
-                "resource": resource.url,
-                "scope": " ".join(sorted(wanted)),
-                "expires_in": str(seconds or ""),
-            }
-            return await self._ask(issuer, form, bound)
+            scopes = want.scopes if want.only else named | want.scopes
+            return await self._in_some_way(resource, issuer, scopes, want)
         except SignInFailed:
             self._found = None
             raise
+
+    async def has_moved(self, challenge: Challenge | None) -> bool:
+        """Whether somebody else gives tokens by now than whom we asked."""
+        before, self._found = self._found, None
+        self._found = await self._discover(challenge)
+        return before is not None and before[1].name != self._found[1].name
+
+    def look_again(self) -> None:
+        """Find out the next time who gives tokens; it may be somebody else by now."""
+        self._found = None
+
+    async def challenge(self) -> Challenge | None:
+        """What the server wants of somebody who brings nothing; ``None`` if it does not say."""
+        found = await self._inquiry.ask("POST", self.url, _ASKING, _PING)
+        return read_challenge(found.challenges) if found.status == 401 else None
 
     # --- discovery ------------------------------------------------------------------------
 
     async def _discover(self, challenge: Challenge | None) -> tuple[Resource, Issuer]:
         places = discovery.resource_documents(self.url, challenge)
-        document = await self._first(places)
+        document = await self._inquiry.first(places)
         if document is None:
-            raise NotOffered(f"{_place(self.url)} does not say who gives tokens for it")
+            return await self._discover_older()
         resource = discovery.read_resource(document, self.url)
-        name = resource.issuers[0]
-        document = await self._first(discovery.issuer_documents(name))
+        name = self._issuer_of(resource)
+        return resource, await self._issuer(name)
+
+    def _issuer_of(self, resource: Resource) -> str:
+        """Who is asked; the one that knows us, if that was said."""
+        wanted = self._own.told.issuer
+        if wanted and wanted not in resource.issuers:
+            raise SignInFailed(
+                f"{place(self.url)} names {', '.join(resource.issuers)} to give tokens for it, "
+                f"and not {wanted}, which knows us; nothing was shown to them"
+            )
+        return wanted or resource.issuers[0]
+
+    async def _issuer(self, name: str) -> Issuer:
+        document = await self._inquiry.first(discovery.issuer_documents(name))
         if document is None:
             raise SignInFailed(f"{name} is to give tokens, and has no metadata")
-        return resource, discovery.read_issuer(document, name, self.url)
+        return discovery.read_issuer(document, name, self.url)
 
-    async def _first(self, places: list[str]) -> bytes | None:
-        """The first of these documents that is there."""
-        for place in places:
-            found = await self._fetch("GET", place)
-            if found.status == 200:
-                return found.body
-        return None
+    async def _discover_older(self) -> tuple[Resource, Issuer]:
+        """As MCP 2025-03-26 has it: the server's own origin gives tokens, and says so."""
+        name = discovery.origin_of(self.url)
+        document = await self._inquiry.first(discovery.issuer_documents(name))
+        if document is None:
+            raise NotOffered(f"{place(self.url)} does not say who gives tokens for it")
+        return Resource(self.url, (name,)), discovery.read_issuer(document, name, self.url)
 
-    # --- the token ------------------------------------------------------------------------
+    # --- the ways -------------------------------------------------------------------------
 
-    async def _ask(self, issuer: Issuer, form: dict[str, str], bound: bool) -> Granted:
-        signer = await self._load()
-        algorithm = self.possession.algorithm(issuer.dpop) if bound else ""
-        found = await self._post(issuer, signer, form, algorithm)
-        if algorithm and found.status in (400, 401) and _error(found) == "use_dpop_nonce":
-            # The nonce is noticed by now; an assertion is good once.
-            found = await self._post(issuer, signer, form, algorithm)
-        return _granted(found, issuer.name, algorithm)
+    async def _in_some_way(
+        self, resource: Resource, issuer: Issuer, scopes: frozenset[str], want: Want
+    ) -> Granted:
+        own, login = self._own, self._own.login
+        wish = Wish(resource, issuer, scopes, want.bound, want.spent, want.is_more, want.by_person)
+        form = {
+            "resource": resource.url,
+            "scope": " ".join(sorted(scopes)),
+            "expires_in": str(want.seconds or ""),
+        }
+        may_log_in = login is not None and issuer.takes_people
+        if login is not None and may_log_in and (want.by_person or self._has_leave(wish)):
+            return await login.token(wish)
+        if own.told.secret and issuer.takes_secrets and not issuer.takes_people:
+            make_form = make_secret_form(registered_client(issuer, own.told), form)
+            return await self._endpoint.ask(issuer, make_form, self._algorithm(issuer, want))
+        if own.keys is not None and (issuer.names_keys or (issuer.takes_keys and not may_log_in)):
+            try:
+                return await self._with_key(own.keys, issuer, form, want)
+            except SignInFailed:
+                if login is None or not may_log_in or own.is_chosen or not login.can_ask:
+                    raise
+        if login is None or not may_log_in:
+            raise SignInFailed(_no_way(issuer))
+        return await login.token(wish)
 
-    async def _post(
-        self, issuer: Issuer, signer: ISigner, form: dict[str, str], algorithm: str
-    ) -> Document:
-        client = self._principal or signer.public.fingerprint
-        assertion = await self._assertion(issuer, signer, client)
-        sent = {"client_id": client, "client_assertion_type": TYPE, "client_assertion": assertion}
-        body = urlencode({name: value for name, value in (form | sent).items() if value})
-        headers = list(_FORM)
-        if algorithm:
-            proof = self.possession.proof(algorithm, "POST", issuer.token_endpoint)
-            headers.append(("dpop", proof))
-        found = await self._fetch("POST", issuer.token_endpoint, headers, body.encode())
-        self.possession.notice(issuer.token_endpoint, found.nonce)
-        return found
+    def _has_leave(self, wish: Wish) -> bool:
+        """Whether a person has agreed already, and chose no key to come with instead."""
+        login = self._own.login
+        return login is not None and not self._own.is_chosen and login.has(wish)
 
-    async def _assertion(self, issuer: Issuer, signer: ISigner, client: str) -> str:
-        """RFC 7523 section 3; the audience is the issuer, as rfc7523bis has it."""
-        now = int(self._ways.wall())
-        claims: dict[str, Any] = {"iss": client, "sub": client, "aud": issuer.name}
-        claims |= {"jti": to_base64url(self._ways.make_bytes(24))}
-        claims |= {"iat": now, "exp": now + ASSERTION_LIFETIME}
-        known = issuer.algorithms or signer.public.algorithms
-        algorithm = next((each for each in signer.public.algorithms if each in known), "")
-        if not algorithm:
-            raise SignInFailed(
-                f"{issuer.name} takes no signatures of a key of type {signer.public.kind}; it "
-                f"takes {', '.join(issuer.algorithms)}"
-            )
+    async def _with_key(
+        self, keys: KeyHolder, issuer: Issuer, form: dict[str, str], want: Want
+    ) -> Granted:
+        make_form = await keys.make_form(issuer, form)
         try:
-            return await sign_jws(signer, {"typ": "JWT"}, claims, algorithm)
-        except KeyProblem as problem:
-            raise SignInFailed(str(problem)) from None
+            return await self._endpoint.ask(issuer, make_form, self._algorithm(issuer, want))
+        except Refused as problem:
+            advice = ADVICE.get(problem.error)
+            if advice is None:
+                raise
+            raise problem.advised(advice) from None
 
-    # --- documents ------------------------------------------------------------------------
-
-    async def _fetch(
-        self,
-        method: str,
-        url: str,
-        headers: Iterable[tuple[str, str]] = (),
-        body: bytes | None = None,
-    ) -> Document:
-        late = SignInFailed(f"{_place(url)} did not answer within {_STEP:.0f} s")
-        asking = Deferred.fromCoroutine(self._asked(method, url, headers, body))
-        found: Document = await bounded(asking, _STEP, self._ways.clock, late)
-        return found
-
-    async def _asked(
-        self, method: str, url: str, headers: Iterable[tuple[str, str]], body: bytes | None
-    ) -> Document:
-        is_own = origin(url) == origin(self.url)
-        agent = self._ways.agent if is_own else self._ways.elsewhere
-        sent = Headers({"accept": ["application/json"]})
-        sent.addRawHeader("user-agent", f"mcptwist/{mcptwist.__version__}")
-        for name, value in headers:
-            sent.addRawHeader(name, value)
-        producer = None if body is None else AtHand(body)
-        try:
-            response = await agent.request(method.encode(), url.encode(), sent, producer)
-        except (CancelledError, McpTwistError):
-            raise
-        except Exception:
-            raise unreachable(_place(url), Failure()) from None
-        whole = WholeBody(discovery.LARGEST)
-        response.deliverBody(whole)
-        return Document(response.code, await whole.done, nonce_in(response))
+    def _algorithm(self, issuer: Issuer, want: Want) -> str:
+        return self.possession.algorithm(issuer.dpop) if want.bound else ""
 
 
 class NotOffered(SignInFailed):
     """The server does not say where tokens for it are to be had."""
 
 
-def nonce_in(response: IResponse) -> str:
-    """What a server wants to see in the next proof; empty if nothing."""
-    return header(response, b"dpop-nonce").decode("latin-1")
-
-
-def _granted(found: Document, who: str, algorithm: str) -> Granted:
-    """The token (RFC 6749 section 5.1).
-
-    :raises SignInFailed: there is none, or none that we can use.
-    """
-    if found.status != 200:
-        raise SignInFailed(_refusal(found, who))
-    said = _said(found)
-    token, kind = said.get("access_token"), said.get("token_type")
-    if not isinstance(token, str) or not _is_token(token) or not isinstance(kind, str):
-        raise SignInFailed(f"what {who} gave is no token")
-    if kind.lower() not in ("bearer", "dpop") or (kind.lower() == "dpop" and not algorithm):
-        raise SignInFailed(f"{who} gave a token of a kind that we do not know")
-    lifetime = said.get("expires_in")
-    if isinstance(lifetime, bool) or not isinstance(lifetime, int | float):
-        lifetime = _USUAL
-    seconds = int(min(max(lifetime, _SHORTEST), _LONGEST))
-    return Granted(token, algorithm if kind.lower() == "dpop" else "", seconds, said)
-
-
-def _is_token(text: str) -> bool:
-    return 0 < len(text) <= 16384 and text.isascii() and text.isprintable() and " " not in text
-
-
-def _said(found: Document) -> dict[str, Any]:
-    try:
-        return read_object(found.body)
-    except Malformed:
-        return {}
-
-
-def _error(found: Document) -> str:
-    error = _said(found).get("error")
-    return error if isinstance(error, str) else ""
-
-
-_ADVICE = {
-    "invalid_client": "see whether it lets this key in (mcptwist authorize list there), as that "
-    "principal, and whether both clocks are right",
-    "invalid_target": "see whether the key's line lets it come to that place",
-    "invalid_scope": "its line for this key grants none of what is wanted",
-}
-
-
-def _refusal(found: Document, who: str) -> str:
-    error = _error(found)
-    described = _said(found).get("error_description")
-    shown = [each for each in (error, described) if isinstance(each, str) and each.isprintable()]
-    why = ": ".join(shown)[:300] or "no reason"
-    advice = _ADVICE.get(error, "")
-    text = f"{who} gives no token ({found.status}, {why})"
-    return f"{text}; {advice}" if advice else text
-
-
-def _place(url: str) -> str:
-    scheme, host, port = origin(url)
-    return f"{scheme}://{host}:{port}"
+def _no_way(issuer: Issuer) -> str:
+    if issuer.takes_keys:
+        return f"{issuer.name} gives tokens to who proves a key, and we have none; give one (key)"
+    if issuer.takes_secrets:
+        return (
+            f"{issuer.name} gives tokens to who has a secret; register with it, and give "
+            "--client-id and --client-secret-file"
+        )
+    grants = ", ".join(issuer.grants or ()) or "none"
+    return (
+        f"{issuer.name} gives tokens neither to people, at a page that can be gone to, nor to who "
+        f"proves a key; its grants are {grants}"
+    )

@@ -17,7 +17,7 @@ from twisted.web.iweb import IResponse
 from zope.interface import implementer
 
 from mcptwist.auth.asking.discovery import Challenge, read_challenge
-from mcptwist.auth.asking.signin import Granted, NotOffered, SignIn, nonce_in
+from mcptwist.auth.asking.signin import Granted, NotOffered, SignIn, Want, nonce_in
 from mcptwist.errors import McpTwistError, SignInFailed
 from mcptwist.interfaces import IAdmission
 from mcptwist.protocols.upstream import origin
@@ -26,7 +26,9 @@ _EARLY, _PART = 30.0, 0.1
 """Seconds before its end that a token is renewed, but no more than this part of its time."""
 _PAUSE = 5.0
 """Seconds between two tries, as servers have patience with those who fail only so often."""
-_UNAUTHORIZED, _FORBIDDEN = 401, 403
+_MOST_STEPS, _LATELY = 3, 600.0
+"""How often more scopes are asked for within so many seconds."""
+_FORBIDDEN = 403
 
 Pairs = list[tuple[bytes, bytes]]
 
@@ -68,6 +70,9 @@ class TokenSource:
         self._held: Held | None = None
         self._waiting: list[Deferred[Held]] = []
         self._failed: tuple[float, McpTwistError] | None = None
+        self._spent = self._doubted = ""
+        self._is_more = False
+        self._steps: list[float] = []
 
     @property
     def secrets(self) -> frozenset[str]:
@@ -90,7 +95,8 @@ class TokenSource:
 
     def doubt(self) -> None:
         """See :meth:`mcptwist.interfaces.IAdmission.doubt`."""
-        self._held = None
+        if self._held is not None:
+            self._spent, self._held = self._held.granted.token, None
 
     async def _come(self, method: str, url: str) -> Pairs:
         if self._held is None:
@@ -105,6 +111,7 @@ class TokenSource:
         if held is None or not self._is_own(url):
             return []
         if self._clock.seconds() >= held.grows_old:
+            self._spent = held.granted.token
             held = await self._renewed(held)
         granted = held.granted
         if not granted.proof:
@@ -138,8 +145,10 @@ class TokenSource:
         held = self._held
         if held is not None and carried != held.granted.token:
             return True  # another request has found out meanwhile
-        if held is not None and self._clock.seconds() - held.since < _PAUSE:
-            return False  # it does not take what it was given
+        if held is not None:
+            if not await self._is_past(held, challenge):
+                return False  # it does not take what it was given
+            self._spent = carried
         self._challenge = challenge or self._challenge
         try:
             await self._another()
@@ -149,15 +158,29 @@ class TokenSource:
             raise
         return True
 
+    async def _is_past(self, held: Held, challenge: Challenge | None) -> bool:
+        """Whether it makes sense to have another in the place of one that was refused."""
+        if held.granted.is_kept or self._clock.seconds() - held.since >= _PAUSE:
+            self._signing.look_again()
+            return True
+        if self._doubted == held.granted.token:
+            return False
+        self._doubted = held.granted.token
+        try:
+            return await self._signing.has_moved(challenge)
+        except SignInFailed:
+            return False
+
     async def _step_up(self, challenge: Challenge | None) -> bool:
         """A request was answered 403; whether a token with more scopes was to be had."""
         if challenge is None or challenge.error != "insufficient_scope":
             return False
         wanted, more = self._wanted, challenge.scopes - self._wanted - self._denied
-        if not more or self._held is None:
+        if not more or self._held is None or self._is_tired():
             return False
         before = self._challenge.scopes if self._challenge is not None else frozenset()
         self._wanted |= challenge.scopes | before
+        self._is_more = True
         try:
             await self._another()
         except SignInFailed:
@@ -165,7 +188,15 @@ class TokenSource:
             self._wanted, self._failed = wanted, None
             self._denied |= more
             return False
+        finally:
+            self._is_more = False
         return True
+
+    def _is_tired(self) -> bool:
+        """Whether more was wanted too often of late: a server might never have enough."""
+        now = self._clock.seconds()
+        self._steps = [each for each in self._steps if now - each < _LATELY] + [now]
+        return len(self._steps) > _MOST_STEPS
 
     async def _another(self) -> Held:
         """Another token; one is asked for at a time.
@@ -189,7 +220,8 @@ class TokenSource:
         self._waiting[self._waiting.index(waiter)] = nobody
 
     async def _ask(self) -> Held:
-        granted = await self._signing.token(self._challenge, self._wanted)
+        want = Want(self._wanted, spent=self._spent, is_more=self._is_more)
+        granted = await self._signing.token(self._challenge, want)
         return Held(granted, self._clock.seconds())
 
     def _asked(self, outcome: Held | Failure) -> None:

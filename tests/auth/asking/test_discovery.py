@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from mcptwist.auth.asking.discovery import (
     Challenge,
+    is_page,
     is_safe,
     issuer_documents,
     may_carry,
@@ -147,10 +148,56 @@ class IssuerTests(SynchronousTestCase):
             {"token_endpoint": "http://127.0.0.1/token"},
             {"token_endpoint": "-oProxyCommand=x"},
             {"token_endpoint": "https://a.example/$(x)\n"},
-            {"token_endpoint_auth_methods_supported": ["client_secret_basic"]},
-            {"grant_types_supported": ["authorization_code"]},
         ):
             self.assertRaises(SignInFailed, self.read, **members)
+
+    def test_ways(self) -> None:
+        """By which ways tokens are to be had: what is not said is not ruled out."""
+        methods, grants = "token_endpoint_auth_methods_supported", "grant_types_supported"
+        page = {"authorization_endpoint": "https://a.example/authorize"}
+        for members, keys, secrets, people in (
+            ({}, True, True, False),
+            (page, True, True, True),
+            ({methods: ["private_key_jwt"]}, True, False, False),
+            ({methods: ["client_secret_basic"]}, False, True, False),
+            ({methods: ["none"], **page}, False, False, True),
+            ({grants: ["authorization_code"], **page}, False, False, True),
+            ({grants: ["authorization_code"]}, False, False, False),
+            ({grants: ["client_credentials"], **page}, True, True, False),
+        ):
+            found = self.read(**members)
+            ways = (found.takes_keys, found.takes_secrets, found.takes_people)
+            self.assertEqual(ways, (keys, secrets, people), members)
+            self.assertEqual(found.names_keys, keys and methods in members)
+
+    def test_places_nobody_goes_to(self) -> None:
+        """An endpoint that is none is not there (F3)."""
+        for name in ("authorization_endpoint", "registration_endpoint", "revocation_endpoint"):
+            for place in (
+                "javascript:alert(1)",
+                "file:///etc/passwd",
+                "data:text/html,x",
+                "-oProxyCommand=x",
+                "--help",
+                "http://a.example/authorize",
+                "http://127.0.0.1/authorize",
+                "https://a.example@evil.example/",
+                "https://a.example/#x",
+                "https://a.example/ x",
+                "https://a.example/$(x)\n",
+                ["https://a.example/"],
+                "",
+            ):
+                self.assertEqual(getattr(self.read(**{name: place}), name), "", place)
+            good = "https://login.a.example/x?y=z"
+            self.assertEqual(getattr(self.read(**{name: good}), name), good)
+
+    def test_pages(self) -> None:
+        """What a browser is sent to."""
+        self.assertTrue(is_page("https://a.example/x?y=" + "z" * 4000))
+        self.assertTrue(is_page("http://127.0.0.1:9/x?y=z"))
+        for url in ("", "-x", "http://a.example/", "https://a.example/\n", "file:///x?http://"):
+            self.assertFalse(is_page(url), url)
 
     def test_this_machine(self) -> None:
         """There, nobody is in between; but only for a server that is here too."""

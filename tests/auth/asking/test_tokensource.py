@@ -9,7 +9,10 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from mcptwist.auth.asking.signin import SignIn, Ways
+from mcptwist.auth.asking.clientcredentials import KeyHolder
+from mcptwist.auth.asking.inquiry import Inquiry, Ways
+from mcptwist.auth.asking.possession import Possession
+from mcptwist.auth.asking.signin import Credentials, SignIn
 from mcptwist.auth.asking.tokensource import TokenSource
 from mcptwist.auth.jws import read_jws
 from mcptwist.auth.keys import P256, RSA
@@ -39,6 +42,7 @@ class SignInCase(SynchronousTestCase):
         self.there.answers[PLACE] = self.serve
         self.good: set[str] = set()
         self.loads = 0
+        self.waiting: Deferred[None] | None = None
         self.count = 0
         self.signing = self.make_signin()
         self.source = TokenSource(self.signing, self.clock)
@@ -46,10 +50,14 @@ class SignInCase(SynchronousTestCase):
 
     def make_signin(self, url: str = PLACE, principal: str = "alice") -> SignIn:
         ways = Ways(self.there, self.there, self.clock, lambda: NOW, self.make_bytes)
-        return SignIn(url, self.load, ways, principal)
+        keys = KeyHolder(self.load, principal, ways)
+        possession = Possession(ways.wall, ways.make_bytes)
+        return SignIn(url, Inquiry(url, ways), possession, Credentials(keys))
 
     async def load(self) -> Any:
         self.loads += 1
+        if self.waiting is not None:
+            await self.waiting
         return self.signer
 
     def make_bytes(self, size: int) -> bytes:
@@ -111,24 +119,12 @@ class FlowTests(SignInCase):
 
     def test_one_gives_up(self) -> None:
         """Others get what it was waiting for."""
-        found = self.there.answers[TOKEN]
-        self.there.answers[TOKEN] = self._held(found)
+        self.waiting = Deferred()
         one, two = self.begin(), self.begin()
         one.cancel()
         self.failureResultOf(one)
         self.waiting.callback(None)
         self.assertEqual(self.successResultOf(two).code, 200)
-
-    def _held(self, then: Any) -> Any:
-        self.waiting: Deferred[None] = Deferred()
-        load = self.signing._load
-
-        async def slow() -> Any:
-            await self.waiting
-            return await load()
-
-        self.signing._load = slow
-        return then
 
     def test_other_keys(self) -> None:
         """What the authorization server verifies by is what is signed with."""
@@ -141,7 +137,7 @@ class FlowTests(SignInCase):
             self.assertEqual(read_jws(assertion, 8192).algorithm, chosen)
         self.login.metadata["token_endpoint_auth_signing_alg_values_supported"] = ["ES512"]
         self.source.doubt()
-        self.signing._found = None
+        self.signing.look_again()
         self.failureResultOf(self.begin(), SignInFailed)
 
 
