@@ -7,13 +7,17 @@ which does what a person does, with ``mcptwist approve`` run for real.
 from __future__ import annotations
 
 import json
+import socket
 import sys
 from pathlib import Path
 from typing import Any
 
 from mcptwist.auth.keys import ED25519
-from tests.interop.rig import Json, script
+from tests.interop.install import ENVIRONMENTS
+from tests.interop.rig import Json, Program, node, script
 from tests.interop.test_auth import CALLS, LEGACY, MODERN, KeyCase
+from tests.interop.test_conformance import PACKAGE
+from tests.interop.test_devices import MESSAGES, SECONDS
 
 PERSON = Path(__file__).with_name("person.py")
 BOTH = "mcp:read mcp:call"
@@ -115,3 +119,87 @@ class TypeScript1Tests(LoginCase):
 
     async def test_stays(self) -> None:
         await self.assert_stays_logged_in("typescript1_login.mjs", "legacy")
+
+
+class McpRemoteTests(LoginCase):
+    """``mcp-remote``, which desktop clients are told to use, without a header."""
+
+    environments = ("node",)
+
+    def start_remote(self) -> Program:
+        remote = str(ENVIRONMENTS["node"].home / "node_modules/mcp-remote/dist/proxy.js")
+        home = {
+            "HOME": str(self.place),
+            "MCP_REMOTE_CONFIG_DIR": str(self.place / "remote"),
+            "BROWSER": str(self.browser),
+        }
+        return self.start([node(), remote, f"{self.base}/mcp", "--allow-http"], home)
+
+    async def talk(self, program: Program) -> None:
+        """Have it call a tool."""
+        await program.when_said("Proxy established", SECONDS)
+        assert program.transport is not None
+        for message in MESSAGES:
+            program.transport.write(json.dumps(message).encode() + b"\n")
+            if "id" in message:
+                heard = await program.when_said(rf'(?m)^{{.*"id":{message["id"]}\b.*}}$', SECONDS)
+        program.transport.closeStdin()
+        answer = json.loads(heard.group(0))
+        self.assertEqual(answer["result"]["content"][0]["text"], "3.0")
+        await program.when_ended(SECONDS)
+
+    async def test_comes_again(self) -> None:
+        """It is logged in once, and remembers that when it is started anew."""
+        await self.start_open()
+        for times in (1, 2):
+            await self.talk(self.start_remote())
+            self.assertEqual(len(self.audited("auth.login.begun")), 1)
+            self.assertEqual(len(self.audited("mcp.allowed")), times)
+        self.assert_nothing_secret()
+
+
+class ConformanceTests(LoginCase):
+    """The official suite, with all that it has for authorization servers."""
+
+    environments = ("node",)
+
+    async def test_all(self) -> None:
+        """It gets a code, and minds nothing but that client metadata are not fetched."""
+        await self.start_open()
+        document = {"client_name": "conformance", "redirect_uris": ["http://127.0.0.1/callback"]}
+        told = await self.report_of(
+            [sys.executable, "-c", _POST, f"{self.base}/oauth/register", json.dumps(document)]
+        )
+        results = self.place / "results"
+        argv = [node(), str(PACKAGE / "dist" / "index.js"), "authorization", "--url", self.base]
+        argv += ["--client-id", told["client_id"], "--resource", f"{self.base}/mcp"]
+        program = self.start([*argv, "-p", str(free_port()), "-o", str(results)])
+        heard = await program.when_said(r"\s(http://\S+/oauth/authorize\S+)\s", SECONDS)
+        await self.run_program([str(self.browser), heard.group(1)])
+        ending = await program.when_ended(SECONDS)
+        self.assertEqual(ending.code, 0, ending.said())
+        checks = [
+            check
+            for file in results.glob("**/checks.json")
+            for check in json.loads(file.read_text())
+        ]
+        good = {check["id"] for check in checks if check["status"] == "SUCCESS"}
+        self.assertEqual(good, {"authorization-code-grant", "authorization-server-metadata"})
+        wrong = [check["id"] for check in checks if check["status"] not in ("SUCCESS", "INFO")]
+        self.assertEqual(wrong, ["authorization-server-metadata-cimd"])
+
+
+def free_port() -> int:
+    """One that nobody listens on; the suite does, before anybody else could."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+    return port
+
+
+_POST = """
+import sys, urllib.request
+kind = {"Content-Type": "application/json"}
+request = urllib.request.Request(sys.argv[1], sys.argv[2].encode(), kind)
+print(urllib.request.urlopen(request, timeout=30).read().decode())
+"""
