@@ -102,8 +102,8 @@ def _run(words: Sequence[str]) -> int:
 
 
 def _usage(options: Any, problem: Exception) -> str:
-    command = getattr(options, "subOptions", None) or options
-    return f"{command}\nmcptwist: {problem}"
+    command = getattr(options, "subOptions", None)
+    return f"{options if command is None else command}\nmcptwist: {problem}"
 
 
 if __name__ == "__main__":

@@ -54,8 +54,12 @@ class UsageTests(CommandCase):
             ["list", "--header", "no colon"],
             ["list", "--config", "x", "--url", "http://localhost"],
         ):
+            self.err.seek(0)
+            self.err.truncate()
             self.assertEqual(self.run_command(*words), 2, words)
-            self.assertIn("mcptwist:", self.err.getvalue())
+            self.assertIn("\nmcptwist: ", self.err.getvalue())
+            command = words[0] if words and words[0] in cli.COMMANDS else "COMMAND"
+            self.assertIn(f"Usage: mcptwist {command}", self.err.getvalue())
         self.assertEqual(self.out.getvalue(), "")
 
     def test_help(self) -> None:
