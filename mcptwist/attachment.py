@@ -154,7 +154,7 @@ def _once_accepted(exchange: Exchange, do: Callable[[], None]) -> None:
             do()
         return answer
 
-    exchange.amend(exchange.request.params, see)
+    exchange.see_through(see)
 
 
 class OwnProcess(Attachment, Company):

@@ -195,7 +195,7 @@ class Caller:
         envelope = read_envelope(request.params)
         require_modern(envelope.version)
         self.stay = stay = visit(envelope, self.principal)
-        exchange = Exchange(request, self, stay, envelope.beside is not None)
+        exchange = Exchange(request, self, stay, envelope.beside)
         self._opened.add(exchange)
         self.view.begin(exchange)
 

@@ -33,6 +33,7 @@ from mcptwist.messages import (
 
 if TYPE_CHECKING:
     from mcptwist.opened import Opened
+    from mcptwist.params import Usual
 
 LISTEN = "subscriptions/listen"
 PROGRESS = "notifications/progress"
@@ -55,19 +56,19 @@ class Exchange:
     :ivar over: whether it was answered or cancelled.
     :ivar source: what its answer comes from and can be held back, once that is known.
     :ivar listed: the list of open ones that it stands on, if it stands on one.
-    :ivar is_usual: whether its params are known to have no members but
-        :class:`~mcptwist.params.Usual` ones.
+    :ivar usual: the members of its params, where somebody has read them and they are no others
+        than usual.
     """
 
     __slots__ = (
-        "_canceller", "_reply", "_see", "is_usual", "listed", "over", "request", "source", "stay",
+        "_canceller", "_reply", "_see", "listed", "over", "request", "source", "stay", "usual",
     )  # fmt: skip
 
     def __init__(
-        self, request: Request, reply: IReply, stay: Any = None, is_usual: bool = False
+        self, request: Request, reply: IReply, stay: Any = None, usual: Usual | None = None
     ) -> None:
         self.request = request
-        self.is_usual = is_usual
+        self.usual = usual
         self.stay = stay
         self.over = False
         self._reply = reply
@@ -83,14 +84,15 @@ class Exchange:
         """Say who is to be told, with the reason, when the asker cancels."""
         self._canceller = canceller
 
-    def amend(self, params: Json, see: See | None = None) -> None:
-        """Before it is put to anybody: other *params*, and an answer that is seen through *see*."""
-        if params is not self.request.params:
-            self.request = Request(self.request.id, self.request.method, params)
-            self.is_usual = False
-        if see is not None:
-            before = self._see
-            self._see = see if before is None else partial(_seen_twice, see, before)
+    def amend(self, params: Json, usual: Usual | None = None) -> None:
+        """Before it is put to anybody: other *params*."""
+        self.request = Request(self.request.id, self.request.method, params)
+        self.usual = usual
+
+    def see_through(self, see: See) -> None:
+        """Have its answer seen through *see*, and then through what was to be asked before."""
+        before = self._see
+        self._see = see if before is None else partial(_seen_twice, see, before)
 
     def notify(self, notification: Notification) -> None:
         """Say something about it before the answer."""

@@ -72,7 +72,6 @@ from mcptwist.configuration.gateconfig import Auth
 from mcptwist.configuration.peopleconfig import People as PeopleSettings
 from mcptwist.exchange import Exchange
 from mcptwist.interfaces import IView
-from mcptwist.messages import Message
 from mcptwist.messages import Request as Asked
 from mcptwist.protocols import refusals
 from mcptwist.protocols.pages import Tree
@@ -350,18 +349,15 @@ class Gatehouse(MultiService):
         if not is_unrestricted(principal.grant):
             raise self.guard.restricted(request)
 
-    def admit_admin(self, request: Request, message: Message) -> None:
+    def admit_admin(self, request: Request, asked: Asked) -> None:
         """The same for what only those who administer the daemon may do.
 
         Whoever has not got the scope yet is told to ask for it.
 
         :raises InsufficientScope: what it came with is not enough.
         """
-        if isinstance(message, Asked):
-            needed = frozenset({ADMIN, scope_of(message.method)})
-            self.guard.require(request, needed, message.method)
-        else:
-            self.guard.require(request, frozenset({ADMIN}), "")
+        needed = frozenset({ADMIN, scope_of(asked.method)})
+        self.guard.require(request, needed, asked.method)
 
     def watch(self, sessions: SessionTable) -> None:
         """Have the sessions of keys that are withdrawn end, and hear who asks for another's."""

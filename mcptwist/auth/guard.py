@@ -42,7 +42,6 @@ from mcptwist.auth.penalties import BAD_TOKEN, STALE_TOKEN, Penalties
 from mcptwist.auth.policy import SCOPES
 from mcptwist.auth.realm import OF_CONNECTIONS, TOKEN, IPrincipal, Principal
 from mcptwist.auth.signedrequests import is_of_body
-from mcptwist.messages import Message
 from mcptwist.messages import Request as Asked
 from mcptwist.protocols import refusals
 from mcptwist.protocols.request import Request
@@ -218,13 +217,14 @@ class Guard:
 
     # --- scopes ---------------------------------------------------------------------------
 
-    def check_scope(self, request: Request, message: Message) -> None:
+    def check_scope(self, request: Request, asked: Asked) -> None:
         """Whether what *request* came with is enough for what its body asks.
 
         :raises InsufficientScope: it is not; with the challenge that tells what would be.
         """
-        if isinstance(message, Asked) and SCOPES[message.method] not in request.principal.scopes:
-            self.require(request, frozenset({SCOPES[message.method]}), message.method)
+        needed = SCOPES[asked.method]
+        if needed not in request.principal.scopes:
+            self.require(request, frozenset({needed}), asked.method)
 
     def require(self, request: Request, needed: frozenset[str], method: str) -> None:
         """Whether what *request* came with has all those scopes.

@@ -41,7 +41,7 @@ from mcptwist.errors import (
     MethodNotFound,
     ServerMisbehaved,
 )
-from mcptwist.exchange import LISTEN, Exchange, See
+from mcptwist.exchange import LISTEN, Exchange
 from mcptwist.interfaces import IView
 from mcptwist.messages import (
     Answer,
@@ -54,7 +54,7 @@ from mcptwist.messages import (
     open_error,
     open_fields,
 )
-from mcptwist.params import Params, read_params
+from mcptwist.params import read_params
 from mcptwist.session import Session
 from mcptwist.versions import MODERN
 
@@ -220,7 +220,10 @@ class Policed(_Around):
         named = _NAMED.get(method)
         try:
             if named is not None:
-                self._check_named(exchange, reach, named)
+                if not reach.is_everything:
+                    self._check_name(exchange, reach, named)
+                if named.gives:
+                    self._keep_apart(exchange)
             elif method not in _FREE:
                 self._check_other(exchange, reach)
         except McpTwistError as problem:
@@ -255,33 +258,36 @@ class Policed(_Around):
 
     # --- what is asked for by name --------------------------------------------------------
 
-    def _check_named(self, exchange: Exchange, reach: Reach, named: _Named) -> None:
-        """See to it that it asks for what the reach has, and that what a server hands out comes
-        back from whom it was given to.
+    def _check_name(self, exchange: Exchange, reach: Reach, named: _Named) -> None:
+        """Let it name only what the reach has.
 
-        :raises McpTwistError: it does not.
+        :raises McpTwistError: it names something else, or several things.
         """
         params = exchange.request.params
-        if exchange.is_usual and reach.is_everything:
-            if named.gives:
-                exchange.amend(params, self._given)
-            return
-        members = read_params(params)
-        see: See | None = None
+        usual = read_params(params)
+        if usual is not None:
+            name = _text(getattr(usual, named.member), named.member)
+            exchange.amend(encode_json(usual), usual)
+        else:
+            fields = unambiguous(open_fields(params), named.member)
+            name = _text(fields.get(named.member), named.member)
+            exchange.amend(encode_json(fields))
+        reach.check(named.kind, name)
+        exchange.see_through(partial(_hushed, named.kind, name))
+
+    def _keep_apart(self, exchange: Exchange) -> None:
+        """See to it that what a server hands out comes back from whom it was given to.
+
+        :raises McpTwistError: what this brings back did not.
+        """
+        usual = exchange.usual or read_params(exchange.request.params)
+        if usual is None:
+            where = self._where(exchange.stay.principal)
+            exchange.amend(self._handles.states.opened(exchange.request.params, where))
         # Of a legacy client a server knows no states, and begins no task unless it is asked for one
         # (MCP 2025-11-25, Tasks); what it gives out all the same is nobody's.
-        if named.gives and (
-            exchange.stay.era == MODERN or members is None or members.task is not UNSET
-        ):
-            see = self._given
-        if not reach.is_everything:
-            params, name = _sole(named.member, params, members)
-            reach.check(named.kind, name)
-            see = partial(_hushed, named.kind, name, see)
-        if members is None and named.gives:
-            params = self._handles.states.opened(params, self._where(exchange.stay.principal))
-        if see is not None or members is None:
-            exchange.amend(params, see)
+        if exchange.stay.era == MODERN or usual is None or usual.task is not UNSET:
+            exchange.see_through(self._given)
 
     def _given(self, exchange: Exchange, answer: Answer) -> Answer:
         """How an answer with handles is seen: they are the asker's from now on."""
@@ -319,7 +325,7 @@ class Policed(_Around):
         tasks = self._handles.tasks
         if request.method == "tasks/list":
             own = partial(tasks.own, self.name, owner=owner)
-            exchange.amend(request.params, partial(_edited, own))
+            exchange.see_through(partial(_edited, own))
         else:
             exchange.amend(tasks.check(self.name, request.params, owner))
 
@@ -328,7 +334,7 @@ class Policed(_Around):
         if method in _LISTS:
             member, key = _LISTS[method]
             seen = partial(reach.has, _ALLOWED_BY.get(member, member))
-            exchange.amend(params, partial(_edited, partial(_kept, member, key, seen)))
+            exchange.see_through(partial(_edited, partial(_kept, member, key, seen)))
         elif method == "completion/complete":
             exchange.amend(_checked_completion(reach, params))
         elif method == LISTEN:
@@ -368,18 +374,6 @@ def _text(value: Raw | UnsetType | None, member: str) -> str:
         raise InvalidParams(f"params need a string {member!r}") from None
 
 
-def _sole(member: str, params: Json, members: Params | None) -> tuple[bytes, str]:
-    """The same params, in which each member is once, and the one that all read as *member*.
-
-    :param members: what is in them, where that is no more than usual.
-    :raises InvalidParams: it is no string, or some would take another member for it.
-    """
-    if members is not None:
-        return encode_json(members), _text(getattr(members, member), member)
-    fields = unambiguous(open_fields(params), member)
-    return encode_json(fields), _text(fields.get(member), member)
-
-
 def _rewritten(params: Json, member: str, *inner: str) -> bytes:
     """The same params, in which nobody can read another *member*, nor another *inner* of it.
 
@@ -406,16 +400,11 @@ def _edited(edit: Callable[[Json], Json], exchange: Exchange, answer: Answer) ->
         return Error(answer.id, encode_json(problem.body()))
 
 
-def _hushed(kind: str, name: str, see: See | None, exchange: Exchange, answer: Answer) -> Answer:
-    """How an answer is seen that says that something does not exist: as if it might not be had.
-
-    :param see: how all others are seen.
-    """
-    if isinstance(answer, Error):
-        if not _is_unknown(answer):
-            return answer
-        return Error(answer.id, encode_json(unknown(kind, name).body()))
-    return answer if see is None else see(exchange, answer)
+def _hushed(kind: str, name: str, exchange: Exchange, answer: Answer) -> Answer:
+    """How an answer is seen that says that something does not exist: as if it might not be had."""
+    if not isinstance(answer, Error) or not _is_unknown(answer):
+        return answer
+    return Error(answer.id, encode_json(unknown(kind, name).body()))
 
 
 def _is_unknown(answer: Error) -> bool:

@@ -223,7 +223,7 @@ class Catalog:
         owned = await self._finder.resource(exchange, uri)
         if exchange.request.method == "resources/subscribe":
             guest = self._guests.of(exchange.stay)
-            exchange.amend(exchange.request.params, partial(remembered, guest, uri, owned))
+            exchange.see_through(partial(remembered, guest, uri, owned))
         self._pass_resource(exchange, fields, uri, owned)
 
     async def _unsubscribe(self, exchange: Exchange) -> None:

@@ -156,10 +156,11 @@ class Request(StockRequest):
         """Leave those headers out from now on, as if they had not come; names in lower case."""
         # The connection may remember the same dict for the next request; then so do we.
         facts, whole = self.facts, self._headers
-        before = None if facts is None else facts.get(_FORGOTTEN)
-        if before is not None and before[0] is whole and before[1] is names:
-            self._headers = before[2]
-            return
+        if facts is not None and _FORGOTTEN in facts:
+            known, without, rest = facts[_FORGOTTEN]
+            if known is whole and without is names:
+                self._headers = rest
+                return
         self._headers = headers = whole.copy()
         for name in names:
             headers.pop(name, None)

@@ -125,7 +125,7 @@ class StreamableHttp(Endpoint):
         concourse: Concourse,
         view: IView,
         principal: Callable[[HttpRequest], str] = lambda _: ANYONE,
-        admit: Callable[[HttpRequest, Message], None] | None = None,
+        admit: Callable[[HttpRequest, Request], None] | None = None,
     ) -> None:
         self._concourse = concourse
         self._view = view
@@ -206,7 +206,7 @@ class StreamableHttp(Endpoint):
         stay = visit(envelope, self._principal(request), partial(_check_mirrored, values))
         request.stream.connection.meter.stay = stay
         reply = ModernReply(request, self._concourse.pulse)
-        exchange = Exchange(message, reply, stay, envelope.beside is not None)
+        exchange = Exchange(message, reply, stay, envelope.beside)
         reply.carry(exchange)
         self._view.begin(exchange)
 
