@@ -76,7 +76,7 @@ MADE: Mapping[str, tuple[str, ...]] = {
         "tests.auth.test_tickets.AttackTests.test_foreign_host",
         "tests.live.test_tickets",
     ),
-    "B12 pages in frames": (f"{_LOGIN}.PageTests",),
+    "B12 pages in frames": (f"{_LOGIN}.PageTests", "tests.live.test_browser_login"),
     # Tokens and assertions
     "C1 replayed assertions": (
         f"{_GATE}.AssertionAttackTests.test_replayed",
