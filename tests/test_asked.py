@@ -225,6 +225,18 @@ class SubscriptionTests(SynchronousTestCase):
             self.heard.answer, {"resultType": "complete", "_meta": {SUBSCRIPTION_ID: "L"}}
         )
 
+    def test_error(self) -> None:
+        """A server may refuse to be listened to."""
+        self.table.answered(Error(self.request.id, b'{"code":-32601,"message":"what?"}'))
+        self.assertEqual(self.heard.error["code"], -32601)
+
+    def test_result_of_something_else(self) -> None:
+        """What a call was answered with is left as it is, whatever it says of subscriptions."""
+        one, heard = exchange(id="C")
+        text = encode_json({"content": [], "_meta": {SUBSCRIPTION_ID: 5}})
+        self.table.answered(Result(self.table.put(one).id, text))
+        self.assertEqual(heard.answer["_meta"], {SUBSCRIPTION_ID: 5})
+
     def test_result_without(self) -> None:
         """A result that names none, or is none, passes as it is."""
         for text in (b'{ "resultType":"complete" }', b"[]", b'{"_meta":5}'):

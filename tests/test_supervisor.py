@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
@@ -268,6 +269,16 @@ class LossTests(SupervisorCase):
             data = heard.error["data"]
             self.assertEqual((data["code"], data["exitStatus"]), ("server-exited", 7))
             self.assertEqual(data["stderr"], ["boom"])
+
+    def test_logged(self) -> None:
+        """A loss is told in the log, with the reason; nobody may have asked anything."""
+        events: list[Any] = []
+        globalLogPublisher.addObserver(events.append)
+        self.addCleanup(globalLogPublisher.removeObserver, events.append)
+        self.crash()
+        (event,) = [event for event in events if "supervisor" in event["log_namespace"]]
+        told = event["log_format"].format(**event)
+        self.assertEqual((event["log_level"].name, told), ("warn", "time is gone: it exited"))
 
     def test_restart(self) -> None:
         """It is started again after a moment, unasked, and the company hears of it."""
