@@ -150,6 +150,7 @@ class Approvals:
 
     :param monotonic: seconds that only grow.
     :param make_bytes: so many unguessable bytes each time.
+    :ivar refused: how often there was no room for one more.
     """
 
     def __init__(
@@ -161,6 +162,7 @@ class Approvals:
         self.bounds = bounds or Bounds()
         self._monotonic = monotonic
         self._make_bytes = make_bytes
+        self.refused = 0
         self._waiting: OrderedDict[str, Pending] = OrderedDict()
         self._of_source: Counter[str] = Counter()
 
@@ -187,6 +189,7 @@ class Approvals:
             len(self._waiting) >= self.bounds.limit
             or self._of_source[source] >= self.bounds.per_source
         ):
+            self.refused += 1
             raise ApprovalsFull
         code = self._new_code()
         pending = Pending(code, wanted, self._monotonic() + self.bounds.lifetime)

@@ -115,6 +115,8 @@ class Logins:
     :param lifetime: seconds that a login may last; ``None``: for one token, that is not renewed.
     :param limit: how many there may be.
     :param per_key: how many of one key's; the oldest ends when there would be more.
+    :ivar displaced: how many have ended for that.
+    :ivar refused: how often there was no room for one more.
     """
 
     def __init__(
@@ -130,8 +132,9 @@ class Logins:
         self._make_bytes = make_bytes
         self._tokens = tokens
         self._lifetime = lifetime
-        self._limit = limit
+        self.limit = limit
         self._per_key = per_key
+        self.displaced = self.refused = 0
         self._logins: dict[str, Login] = {}
         self._by_key: dict[str, OrderedDict[str, Login]] = {}
 
@@ -156,9 +159,11 @@ class Logins:
         own = self._by_key.get(allowed.grant.key.fingerprint)
         if own is not None and len(own) >= self._per_key:
             self.end(next(iter(own.values())))
-        if len(self._logins) >= self._limit:
+            self.displaced += 1
+        if len(self._logins) >= self.limit:
             self.expire()
-        if len(self._logins) >= self._limit:
+        if len(self._logins) >= self.limit:
+            self.refused += 1
             raise LoginsFull
         lifetime = CODE_LIFETIME if self._lifetime is None else self._lifetime
         name = to_base64url(self._make_bytes(_ID))

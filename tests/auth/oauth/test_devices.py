@@ -321,6 +321,9 @@ class AttackTests(DeviceCase):
             self.assertEqual(self.ask_codes().status, 200)
         response = self.ask_codes()
         self.assertEqual((response.status, response.headers["retry-after"]), (503, "5"))
+        census = self.house.gatehouse.census
+        self.assertEqual(census.gauges()["auth_waiting"].used, 10)
+        self.assertEqual(census.snapshot()["waiting_refused"], 1)
         from_elsewhere(self.house, "198.51.100.7")
         self.assertEqual(self.ask_codes().status, 200)
 

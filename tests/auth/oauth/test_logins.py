@@ -207,11 +207,13 @@ class EndTests(LoginCase):
         self.assertTrue(self.refused(first).is_stale)
         for code in rest:
             self.redeem(code)
+        self.assertEqual((self.logins.displaced, self.logins.refused), (1, 0))
 
     def test_too_many_of_all(self) -> None:
         for number in range(5):
             self.logins.begin(allowed(f"key{number}"))
         self.assertRaises(LoginsFull, self.logins.begin, allowed("carol"))
+        self.assertEqual((self.logins.displaced, self.logins.refused), (0, 1))
         self.clock.advance(12 * HOUR)
         self.logins.begin(allowed("carol"))
         self.assertEqual(len(self.logins), 1)
