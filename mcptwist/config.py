@@ -18,6 +18,8 @@ import stat
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from mcptwist.configuration.catalogconfig import Catalog, Group, check_groups
 from mcptwist.configuration.configtext import SyntaxMistake, parse
 from mcptwist.configuration.gateconfig import Auth
@@ -133,7 +135,7 @@ def load(
     found = [_read_one(whole, *each) for each in _server_tables(whole, value)]
     _check_clashes(found)
     _warn_of_readers(whole, found, mode)
-    return _assembled(name, whole, own, found)
+    return msgspec.structs.replace(_assembled(name, whole, own, found), form=form)
 
 
 class _Found:

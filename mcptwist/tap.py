@@ -58,14 +58,14 @@ class Options(usage.Options):
         loaded = load(self["config"], self["listen"])
         if loaded.config is None:
             raise usage.UsageError(configuration.report(loaded))
-        self._refuse_silence(loaded.config)
+        self._refuse_silence(loaded, loaded.config)
         self.loaded = loaded
         twistd = getattr(self, "parent", None)
         if twistd is not None and _log_is_ours(twistd):
             _chosen.make = _logger(twistd, loaded.config.log)
             twistd["logger"] = f"{__name__}.chosen_log"
 
-    def _refuse_silence(self, config: configuration.Config) -> None:
+    def _refuse_silence(self, loaded: configuration.Loaded, config: configuration.Config) -> None:
         """Serving without keys has to be said; a file that says nothing may have been forgotten.
 
         :raises UsageError: nobody said it.
@@ -73,10 +73,11 @@ class Options(usage.Options):
         is_said = config.keyless or self["without-keys"] or self["config"] is None
         ports = [entry for entry in config.endpoints.values() if not is_socket(entry)]
         if config.auth is None and ports and not is_said:
+            table, setting = loaded.table("auth"), loaded.setting("auth", "false")
             raise usage.UsageError(
-                f"{self['config']} has no [auth] section, and whoever is on this machine could "
-                f"come in at {ports[0]}. If that is meant, say auth = false in the file, or "
-                "--without-keys; if not, see the guide about keys."
+                f"{self['config']} has no {table}, and whoever is on this machine could come in "
+                f"at {ports[0]}. If that is meant, say {setting} in the file, or --without-keys; "
+                "if not, see the guide about keys."
             )
 
 

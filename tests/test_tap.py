@@ -87,7 +87,12 @@ class OptionsTests(TapCase):
         """Whoever is on this machine may come in only if that was said."""
         silent = self.file(json.dumps(TIME))
         told = str(self.assertRaises(usage.UsageError, self.said, "-c", silent))
-        self.assertIn("auth = false", told)
+        self.assertIn('has no "auth"', told)
+        self.assertIn('say "auth": false in', told)
+        toml = self.file('[mcpServers.time]\ncommand = "x"', ".toml")
+        told = str(self.assertRaises(usage.UsageError, self.said, "-c", toml))
+        self.assertIn("has no [auth] section", told)
+        self.assertIn("say auth = false in", told)
         self.assertIn("tcp:8808:interface=127.0.0.1", told)
         for words in (
             ["--without-keys", "-c", silent],

@@ -42,6 +42,13 @@ def _command(place: Place, value: Any) -> str | None:
     return full_text(place, found)
 
 
+def _args(place: Place, value: Any) -> tuple[str, ...] | None:
+    if isinstance(value, str):
+        place.mistake("is a string", 'a list with each argument by itself, as ["--port", "80"]')
+        return None
+    return many(expanded)(place, value)
+
+
 _VARIABLE_NAME = re.compile(r"[^=\0]+\Z")
 
 
@@ -68,7 +75,7 @@ class StdioServer(Server, frozen=True, kw_only=True):
     MARK: ClassVar[str] = "command"
 
     command: Annotated[str, Key(_command, "the program; found on PATH unless it has a slash")]
-    args: Annotated[tuple[str, ...], Key(many(expanded), "its arguments")] = ()
+    args: Annotated[tuple[str, ...], Key(_args, "its arguments")] = ()
     env: Annotated[Pairs, Key(_env, "variables set for it")] = ()
     env_inherit: Annotated[
         tuple[str, ...],

@@ -28,7 +28,7 @@ from mcptwist.configuration.settings import (
     yes_or_no,
 )
 
-__all__ = ["Auth", "config_directory"]
+__all__ = ["MACHINE", "Auth", "config_directory"]
 
 _SHORTEST, _LONGEST = 60, 3600
 _LONGEST_TICKET = 300
@@ -141,9 +141,17 @@ def auth_table(place: Place, value: Any) -> Auth | None:
     return found
 
 
+MACHINE = "/etc/mcptwist"
+"""Where root keeps keys, and so daemons that root starts look for them."""
+
+
 def config_directory(environ: Mapping[str, str]) -> str:
-    """Where keys are kept: ``/etc/mcptwist`` for root, else the person's own directory."""
+    """Where keys are kept: ``/etc/mcptwist`` for root, else the person's own directory.
+
+    Root's home does not count, for ``sudo`` may leave that of somebody else in ``HOME``, and a
+    daemon that is started with the machine has none. ``XDG_CONFIG_HOME`` does: it was said.
+    """
     own = environ.get("XDG_CONFIG_HOME") or os.path.join(environ.get("HOME", "/"), ".config")
     if os.geteuid() == 0 and not environ.get("XDG_CONFIG_HOME"):
-        return "/etc/mcptwist"
+        return MACHINE
     return os.path.join(own, "mcptwist")

@@ -110,8 +110,18 @@ class Loaded(msgspec.Struct, frozen=True):
     :ivar name: the file's name, for messages.
     :ivar config: the values; None after a mistake outside the servers.
     :ivar mistakes: all of them, those of servers too.
+    :ivar form: what it is written in, ``JSON`` or ``TOML``.
     """
 
     name: str
     config: Config | None
     mistakes: tuple[Mistake, ...] = ()
+    form: str = "TOML"
+
+    def table(self, name: str) -> str:
+        """How one speaks of a table of that file."""
+        return f'"{name}"' if self.form == "JSON" else f"[{name}] section"
+
+    def setting(self, key: str, value: str) -> str:
+        """How a setting is written there, outside of any table."""
+        return f'"{key}": {value}' if self.form == "JSON" else f"{key} = {value}"

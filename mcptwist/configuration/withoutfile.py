@@ -51,7 +51,7 @@ def override_listen(loaded: Loaded, listen: Sequence[str]) -> Loaded:
         return Loaded(loaded.name, None, (*loaded.mistakes, *ledger.mistakes))
     old = tuple(note for note in loaded.config.notes if not note.path.startswith("listen["))
     config = msgspec.structs.replace(loaded.config, listen=chosen, notes=(*old, *ledger.notes))
-    return _refuse_exposure(Loaded(loaded.name, config, loaded.mistakes), "--listen")
+    return _refuse_exposure(msgspec.structs.replace(loaded, config=config), "--listen")
 
 
 def _refuse_exposure(loaded: Loaded, where: str) -> Loaded:
@@ -64,12 +64,16 @@ def _refuse_exposure(loaded: Loaded, where: str) -> Loaded:
         if not is_local(entry):
             Place(ledger, shown_path).mistake(
                 "is open to the network, and there are no keys",
-                "an [auth] section, or interface=127.0.0.1",
+                f"{_table(loaded)}, or interface=127.0.0.1",
             )
         elif is_mutual(entry):
             Place(ledger, shown_path).mistake(
-                "asks clients for keys, and none are known", "an [auth] section"
+                "asks clients for keys, and none are known", _table(loaded)
             )
     if not ledger.mistakes:
         return loaded
     return Loaded(loaded.name, None, (*loaded.mistakes, *ledger.mistakes))
+
+
+def _table(loaded: Loaded) -> str:
+    return f"an {loaded.table('auth')}" if loaded.form == "TOML" else loaded.table("auth")

@@ -28,10 +28,10 @@ def refuse_exposure(config: Config) -> None:
         return
     exposed = [entry for entry in config.endpoints.values() if not is_local(entry)]
     if exposed:
-        raise Exposed(f"{exposed[0]} is open to the network, and there is no [auth] section")
+        raise Exposed(f"{exposed[0]} is open to the network, and nothing is said of auth")
     mutual = [entry for entry in config.endpoints.values() if is_mutual(entry)]
     if mutual:
-        raise Exposed(f"{mutual[0]} asks clients for keys, and there is no [auth] section")
+        raise Exposed(f"{mutual[0]} asks clients for keys, and nothing is said of auth")
 
 
 def make_gatehouse(daemon: Daemon, premises: Premises) -> Gatehouse | None:

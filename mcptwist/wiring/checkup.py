@@ -44,7 +44,7 @@ def look_at_keys(config: Config, environ: Mapping[str, str], now: float) -> Iter
         if all(is_local(entry) for entry in config.endpoints.values()):
             yield ok("keys", "none are wanted; whoever is on this machine may call")
         else:
-            advice = "add an [auth] section, or listen on interface=127.0.0.1"
+            advice = "say who may come in (auth), or listen on interface=127.0.0.1"
             yield fail("keys", "open to the network, and none are wanted", advice)
         return
     yield from _authorized(config.auth, environ, now)

@@ -256,6 +256,12 @@ class StdioTests(Reading):
         self.assertIn("args", self.bad({"command": ["npx", "-y"]})[0])
         self.assertIn("args", self.notes({"command": "npx -y foo"})[0])
 
+    def test_args_in_one_string(self) -> None:
+        """It would be one argument with spaces in it, which nobody means."""
+        for args in ("x y", "x", ""):
+            (mistake,) = self.bad({"command": "a", "args": args})
+            self.assertIn("x.args: is a string; expected a list with each argument", mistake)
+
     def test_relative_folder(self) -> None:
         """It begins where the file is."""
         self.assertEqual(self.good({"command": "a", "cwd": "../b"}).cwd, "/etc/b")

@@ -178,7 +178,7 @@ class RefusalTests(KeyCase):
 
     def test_open_without_keys(self) -> None:
         for listen in ("tcp:0", "https:0", "tcp:0:interface=0.0.0.0"):
-            self.assert_does_not_start(listen, None, "listen[0]", "[auth]")
+            self.assert_does_not_start(listen, None, "listen[0]", '"auth"')
 
     def test_no_keys(self) -> None:
         self.assert_does_not_start("tcp:0:interface=127.0.0.1", {}, "mcptwist authorize add")

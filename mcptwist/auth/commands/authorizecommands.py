@@ -9,6 +9,7 @@ import time
 from twisted.python import usage
 
 from mcptwist.auth.authorizedkeys import (
+    KEYS_PER_PRINCIPAL,
     Grant,
     LineProblem,
     duration,
@@ -16,7 +17,7 @@ from mcptwist.auth.authorizedkeys import (
     read_line,
     succeeded,
 )
-from mcptwist.auth.commands.keycommand import FAILED, OK, KeyCommand, Nouns, own
+from mcptwist.auth.commands.keycommand import FAILED, OK, KeyCommand, Nouns, own, tell_root
 from mcptwist.auth.keyfiles import FileProblem
 from mcptwist.auth.keys import is_fingerprint
 from mcptwist.auth.keystore import KeyList, is_line_of, is_revoked_by, load_public
@@ -58,11 +59,17 @@ class AuthorizeAddOptions(_Authorizing):
         options += [name for name in _FLAGS if self[name]]
         line = " ".join(filter(None, [",".join(options), self._key()]))
         grant = read_line(line)
-        there = read_authorized_keys(self.lines.text())
+        there = read_authorized_keys(self.lines.text(), sys.maxsize)
         if grant.key.fingerprint in there.grants:
             raise LineProblem("that key is let in already; remove it first")
         self.lines.add(line)
         print(f"{grant.principal} {grant.key.fingerprint} {' '.join(sorted(grant.scopes))}")
+        same = sum(each.principal == grant.principal for each in there.grants.values())
+        if same >= KEYS_PER_PRINCIPAL:
+            text = f"{grant.principal} has {same + 1} keys; [auth.limits] keys_per_principal is"
+            print(f"mcptwist: {text} {KEYS_PER_PRINCIPAL} unless it says more", file=sys.stderr)
+        if not self["file"]:
+            tell_root(self.lines.path)
         return OK
 
     def _key(self) -> str:

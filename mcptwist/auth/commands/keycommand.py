@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from twisted.python import usage
@@ -16,7 +17,7 @@ from mcptwist.auth.authorizedkeys import LineProblem
 from mcptwist.auth.denials import CannotStart
 from mcptwist.auth.keys import KeyProblem
 from mcptwist.command import Command
-from mcptwist.configuration.gateconfig import config_directory
+from mcptwist.configuration.gateconfig import MACHINE, config_directory
 from mcptwist.errors import HostNotTrusted, McpTwistError
 
 OK, FAILED, USAGE, NOT_TRUSTED = 0, 1, 2, 3
@@ -26,6 +27,17 @@ _TROUBLES = (CannotStart, KeyProblem, LineProblem, McpTwistError, OSError)
 def own(name: str) -> str:
     """A file of the person's own."""
     return os.path.join(config_directory(os.environ), name)
+
+
+def tell_root(path: str, environ: Mapping[str, str] = os.environ) -> None:
+    """Say on standard error whose a file is that root has made without saying where."""
+    if not path.startswith(f"{MACHINE}/") or config_directory(environ) != MACHINE:
+        return
+    person = environ.get("SUDO_USER")
+    own = (
+        f"for one of {person}'s own, leave sudo out" if person else "for one elsewhere, give --file"
+    )
+    print(f"mcptwist: made by root, so it is this machine's, in {MACHINE}; {own}", file=sys.stderr)
 
 
 class KeyCommand(Command):

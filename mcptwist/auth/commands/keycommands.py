@@ -16,7 +16,7 @@ from mcptwist.auth.asking.identity import ask_passphrase
 from mcptwist.auth.asking.introduction import announced, scan
 from mcptwist.auth.asking.knownhosts import line_of
 from mcptwist.auth.commands import keylists
-from mcptwist.auth.commands.keycommand import OK, KeyCommand, Nouns, own
+from mcptwist.auth.commands.keycommand import OK, KeyCommand, Nouns, own, tell_root
 from mcptwist.auth.keys import ED25519, P256, RSA, KeyProblem, PrivateKey
 from mcptwist.auth.keystore import PRIVATE, PUBLIC, load_private, load_public, write_new
 
@@ -74,6 +74,8 @@ class KeygenOptions(KeyCommand):
         write_new(path, private.openssh(self._passphrase()), PRIVATE)
         write_new(f"{path}.pub", f"{private.public.words()} {comment}\n".encode(), PUBLIC)
         print(f"{path}\n{path}.pub\n{private.public.fingerprint} {comment}")
+        if not self["file"]:
+            tell_root(path)
         return OK
 
     def _passphrase(self) -> bytes | None:

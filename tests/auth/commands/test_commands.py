@@ -179,6 +179,17 @@ class AuthorizeTests(CommandCase):
             self.assert_failed("authorize", "add", *words)
         self.assertFalse(self.file.exists())
 
+    def test_many(self) -> None:
+        """The daemon takes so many keys of one name; with one more, that is said."""
+        self.place.mkdir(mode=0o700)
+        lines = [f"{key(f'old {number}').public.words()} alice" for number in range(16)]
+        self.file.write_text("\n".join(lines) + "\n")
+        self.file.chmod(0o600)
+        status, _, err = self.run_command("authorize", "add", str(self.pub))
+        self.assertEqual(status, 0)
+        self.assertIn("alice has 17 keys", err)
+        self.assertIn("keys_per_principal is 16", err)
+
     def test_twice(self) -> None:
         self.assert_done("authorize", "add", str(self.pub))
         self.assert_failed("authorize", "add", "--scope", "mcp:call", str(self.pub))
