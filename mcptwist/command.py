@@ -34,6 +34,11 @@ class Command(usage.Options):
         """Called for ``--help``: what it does."""
         return (inspect.getdoc(type(self)) or "").partition("\n:")[0]
 
+    def getUsage(self, width: int | None = None) -> str:
+        """Called for ``--help``: all of it; what is said of an option may take several lines."""
+        self.docs = {name: " ".join(said.split()) for name, said in self.docs.items() if said}
+        return super().getUsage(width)
+
     def getSynopsis(self) -> str:
         """Called for ``--help``: how the command is written, without its parent's options."""
         return f"Usage: {self.synopsis}"

@@ -18,6 +18,7 @@ def receipt(
     certificate: tuple[str, str, str] | None = None,
     wires: Sequence[str] = (),
     known_as: str = "",
+    logs_in: bool = False,
 ) -> str:
     """What was started and how to use it.
 
@@ -28,6 +29,7 @@ def receipt(
     :param certificate: that of encrypted endpoints: its file, its SHA-256 fingerprint, and that of
         its key, as known_hosts goes by it; empty for a key of another kind.
     :param known_as: where keys are wanted, the URL that clients know the daemon by.
+    :param logs_in: whether clients without a key can be logged in, with a browser.
     """
     lines = [f"mcptwist serves {_named(servers)}:", ""]
     for url in urls:
@@ -38,6 +40,7 @@ def receipt(
         if known_as:
             lines += ["For a client's configuration, where a key is that is let in:", ""]
             lines += [_snippet(known_as, servers, "connect"), ""]
+            lines += _login(known_as) if logs_in else []
         else:
             lines += ["For a client's configuration:", "", _snippet(urls[0], servers), ""]
     return "\n".join([*lines, "Press Ctrl-C to stop.", ""])
@@ -71,6 +74,14 @@ def _others(url: str, wires: Sequence[str]) -> list[str]:
 def _certificate(path: str, fingerprint: str, key: str) -> list[str]:
     shown = [f"Host key: {key}", ""] if key else []
     return [f"Certificate: {path}", "  SHA-256", f"  {fingerprint}", "", *shown]
+
+
+def _login(known_as: str) -> list[str]:
+    return [
+        f"Programs that log in with a browser need {known_as}/mcp and nothing else.",
+        "Let them in with: mcptwist approve CODE",
+        "",
+    ]
 
 
 def _snippet(url: str, servers: Sequence[str], command: str = "") -> str:

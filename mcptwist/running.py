@@ -95,7 +95,8 @@ class _Foreground:
         names = [each.name for each in config.servers]
         wires = [n for n, wire in (("ws", config.websocket), ("sse", config.sse)) if wire.shared]
         known_as = (*config.auth.public_urls, *urls)[0] if config.auth and urls else ""
-        print(receipt(urls, names, broken, certificate, wires, known_as), flush=True)
+        logs_in = config.auth is not None and config.auth.people is not None
+        print(receipt(urls, names, broken, certificate, wires, known_as, logs_in), flush=True)
 
     def _not_bound(self, failure: Failure) -> None:
         reason = getattr(failure.value, "subFailure", failure).getErrorMessage()

@@ -12,13 +12,17 @@ from mcptwist.auth.commands.reachoptions import ReachOptions
 from mcptwist.command import FAILED, Command, header
 from mcptwist.configuration.commandline import load
 
+_FILES = (".json", ".toml")
 _SCHEMES = ("http://", "https://", "ws://", "wss://", "unix:")
 
 
 class RunOptions(Command):
-    """Serve in the foreground: the command after ``--``, a file, or the built-in server."""
+    """Serve in the foreground: the command after ``--``, a file, or the built-in server.
 
-    synopsis = "mcptwist run [options] [-- COMMAND [ARGUMENT]…]"
+    FILE is what ``--config`` would name; it ends with .json or .toml.
+    """
+
+    synopsis = "mcptwist run [options] [FILE | -- COMMAND [ARGUMENT]…]"
     optParameters = [
         ["config", "c", None, "mcpServers JSON or TOML file."],
         ["name", None, None, "Name of the server that COMMAND starts; made from it otherwise."],
@@ -37,7 +41,11 @@ class RunOptions(Command):
 
     def parseArgs(self, *command: str) -> None:
         """Called with what follows the options."""
-        self["command"] = command
+        is_file = len(command) == 1 and command[0].endswith(_FILES)
+        if is_file and not self["config"]:
+            self["config"] = command[0]
+        else:
+            self["command"] = command
 
     def postOptions(self) -> None:
         """Called when all options are there."""

@@ -8,6 +8,7 @@ import sys
 from io import StringIO
 from pathlib import Path
 
+from twisted.python import usage
 from twisted.trial.unittest import SynchronousTestCase
 
 from mcptwist import cli
@@ -127,6 +128,18 @@ class RunTests(CommandCase):
         config = self.loaded().config
         assert config is not None
         self.assertEqual([s.name for s in config.servers], [BUILTIN_NAME])
+
+    def test_file(self) -> None:
+        """A file alone is what ``--config`` names; a command of that name comes after ``--``."""
+        path = self.file({"mcpServers": {"a": {"command": "a"}}})
+        config = self.loaded(path).config
+        assert config is not None
+        self.assertEqual([s.name for s in config.servers], ["a"])
+        self.assertRaises(usage.UsageError, self.loaded, "--config", path, path)
+
+    def test_help(self) -> None:
+        """What is said of an option is one paragraph, however it is written down."""
+        self.assertIn("port 0 takes a free one", RunOptions().getUsage(200))
 
     def test_command(self) -> None:
         """A command after ``--``, its own options untouched, under a name made from it or given."""

@@ -62,6 +62,13 @@ class ReceiptTests(SynchronousTestCase):
         server = {"command": "mcptwist", "args": ["connect", "https://mcp.example.com/mcp"]}
         self.assertEqual(snippet(text), {"mcpServers": {"time": server}})
 
+    def test_logging_in(self) -> None:
+        """Where browsers are let in, it says what their programs need, and what to do then."""
+        for logs_in in (True, False):
+            text = receipt([URL], ["time"], known_as="https://mcp.example.com", logs_in=logs_in)
+            self.assertEqual("mcptwist approve CODE" in text, logs_in)
+            self.assertEqual("need https://mcp.example.com/mcp" in text, logs_in)
+
     def test_broken(self) -> None:
         """Servers that are not served are named, with the reason."""
         self.assertIn("odd: command is missing", receipt([URL], [], ["odd: command is missing"]))
