@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What it costs to know who is calling.
 
-    auth.py [calls] [work] [--count N] [--rounds R]
+    auth.py [calls] [work] [--count N] [--rounds R] [--sessions S] [--transport ws]
 
 `calls`: calls of a tool through a daemon that asks nobody, one that wants keys (with a key that
 reaches everything, and with one that has a list of tools), and one that also writes an audit log;
@@ -36,7 +36,10 @@ import peers
 
 COMMAND = "{twistd} --pidfile= -n mcpd --config {config} --listen tcp:{port}:interface=127.0.0.1"
 SERVERS = '"mcpServers": {"echo": {"command": {child_command}, "args": {child_args}}}'
-URL = "http://127.0.0.1:{port}/servers/echo/mcp"
+URLS = {
+    "http": "http://127.0.0.1:{port}/servers/echo/mcp",
+    "ws": "ws://127.0.0.1:{port}/servers/echo/ws",
+}
 
 
 def main():
@@ -45,6 +48,7 @@ def main():
     parser.add_argument("--count", type=int, default=4000, help="calls in each round")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--sessions", type=int, default=8)
+    parser.add_argument("--transport", choices=URLS, default="http")
     options = parser.parse_args()
     found = {}
     with tempfile.TemporaryDirectory(prefix="mcptwist-auth-") as folder:
@@ -96,10 +100,11 @@ def people(folder):
     }
 
 
-def daemon(auth):
+def daemon(auth, transport):
     """A daemon's table, as in `peers.toml`."""
     config = "{" + SERVERS + f', "auth": {json.dumps(auth)}' + "}"
-    return {"command": COMMAND, "url": URL, "config": config}
+    url = URLS[transport]
+    return {"command": COMMAND, "url": url, "config": config, "transport": transport}
 
 
 def calls(folder, options):
@@ -109,8 +114,9 @@ def calls(folder, options):
         cores = peers.Cores()
         started = {}
         for name, (person, auth) in people(folder).items():
-            peer = running.enter_context(peers.Peer(name.partition(",")[0], daemon(auth), cores))
-            url = URL.replace("{port}", str(peer.port))
+            spec = daemon(auth, options.transport)
+            peer = running.enter_context(peers.Peer(name.partition(",")[0], spec, cores))
+            url = spec["url"].replace("{port}", str(peer.port))
             started[name] = (peer, person.header(url) if person else ())
         for era, revision in peers.REVISIONS.items():
             rounds = {name: [] for name in started}

@@ -11,6 +11,7 @@ import os
 import re
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -44,6 +45,7 @@ class Audit:
         self._wall = wall
         self._write = write
         self._second, self._written = -1, ""
+        self._millisecond, self._whole = -1, ""
         self.counts: dict[str, int] = {}
 
     @property
@@ -70,19 +72,25 @@ class Audit:
     def write(self, event: str, **fields: Any) -> dict[str, Any]:
         """The same for what happens all the time, and is for the file alone; what was written."""
         self.count(event)
-        told = {name: inert(value) for name, value in fields.items() if value is not None}
+        told = {}
+        for name, value in fields.items():
+            if value is not None:
+                told[name] = inert(value)
         if self._write is not None:
             self._write(_encode({"ts": self._time(), "event": event, **told}) + b"\n")
         return told
 
     def _time(self) -> str:
         """The time of day, in UTC, to the millisecond."""
-        now = self._wall()
-        second = int(now)
-        if second != self._second:
-            self._second = second
-            self._written = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-        return f"{self._written}.{int(now % 1 * 1000):03}Z"
+        now = int(self._wall() * 1000)
+        if now != self._millisecond:
+            self._millisecond = now
+            second, millisecond = divmod(now, 1000)
+            if second != self._second:
+                self._second = second
+                self._written = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+            self._whole = f"{self._written}.{millisecond:03}Z"
+        return self._whole
 
 
 class AuditFile:
@@ -141,13 +149,18 @@ class AuditFile:
 def inert(value: Any) -> Any:
     """*value* as it may stand in a log: short, and no character that does anything."""
     if isinstance(value, str):
-        short = value if len(value) <= _LONGEST else value[:_LONGEST] + "…"
-        return short if short.isprintable() else "".join(map(_shown, short))
+        return _inert_text(value if len(value) <= _LONGEST else value[:_LONGEST] + "…")
     if isinstance(value, bytes):
         return inert(value.decode("latin-1"))
     if isinstance(value, frozenset | set):
         return sorted(inert(each) for each in value)
     return value
+
+
+@lru_cache(1024)
+def _inert_text(text: str) -> str:
+    """Who calls, and what, is mostly the same."""
+    return text if text.isprintable() else "".join(map(_shown, text))
 
 
 def _shown(character: str) -> str:

@@ -383,7 +383,7 @@ class Gatehouse(MultiService):
             principal=grant.principal,
             key=grant.key.fingerprint,
             method=exchange.request.method,
-            name=name_in(exchange.request),
+            name=name_in(exchange),
         )
 
     def objected(self, request: Request, objection: Refusal) -> None:

@@ -48,7 +48,6 @@ from mcptwist.messages import (
     Error,
     Json,
     Notification,
-    Request,
     Result,
     encode_json,
     open_error,
@@ -280,7 +279,7 @@ class Policed(_Around):
 
         :raises McpTwistError: what this brings back did not.
         """
-        usual = exchange.usual or read_params(exchange.request.params)
+        usual = exchange.usual = exchange.usual or read_params(exchange.request.params)
         if usual is None:
             where = self._where(exchange.stay.principal)
             exchange.amend(self._handles.states.opened(exchange.request.params, where))
@@ -356,13 +355,17 @@ def _checked_completion(reach: Reach, params: Json) -> Json:
     return params
 
 
-def name_in(request: Request) -> str | None:
-    """What a request asks for by name, for the audit log."""
-    named = _NAMED.get(request.method)
+def name_in(exchange: Exchange) -> str | None:
+    """What is asked for by name, for the audit log."""
+    named = _NAMED.get(exchange.request.method)
     if named is None:
         return None
+    params = exchange.request.params
     try:
-        return _text(open_fields(request.params).get(named.member), named.member)
+        usual = exchange.usual or read_params(params)
+        if usual is not None:
+            return _text(getattr(usual, named.member), named.member)
+        return _text(open_fields(params).get(named.member), named.member)
     except (InvalidMessage, InvalidParams):
         return None
 
