@@ -16,6 +16,7 @@ from mcptwist.auth.keystore import key_of_certificate
 from mcptwist.collecting import spare_what_stays
 from mcptwist.config import Loaded, report
 from mcptwist.daemon import CannotListen, Daemon
+from mcptwist.protocols.openfiles import open_files
 from mcptwist.receipt import receipt
 from mcptwist.services import make_daemon
 from mcptwist.stopping import Stopping
@@ -80,6 +81,8 @@ class _Foreground:
             return
         self._daemon.startService()
         spare_what_stays()
+        if self._loaded.config is not None:
+            open_files.suffice(self._loaded.config.limits.connections)
         self._daemon.when_bound().addCallbacks(self._bound, self._not_bound)
 
     def _bound(self, _: Any) -> None:

@@ -20,6 +20,7 @@ from mcptwist.configuration.commandline import load
 from mcptwist.configuration.listening import is_socket
 from mcptwist.daemon import CannotListen
 from mcptwist.hangup import Hangup
+from mcptwist.protocols.openfiles import open_files
 from mcptwist.services import make_daemon
 from mcptwist.stopping import Stopping
 
@@ -133,6 +134,7 @@ def makeService(options: Options) -> IService:
     running: Any = reactor
     running.callWhenRunning(Stopping(running).heed)
     running.callWhenRunning(spare_what_stays)
+    running.callWhenRunning(open_files.suffice, options.loaded.config.limits.connections)
     try:
         service: Any = make_daemon(options.loaded.config, running)
     except CannotStart as problem:

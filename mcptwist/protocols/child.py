@@ -42,6 +42,7 @@ from mcptwist.messages import Message, decode, pieces
 from mcptwist.moment import Moment
 from mcptwist.protocols.family import Exit, Family, household
 from mcptwist.protocols.lines import LINE_LIMIT, LineSplitter, LineTooLong
+from mcptwist.protocols.openfiles import open_files
 from mcptwist.protocols.pipes import IPipeReactor, PipeReader, PipeWriter
 from mcptwist.protocols.processes import bearing, new_mark
 from mcptwist.protocols.tail import STDERR_BYTES, STDERR_LINES, WIDEST, Blotter, Tail
@@ -120,6 +121,7 @@ class Launcher:
                 process = self._start()
         except (OSError, ValueError) as problem:
             return fail(self._start_failed(problem))
+        open_files.give_back(process.pid)
         self.log.debug("{server} started as pid {pid}", server=self._name, pid=process.pid)
         family = Family(process, mark)
         wire = ChildWire(
