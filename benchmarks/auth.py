@@ -4,7 +4,8 @@
     auth.py [calls] [work] [--count N] [--rounds R] [--sessions S] [--transport ws]
 
 `calls`: calls of a tool through a daemon that asks nobody, one that wants keys (with a key that
-reaches everything, and with one that has a list of tools), and one that also writes an audit log;
+reaches everything, and with one that has a list of tools), one that also writes an audit log, and
+one to which each request comes signed, without a token;
 the same load, one after the other, by turns.  Where `perf` may count, instructions for each call
 (user space, the daemon's process) tell more than time does: they are the same on a busy machine.
 
@@ -87,15 +88,25 @@ class Person:
         ).stdout
 
 
+class Signer(Person):
+    """Somebody who signs each request instead."""
+
+    def header(self, url):
+        return ("--sign", str(self.authorized_keys.with_name("id_ed25519")))
+
+
 def people(folder):
     """Who calls whom: for each name the person, None where nobody is asked, and the `auth`."""
     anyone, some = Person(folder / "anyone"), Person(folder / "some", "--tools", "echo__*,blob__?")
+    signer = Signer(folder / "signer")
     by_anyone = {"authorized_keys": str(anyone.authorized_keys)}
+    by_signer = {"authorized_keys": str(signer.authorized_keys), "http_signatures": True}
     by_some = {"authorized_keys": str(some.authorized_keys)}
     return {
         "open": (None, False),
         "keys": (anyone, by_anyone),
         "keys, tools": (some, by_some),
+        "keys, signed": (signer, by_signer),
         "keys, audit log": (anyone, {**by_anyone, "audit_log": str(anyone.log)}),
     }
 

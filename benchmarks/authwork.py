@@ -15,6 +15,7 @@ from tests.auth.behind_tls import SecureDoor, pair_of
 from tests.auth.closed import BASE, FORM, MCP, PORT, Closed
 from tests.auth.people import assertion, key, proof
 from tests.auth.proving import TLSEnd
+from tests.auth.signing import signed
 
 SECONDS = 0.5
 KINDS = {"Ed25519": ED25519, "P-256": P256, "RSA 3072": RSA}
@@ -26,6 +27,9 @@ def all_of_it(folder):
     return {
         "tokens_per_second": {name: tokens(folder / name, kind) for name, kind in KINDS.items()},
         "requests_with_a_proof_per_second": proofs(folder / "dpop"),
+        "signed_requests_per_second": {
+            name: signatures(folder / f"signed {name}", kind) for name, kind in KINDS.items()
+        },
         "handshakes_per_second": {
             "server's key only": handshakes(folder / "tls", mutual=False),
             "client's certificate too": handshakes(folder / "mtls", mutual=True),
@@ -59,10 +63,11 @@ class Stopwatch:
         return round((self.times - 1) / self.taken)
 
 
-def house_at(place, kind=ED25519):
+def house_at(place, kind=ED25519, **auth):
     """A daemon that lets Alice in, and does not mind how fast she asks."""
     signer = key("alice", kind)
-    house = Closed(place, f'scope="mcp:read mcp:call" {signer.public.words()} alice@here')
+    line = f'scope="mcp:read mcp:call" {signer.public.words()} alice@here'
+    house = Closed(place, line, auth=auth)
     house.gatehouse.pace._rate = house.gatehouse.pace._burst = 1e9
     house.gatehouse.audit._write = None
     return house, signer
@@ -96,6 +101,22 @@ def proofs(place):
         made = proof(holder, url=MCP, now=house.wall(), ath=token_hash(token.encode()))
         head = f"{HEAD}Authorization: DPoP {token}\r\nDPoP: {made}\r\nContent-Length: 0\r\n"
         wire.clear()
+        watch.time(wire.protocol.dataReceived, posted("/mcp", head, ""))
+        assert b" 415 " in wire.value(), wire.value()
+    return watch.per_second
+
+
+def signatures(place, kind):
+    """Requests that are signed; what they ask is not even begun."""
+    house, signer = house_at(place, kind, http_signatures=True)
+    house.gatehouse.signatures._share = house.gatehouse.signatures.limit = 10**6
+    wire = house.request("GET", "/health", {}).wire
+    watch = Stopwatch()
+    while watch.is_running():
+        made = signed(signer, "POST", MCP, now=house.wall())
+        lines = "".join(f"{name}: {value}\r\n" for name, value in made.items())
+        wire.clear()
+        head = f"{HEAD}{lines}Content-Length: 0\r\n"
         watch.time(wire.protocol.dataReceived, posted("/mcp", head, ""))
         assert b" 415 " in wire.value(), wire.value()
     return watch.per_second

@@ -42,6 +42,7 @@ import time
 
 from load import Failure
 from load.calls import FIRST_ID, Call
+from load.http1 import Connection
 from load.processes import Processes, own_seconds
 from load.sessions import TRANSPORTS
 from load.target import Target
@@ -60,6 +61,10 @@ class Run:
         self.target = Target(
             args.url, args.protocol, args.timeout, args.header, args.http2, args.share
         )
+        if args.sign:
+            from load.signing import signing
+
+            Connection.dress = staticmethod(signing(args.sign, args.url))
         self.errors = collections.Counter()
         self.processes = Processes(args.pid, args.gateway_match) if args.pid else None
         self.session_class = TRANSPORTS[args.transport]
@@ -421,6 +426,7 @@ def arguments(argv):
     add("--http2", action="store_true", help="HTTP/2; by prior knowledge where the URL is http:")
     add("--share", action="store_true", help="with --http2: every session on the one connection")
     add("--header", action="append", default=[], help="a line to add to every request")
+    add("--sign", help="the file of a private key to sign every request with; HTTP/1.1")
     add("--sessions", type=int, default=1)
     add("--seconds", type=float, default=5, help="how long to load")
     add("--count", type=int, help="load for this many calls (churn: sessions) instead")

@@ -96,7 +96,12 @@ def parsed(headers):
 
 
 class Connection(asyncio.Protocol):
-    """One HTTP/1.1 connection, one exchange at a time."""
+    """One HTTP/1.1 connection, one exchange at a time.
+
+    :cvar dress: what a request's bytes become before they are written; None for what they are.
+    """
+
+    dress = None
 
     def __init__(self):
         self.transport = None
@@ -129,7 +134,7 @@ class Connection(asyncio.Protocol):
             asyncio.get_running_loop().call_soon(on_end, 0, lost)
             return
         self.busy = True
-        self.transport.write(request)
+        self.transport.write(request if self.dress is None else self.dress(request))
 
     def header(self, name):
         """The value of a header of the answer now being read (``name`` in lower case)."""
