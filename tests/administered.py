@@ -64,6 +64,18 @@ class FakeMachine(Machine):
         return 1.5
 
 
+WAITS = WaitingStatus(
+    "BCDF-GHJK",
+    "https://a.example",
+    "inspector",
+    "localhost:6274",
+    "https://a.example/mcp",
+    ("mcp:read",),
+    "203.0.113.9",
+    200.0,
+)
+
+
 class FakeDesk:
     """Two keys; one of them can be revoked, for the other the disk is full."""
 
@@ -74,23 +86,13 @@ class FakeDesk:
             KeyStatus("SHA256:new", "?", "unknown", last_used=NOW - 90, source="203.0.113.9"),
         ]
         self.audit = Journal()
+        self.waits: list[WaitingStatus] = []
 
     def all(self) -> list[KeyStatus]:
         return list(self.known)
 
     def waiting(self) -> list[WaitingStatus]:
-        return [
-            WaitingStatus(
-                "BCDF-GHJK",
-                "https://a.example",
-                "inspector",
-                "localhost:6274",
-                "https://a.example/mcp",
-                ("mcp:read",),
-                "203.0.113.9",
-                200.0,
-            )
-        ]
+        return list(self.waits)
 
     def revoke(self, fingerprint: str) -> None:
         if fingerprint == "SHA256:two":

@@ -7,7 +7,7 @@ looks at, or outlive it. Everything it hears goes into the :class:`~mcptwist.con
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from twisted.internet.defer import CancelledError, Deferred
@@ -21,11 +21,13 @@ from mcptwist.client import Client, ToolResult
 from mcptwist.console.model import CONNECTED, STRANGE, Offer, World
 from mcptwist.errors import McpTwistError
 from mcptwist.messages import Notification
-from mcptwist.watching.builtin import AUDIT, LOG, STATUS
+from mcptwist.watching.builtin import APPROVALS, AUDIT, KEYS, LOG, STATUS
 from mcptwist.watching.events import EVENTS, Events
 from mcptwist.watching.journal import Line
-from mcptwist.watching.reports import Bans, Connections, KeyStatus, Sessions
+from mcptwist.watching.reports import Bans, Connections, KeyStatus, Sessions, WaitingStatus
 from mcptwist.watching.status import FORMAT, ServerStatus, Status
+
+_Kind = TypeVar("_Kind")
 
 FIRST_WAIT, LONGEST_WAIT = 0.5, 5.0
 SLOWEST, FASTEST = 60.0, 0.2
@@ -181,7 +183,8 @@ class Feed:
             bans = await self._structured("bans", {}, Bans)
             world.saw_bans(bans.hosts)
         elif wanted == "keys":
-            world.saw_keys(await self._keys())
+            keys = await self._told(KEYS, KeyStatus)
+            world.saw_keys(keys, await self._told(APPROVALS, WaitingStatus) or ())
         elif wanted.startswith("server "):
             name = wanted.removeprefix("server ")
             try:
@@ -190,12 +193,13 @@ class Feed:
                 return  # it is gone, or was never there
             world.saw_server(msgspec.json.decode(text, type=ServerStatus))
 
-    async def _keys(self) -> list[KeyStatus] | None:
+    async def _told(self, uri: str, kind: type[_Kind]) -> list[_Kind] | None:
+        """A list that not every daemon has; ``None`` where it has not."""
         try:
-            text = await self._read("mcptwist://keys")
+            text = await self._read(uri)
         except Refused:
             return None
-        return msgspec.json.decode(text, type=list[KeyStatus])
+        return msgspec.json.decode(text, type=list[kind])  # type: ignore[valid-type]
 
     async def _read(self, uri: str) -> str:
         (content, *_) = await self._asked().read(uri)

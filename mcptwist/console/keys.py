@@ -11,7 +11,7 @@ from mcptwist.console.model import clean
 from mcptwist.console.screen import CannotDo, TableScreen, TextScreen
 from mcptwist.console.tables import Column, Markup, Table
 from mcptwist.watching.figures import span
-from mcptwist.watching.reports import UNKNOWN, KeyStatus
+from mcptwist.watching.reports import UNKNOWN, KeyStatus, WaitingStatus
 
 if TYPE_CHECKING:
     from mcptwist.console.app import Console
@@ -22,7 +22,10 @@ STATE_COLOURS = {
     "not yet": "busy",
     "over": "bad",
     "unknown": "busy",
+    "waits": "busy",
 }
+WAITS = "waits"
+"""The state of what is no key, but wants that somebody with one says yes."""
 
 
 class KeysScreen(TableScreen):
@@ -49,8 +52,9 @@ class KeysScreen(TableScreen):
         self.table = Table(columns, lambda key: key.fingerprint)
 
     def rows(self) -> Sequence[Any]:
-        """Those the daemon told."""
-        return self.world.keys or ()
+        """Those the daemon told, and before them what waits for one."""
+        waiting = [_as_row(each) for each in self.world.waiting.values()]
+        return [*waiting, *(self.world.keys or ())]
 
     def _used(self, key: KeyStatus) -> str:
         status = self.world.status
@@ -60,8 +64,15 @@ class KeysScreen(TableScreen):
         return "now" if seconds < 1 else f"{span(seconds)} ago"
 
     def hint(self) -> str:
-        """What to do about a key that nobody knows."""
+        """What to do about what waits, and about a key that nobody knows."""
         key = self.table.row
+        waiting = None if key is None else self.world.waiting.get(key.fingerprint)
+        if waiting is not None:
+            way = f"back to {waiting.host}" if waiting.host else "a device"
+            return clean(
+                f"{waiting.client} ({way}) at {waiting.source} waits {span(waiting.seconds)} more: "
+                f"`mcptwist approve {waiting.code} --url {waiting.issuer}`"
+            )
         if key is None or key.state != UNKNOWN:
             return ""
         return (
@@ -96,26 +107,33 @@ class KeysScreen(TableScreen):
         return ", ".join(f"{clean(k.principal)} {k.fingerprint}" for k in self._chosen(words))
 
     def do_revoke(self, *words: str) -> None:
-        keys = [key for key in self._chosen(words) if key.state != UNKNOWN]
+        keys = [key for key in self._chosen(words) if key.state not in (UNKNOWN, WAITS)]
         if not keys:
             raise CannotDo("a key that is not authorized cannot be revoked")
         self.console.act("revoke_key", *({"fingerprint": key.fingerprint} for key in keys))
 
     def do_open(self) -> None:
         key = self.table.row
-        if key is not None:
-            self.console.push(TextScreen(self.console, "key", lambda width: _whole(key)))
+        if key is None:
+            return
+        shown: KeyStatus | WaitingStatus = self.world.waiting.get(key.fingerprint, key)
+        self.console.push(TextScreen(self.console, "key", lambda width: _whole(shown)))
+
+
+def _as_row(waiting: WaitingStatus) -> KeyStatus:
+    """What waits, among the keys: under its code."""
+    return KeyStatus(waiting.code, waiting.client, WAITS, waiting.scopes, source=waiting.source)
 
 
 def _expires(key: KeyStatus) -> str:
-    if key.state == UNKNOWN:
+    if key.state in (UNKNOWN, WAITS):
         return "-"
     return (
         "never" if key.expires is None else time.strftime("%Y-%m-%d", time.localtime(key.expires))
     )
 
 
-def _whole(key: KeyStatus) -> list[Markup]:
+def _whole(key: KeyStatus | WaitingStatus) -> list[Markup]:
     lines: list[Markup] = []
     for name in key.__struct_fields__:
         value = getattr(key, name)
@@ -123,5 +141,7 @@ def _whole(key: KeyStatus) -> list[Markup]:
             value = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(value))
         if isinstance(value, tuple):
             value = " ".join(value)
+        if name == "seconds":
+            value = span(value)
         lines.append([("head", f"{name.replace('_', ' '):12}"), clean(value)])
     return lines

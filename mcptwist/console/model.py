@@ -7,7 +7,7 @@ recent percentiles come from the difference of two pictures. Pure.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -15,7 +15,7 @@ from mcptwist.protocols.tail import inert
 from mcptwist.watching.events import Events
 from mcptwist.watching.journal import Line
 from mcptwist.watching.paces import History, Pace
-from mcptwist.watching.reports import KeyStatus
+from mcptwist.watching.reports import KeyStatus, WaitingStatus
 from mcptwist.watching.status import (
     FORMAT,
     ConnectionStatus,
@@ -123,6 +123,7 @@ class World:
         self.session_count = 0
         self.offers: list[Offer] = []
         self.keys: list[KeyStatus] | None = None
+        self.waiting: dict[str, WaitingStatus] = {}
         self.bans: dict[str, float] = {}
         self.messages: OrderedDict[tuple[int, int], Message] = OrderedDict()
         self.lines: deque[Line] = deque(maxlen=LINES)
@@ -201,9 +202,13 @@ class World:
         self.sessions, self.session_count = sessions, total
         self.changed()
 
-    def saw_keys(self, keys: list[KeyStatus] | None) -> None:
-        """The keys that are authorized; ``None`` where there are none to be had."""
+    def saw_keys(self, keys: list[KeyStatus] | None, waiting: Sequence[WaitingStatus] = ()) -> None:
+        """The keys that are authorized; ``None`` where there are none to be had.
+
+        :param waiting: what waits for somebody with one of them to say yes.
+        """
         self.keys = keys
+        self.waiting = {each.code: each for each in waiting}
         self.changed()
 
     def saw_bans(self, hosts: dict[str, float]) -> None:

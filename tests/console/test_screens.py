@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from mcptwist.client import Client
 from mcptwist.console.palette import ASCII
 from mcptwist.errors import ServerUnreachable
-from tests.administered import Administered, FakeDesk
+from tests.administered import WAITS, Administered, FakeDesk
 from tests.console.seat import Seat
 
 MANY = {
@@ -856,6 +856,26 @@ class KeysTests(SeatCase):
         self.sees("No space left")
         self.seat.press("<enter>")
         self.sees("fingerprint", "SHA256:two")
+
+    def test_waiting(self) -> None:
+        """What waits for somebody with a key is there too, and what to type about it."""
+        desk = FakeDesk()
+        desk.waits.append(WAITS)
+        self.seat.close()
+        self.seat = Seat(Administered(desk=desk), size=(140, 24))
+        self.seat.press("5")
+        self.seat.turn(1)
+        self.sees("inspector", "waits", "BCDF-GHJK", "ada")
+        self.seat.press("g")
+        self.sees("inspector (back to localhost:6274) at 203.0.113.9 waits 3m20s more")
+        self.sees("mcptwist approve BCDF-GHJK --url https://a.example")
+        self.seat.press("<enter>")
+        self.sees("issuer", "https://a.example/mcp", "3m20s")
+        self.seat.press("<esc>", "x", "y", "<enter>")
+        self.sees("cannot be revoked")
+        desk.waits.clear()
+        self.seat.turn(2)
+        self.sees_not("inspector")
 
     def test_audit(self) -> None:
         """What happens at the gate is a log of its own, behind the other."""

@@ -11,7 +11,7 @@ from mcptwist.awaited import Refused as ErrorAnswer
 from mcptwist.errors import McpTwistError
 from mcptwist.server import Refused
 from mcptwist.watching.events import EVENTS
-from tests.administered import NOW, Administered, FakeDesk
+from tests.administered import NOW, WAITS, Administered, FakeDesk
 from tests.watching.reference import PAGE, rewritten
 
 REQUEST = b"GET /health HTTP/1.1\r\nHost: localhost:8808\r\n\r\n"
@@ -312,7 +312,8 @@ class KeyTests(SynchronousTestCase):
     """Keys, where there are any."""
 
     def setUp(self) -> None:
-        self.house = Administered(desk=FakeDesk())
+        self.desk = FakeDesk()
+        self.house = Administered(desk=self.desk)
         self.addCleanup(self.house.stop)
 
     def test_keys(self) -> None:
@@ -322,6 +323,8 @@ class KeyTests(SynchronousTestCase):
 
     def test_approvals(self) -> None:
         """What waits for approval is listed."""
+        self.assertEqual(self.house.read("mcptwist://approvals"), [])
+        self.desk.waits.append(WAITS)
         (waiting,) = self.house.read("mcptwist://approvals")
         self.assertEqual((waiting["code"], waiting["client"]), ("BCDF-GHJK", "inspector"))
 

@@ -139,7 +139,10 @@ class Approver:
         if answer.status == 404 or not isinstance(described, str):
             return f"{self.base} knows nothing of approvals ({answer.status}); see [auth.people]"
         if answer.status == 403:
-            advice = "; see whether the code is right and recent, and the key is let in there"
+            advice = (
+                "; see whether the code is right and recent, the URL the one that it was shown "
+                "with, and the key let in there"
+            )
         else:
             advice = ""
         return f"{self.base} refuses {what}: {described[:300]}{advice}"
