@@ -15,6 +15,7 @@ _OWN = "tests.auth.test_belonging"
 _WIRES = "tests.auth.test_every_wire"
 _DESK = "tests.auth.oauth.test_approvaldesk"
 _LOGIN = "tests.auth.oauth.test_browserdesk"
+_SIGNED = "tests.auth.test_signed_requests"
 _LIVE = "tests.live.test_keys"
 _SHOWN = "tests.live.test_exposure"
 _BROWSER = "tests.live.test_browser"
@@ -265,6 +266,52 @@ MADE: Mapping[str, tuple[str, ...]] = {
         "tests.auth.oauth.test_assertions.ReplayTests",
     ),
     "G20 guessed inputs": ("tests.fuzz.test_targets",),
+    # Signed requests
+    "H1 requests that come again": (
+        f"{_SIGNED}.AttackTests.test_replayed",
+        f"{_SIGNED}.AttackTests.test_replayed_on_one_connection",
+        f"{_SIGNED}.AttackTests.test_nonce_again",
+    ),
+    "H2 other bodies": (
+        f"{_SIGNED}.AttackTests.test_body",
+        f"{_SIGNED}.AttackTests.test_body_of_a_get",
+        f"{_SIGNED}.AttackTests.test_piecewise",
+        f"{_SIGNED}.ComingTests.test_http2",
+        f"{_SIGNED}.ComingTests.test_ticket",
+    ),
+    "H3 other URLs and methods": (
+        f"{_SIGNED}.AttackTests.test_elsewhere",
+        f"{_SIGNED}.AttackTests.test_proxies",
+    ),
+    "H4 digests that are missing, or are another": (f"{_SIGNED}.AttackTests.test_digest",),
+    "H5 signatures over less": (
+        f"{_SIGNED}.AttackTests.test_covered",
+        f"{_SIGNED}.AttackTests.test_added_after_signing",
+        "tests.auth.test_httpsignatures.ProfileTests",
+    ),
+    "H6 signatures that are old, or not yet made": (
+        f"{_SIGNED}.AttackTests.test_times",
+        f"{_SIGNED}.AttackTests.test_before_a_restart",
+    ),
+    "H7 keys of others": (
+        f"{_SIGNED}.AttackTests.test_keys",
+        f"{_SIGNED}.AttackTests.test_tokens_of_others",
+        f"{_SIGNED}.ComingTests.test_anothers_session",
+    ),
+    "H8 another algorithm": (f"{_SIGNED}.AttackTests.test_algorithms",),
+    "H9 several signatures, and lines that are joined": (
+        f"{_SIGNED}.AttackTests.test_several",
+        f"{_SIGNED}.AttackTests.test_lines",
+        f"{_SIGNED}.AttackTests.test_half",
+        f"{_SIGNED}.AttackTests.test_forms",
+        "tests.auth.test_structuredfields",
+    ),
+    "H10 no room to remember nonces": (
+        f"{_SIGNED}.AttackTests.test_full",
+        f"{_SIGNED}.AttackTests.test_what_is_not_good_is_not_remembered",
+    ),
+    "H11 keys that are withdrawn": (f"{_SIGNED}.WithdrawalTests",),
+    "H12 keys that must sign": (f"{_SIGNED}.RequiredTests",),
 }
 
 #: What there is nothing of here to attack.

@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 #: How many attacks there are of each letter.
 NUMBERS = {
     "A": (1, 6), "B": (1, 12), "C": (1, 20), "D": (1, 9), "E": (1, 7), "F": (1, 7), "G": (13, 20),
+    "H": (1, 12),
 }  # fmt: skip
 
 

@@ -212,7 +212,7 @@ class ComingTests(SignedCase):
 
 
 class AttackTests(SignedCase):
-    """H1 to H9: nobody comes in by a signature that is not theirs, fresh, and of this request."""
+    """H1 to H10: nobody comes in by a signature that is not theirs, fresh, and of this request."""
 
     def test_replayed(self) -> None:
         made = self.sign(body=encode_json(GREETING))
@@ -482,7 +482,7 @@ class AttackTests(SignedCase):
 
 
 class WithdrawalTests(SignedCase):
-    """H10: what came with signatures ends with their key."""
+    """H11: what came with signatures ends with their key."""
 
     def test_streams(self) -> None:
         call = self.modern("tools/call", {"name": "t"})
@@ -515,7 +515,7 @@ class WithdrawalTests(SignedCase):
 
 
 class RequiredTests(SignedCase):
-    """H11: keys that must sign."""
+    """H12: keys that must sign."""
 
     options = f'scope="{FULL}",require-signature'
 
