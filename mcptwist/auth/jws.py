@@ -45,6 +45,11 @@ class Jws(msgspec.Struct, frozen=True):
         """What the header names; the key decides whether it is good."""
         return str(self.header["alg"])
 
+    @property
+    def head(self) -> bytes:
+        """The header as it came."""
+        return self.signed.partition(b".")[0]
+
 
 def read_jws(text: str, limit: int, allowed: frozenset[str] = frozenset()) -> Jws:
     """Take a JWS apart.

@@ -112,13 +112,14 @@ class PublicKey:
     :ivar fingerprint: ``SHA256:…``.
     """
 
-    __slots__ = ("_key", "blob", "fingerprint", "kind")
+    __slots__ = ("_key", "_thumbprint", "blob", "fingerprint", "kind")
 
     def __init__(self, key: Public, smallest_rsa: int = SMALLEST_RSA) -> None:
         """:raises KeyProblem: the key is too weak, or of a kind we do not take."""
         self._key = key
         self.kind, self.blob = blob_of(key, smallest_rsa)
         self.fingerprint = fingerprint_of(self.blob)
+        self._thumbprint: str | None = None
 
     def __repr__(self) -> str:
         return f"<PublicKey {self.kind} {self.fingerprint}>"
@@ -267,8 +268,10 @@ class PublicKey:
     @property
     def thumbprint(self) -> str:
         """RFC 7638, with SHA-256, in base64url."""
-        text = json.dumps(self.jwk(), separators=(",", ":"), sort_keys=True)
-        return to_base64url(hashlib.sha256(text.encode("ascii")).digest())
+        if self._thumbprint is None:
+            text = json.dumps(self.jwk(), separators=(",", ":"), sort_keys=True)
+            self._thumbprint = to_base64url(hashlib.sha256(text.encode("ascii")).digest())
+        return self._thumbprint
 
 
 def _verify(key: Public, algorithm: str, signature: bytes, data: bytes) -> bool:

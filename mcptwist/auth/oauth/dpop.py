@@ -21,6 +21,9 @@ LONGEST = 4096
 #: Seconds by which a proof's time may differ from ours.
 WINDOW = 60.0
 
+#: How many clients' keys are remembered.
+_MOST_KEYS = 256
+
 _JWK = frozenset({"jwk"})
 
 
@@ -105,6 +108,7 @@ class ProofReader:
         self.nonces = nonces
         self._wall = wall
         self._replays = replays
+        self._keys: dict[bytes, PublicKey] = {}  # of good proofs, by their header
         self._window = window
         # For as long as it could come again: from too early to too late, or while its nonce lasts.
         self._remembered = 2 * window if nonces is None else nonces.longest
@@ -122,7 +126,7 @@ class ProofReader:
         """
         try:
             jws = read_jws(text, LONGEST, _JWK)
-            key = self._key(jws)
+            key = self._keys.get(jws.head) or _key_of(jws)
             self._check_claims(jws, method, url, token)
             jti = word(jws.claims, "jti", 8, 128)
         except (Malformed, KeyProblem) as problem:
@@ -135,17 +139,15 @@ class ProofReader:
         until = self._wall() + self._remembered
         if not self._replays.first_use(f"dpop {key.thumbprint}", jti, until):
             raise ProofRefused("was used before")
+        self._remember(jws.head, key)
         return Proof(key.thumbprint, jti)
 
-    def _key(self, jws: Jws) -> PublicKey:
-        if jws.header.get("typ") != "dpop+jwt":
-            raise Malformed("typ is not dpop+jwt")
-        if jws.algorithm not in ALGORITHMS:
-            raise Malformed("alg is none that is taken")
-        jwk = jws.header.get("jwk")
-        if not isinstance(jwk, dict):
-            raise Malformed("has no jwk")
-        return PublicKey.from_jwk(jwk)
+    def _remember(self, head: bytes, key: PublicKey) -> None:
+        """A client's proofs all have the same header; to read its key takes as long as the rest."""
+        if head not in self._keys:
+            if len(self._keys) >= _MOST_KEYS:
+                del self._keys[next(iter(self._keys))]
+            self._keys[head] = key
 
     def _check_claims(self, jws: Jws, method: str, url: str, token: bytes | None) -> None:
         claims = jws.claims
@@ -166,6 +168,17 @@ class ProofReader:
         nonce = jws.claims.get("nonce")
         if not isinstance(nonce, str) or not self.nonces.is_good(nonce):
             raise ProofRefused("has no nonce of ours, or an old one", wants_nonce=True)
+
+
+def _key_of(jws: Jws) -> PublicKey:
+    if jws.header.get("typ") != "dpop+jwt":
+        raise Malformed("typ is not dpop+jwt")
+    if jws.algorithm not in ALGORITHMS:
+        raise Malformed("alg is none that is taken")
+    jwk = jws.header.get("jwk")
+    if not isinstance(jwk, dict):
+        raise Malformed("has no jwk")
+    return PublicKey.from_jwk(jwk)
 
 
 def token_hash(token: bytes) -> str:

@@ -58,6 +58,30 @@ class ProofTests(ProofCase):
         self.read(text)
         self.assert_refused(text)
 
+    def test_same_header(self) -> None:
+        """That a proof like it was good helps none that is not."""
+        good = proof(self.signer)
+        self.read(good)
+        self.read(proof(self.signer))
+        head, body, signature = proof(self.signer).split(".")
+        other = proof(self.signer).split(".")
+        self.assert_refused(f"{head}.{body}.{other[2]}")
+        self.assert_refused(f"{head}.{other[1]}.{signature}")
+        self.assert_refused(f"{head}.{body}.{signature[:-4]}AAAA")
+        self.assert_refused(proof(self.signer, htm="GET"))
+        self.assert_refused(proof(self.signer), jkt=key("other", P256).public.thumbprint)
+        self.read(f"{head}.{body}.{signature}")
+
+    def test_headers_are_bounded(self) -> None:
+        """And only those of good proofs are remembered."""
+        replays = ReplayCache(lambda: self.wall, lambda: self.mono)
+        self.reader = ProofReader(lambda: self.wall, replays)
+        for number in range(300):
+            header = {"kid": str(number)}
+            self.read(proof(self.signer, header=header))
+            self.assert_refused(proof(self.signer, htm="GET", header={"kid": f"x{number}"}))
+        self.assertEqual(len(self.reader._keys), 256)
+
     def test_cannot_be_remembered(self) -> None:
         for _ in range(10):
             self.read(proof(self.signer))
