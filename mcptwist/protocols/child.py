@@ -24,7 +24,6 @@ then SIGTERM, then SIGKILL.
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
 import subprocess
@@ -32,7 +31,6 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.interfaces import IReadDescriptor
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -40,15 +38,16 @@ from mcptwist.errors import ClientError, ServerExited, ServerStartFailed
 from mcptwist.interfaces import IConnector, ITransferable, IWire, IWireReader
 from mcptwist.messages import Message, decode, pieces
 from mcptwist.moment import Moment
+from mcptwist.protocols.exitwatch import ExitWatch
 from mcptwist.protocols.family import Exit, Family, household
 from mcptwist.protocols.lines import LINE_LIMIT, LineSplitter, LineTooLong
+from mcptwist.protocols.notstarted import why_not_started
 from mcptwist.protocols.openfiles import open_files
 from mcptwist.protocols.pipes import IPipeReactor, PipeReader, PipeWriter
 from mcptwist.protocols.processes import bearing, new_mark
 from mcptwist.protocols.tail import STDERR_BYTES, STDERR_LINES, WIDEST, Blotter, Tail
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IDelayedCall
     from twisted.python.failure import Failure
 
 DRAIN = 1.0
@@ -156,37 +155,6 @@ class Launcher:
 
     def _shown(self, text: str, width: int = WIDEST) -> str:
         return self._blotter.clean(text.encode(errors="replace"), width)
-
-
-def why_not_started(problem: OSError | ValueError, command: str, cwd: str | None, path: str) -> str:
-    """What kept a program from being started, and what to do.
-
-    :param problem: what ``Popen`` raised.
-    :param path: the ``PATH`` that was searched.
-    """
-    if not isinstance(problem, OSError):
-        return f"its command, directory or environment cannot be passed on ({problem})"
-    if cwd is not None and not os.path.isdir(cwd):
-        return f"its directory {cwd!r} does not exist; correct cwd"
-    located = os.path.join(cwd or "", command) if "/" in command else None
-    if problem.errno == errno.ENOENT and located is None:
-        return (
-            f"the command {command!r} was not found in PATH={path}; "
-            "install it, give its full path, or set PATH in env"
-        )
-    if problem.errno == errno.ENOENT and located is not None and os.path.exists(located):
-        return f"{command!r} is there, but the interpreter that its first line names is not"
-    if problem.errno == errno.ENOENT:
-        return f"the command {command!r} does not exist; correct its path"
-    if problem.errno == errno.EACCES:
-        return f"the command {command!r} may not be executed; check its permissions (chmod +x)"
-    if problem.errno == errno.ENOEXEC:
-        return f"{command!r} is no program: it needs a first line such as #!/bin/sh"
-    if problem.errno in (errno.EMFILE, errno.ENFILE):
-        return "too many files are open; raise the daemon's limit (ulimit -n)"
-    if problem.errno in (errno.EAGAIN, errno.ENOMEM):
-        return f"the system has no room for another process ({problem.strerror})"
-    return f"{command!r}: {problem.strerror}"
 
 
 @implementer(ITransferable)
@@ -437,64 +405,3 @@ class ChildWire:
         self._family.signal(signal.SIGKILL)
         self._family.reap()
         self._gone.happen()
-
-
-@implementer(IReadDescriptor)
-class ExitWatch:
-    """Tells once that a child has exited: by its pidfd, or by asking now and then.
-
-    :param told: called on a turn of its own.
-    """
-
-    def __init__(self, reactor: IPipeReactor, family: Family, told: Callable[[], None]) -> None:
-        self._reactor = reactor
-        self._family = family
-        self._told = told
-        self._fd = -1
-        self._next: IDelayedCall | None = None
-
-    def start(self) -> None:
-        """Begin to watch."""
-        try:
-            self._fd = os.pidfd_open(self._family.pid)
-        except (AttributeError, OSError):  # not Linux, or no file descriptor to be had
-            self._next = self._reactor.callLater(_POLL_EVERY, self._ask)
-        else:
-            self._reactor.addReader(self)
-
-    def fileno(self) -> int:
-        """The pidfd."""
-        return self._fd
-
-    def logPrefix(self) -> str:
-        """What Twisted's log calls it."""
-        return "child"
-
-    def doRead(self) -> None:
-        """The child may have exited."""
-        if self._family.exit() is not None:
-            self.stop()
-            self._told()
-
-    def connectionLost(self, reason: Failure) -> None:
-        """The reactor has done with it."""
-        if self._fd >= 0:
-            self.stop()
-            self._ask()
-
-    def stop(self) -> None:
-        """Watch no more."""
-        if self._fd >= 0:
-            self._reactor.removeReader(self)
-            os.close(self._fd)
-            self._fd = -1
-        if self._next is not None:
-            self._next.cancel()
-            self._next = None
-
-    def _ask(self) -> None:
-        self._next = None
-        if self._family.exit() is None:
-            self._next = self._reactor.callLater(_POLL_EVERY, self._ask)
-        else:
-            self._told()

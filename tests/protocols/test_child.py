@@ -22,10 +22,10 @@ from mcptwist.protocols.child import (
     ChildLimits,
     ChildWire,
     Launcher,
-    why_not_started,
 )
 from mcptwist.protocols.family import Exit
 from mcptwist.protocols.lines import LineTooLong
+from mcptwist.protocols.notstarted import why_not_started
 from mcptwist.protocols.tail import Blotter
 from tests.contracts.wires import WORDS, WireContract, plain
 from tests.fakes import FakeReader, PipeReactor
