@@ -55,6 +55,8 @@ COMMANDS = {
         "mcptwist.auth.commands.approvecommand:ApproveOptions",
         "Let a browser or a device in that shows a code.",
     ),
+    "login": ("mcptwist.logins:LoginOptions", "Log in at a server elsewhere, in a browser."),
+    "logout": ("mcptwist.logins:LogoutOptions", "Log out there, and forget what it gave."),
     "token": (
         "mcptwist.tokens:TokenOptions",
         "Print a token, for clients that can only send a header.",

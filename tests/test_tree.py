@@ -25,6 +25,7 @@ ASSEMBLERS = {
     "client",
     "stdio",
     "tokens",
+    "logins",
     "doctor",
     "watching/commands",
     "watching/whereabouts",

@@ -19,6 +19,7 @@ from mcptwist.auth.asking.inquiry import Inquiry, Ways
 from mcptwist.auth.asking.introduction import introduce
 from mcptwist.auth.asking.keylearning import KeyLearner
 from mcptwist.auth.asking.login import Login, Person
+from mcptwist.auth.asking.logout import Logout
 from mcptwist.auth.asking.pinning import Pinning
 from mcptwist.auth.asking.possession import Possession
 from mcptwist.auth.asking.proving import Prover
@@ -87,15 +88,7 @@ def make_signin(
     :param agent: asks the server itself; one of its own otherwise.
     :raises SignInFailed: a file of a client's secret cannot be read.
     """
-    # What was said of the server's key is not said of whoever it names to give tokens for it.
-    others = make_trust(msgspec.structs.replace(reach, host_keys=(), accept_new=False), environ)
-    ways = Ways(
-        agent or make_agent(reactor, make_trust(reach, environ)),
-        make_agent(reactor, others),
-        reactor,
-        time.time,
-        secrets.token_bytes,
-    )
+    ways = make_ways(reactor, reach, environ, agent)
     place = _as_http(url)
     inquiry, possession = Inquiry(place, ways), Possession(ways.wall, ways.make_bytes)
     keys = None
@@ -105,6 +98,32 @@ def make_signin(
     person = make_person(reactor, reach, environ) if reach.may_ask else None
     login = Login(place, inquiry, possession, make_wallet(environ), told, ways, person)
     return SignIn(place, inquiry, possession, Credentials(keys, bool(reach.key), told, login))
+
+
+def make_ways(
+    reactor: Any,
+    reach: Reach,
+    environ: Mapping[str, str] = os.environ,
+    agent: IAgent | None = None,
+) -> Ways:
+    """How servers, and who gives tokens for them, are asked."""
+    # What was said of the server's key is not said of whoever it names to give tokens for it.
+    others = make_trust(msgspec.structs.replace(reach, host_keys=(), accept_new=False), environ)
+    return Ways(
+        agent or make_agent(reactor, make_trust(reach, environ)),
+        make_agent(reactor, others),
+        reactor,
+        time.time,
+        secrets.token_bytes,
+    )
+
+
+def make_logout(
+    url: str, reactor: Any, reach: Reach, environ: Mapping[str, str] = os.environ
+) -> Logout:
+    """What gives back what was agreed to at *url*."""
+    inquiry = Inquiry(_as_http(url), make_ways(reactor, reach, environ))
+    return Logout(inquiry, make_wallet(environ))
 
 
 def make_wallet(environ: Mapping[str, str] = os.environ) -> Wallet:
@@ -121,7 +140,7 @@ def make_person(reactor: Any, reach: Reach, environ: Mapping[str, str] = os.envi
         redirect.listen(reactor, port)
         return redirect
 
-    return Person(listen, browser.show, reach.redirect_port)
+    return Person(listen, browser.show, tell, reach.redirect_port)
 
 
 def tell(text: str) -> None:

@@ -56,11 +56,13 @@ class Person(msgspec.Struct, frozen=True):
 
     :ivar listen: opens the port that the browser is to come back to.
     :ivar show: shows a page, of somebody.
+    :ivar tell: says a line.
     :ivar port: of the redirect; any that is free with 0.
     """
 
     listen: Callable[[int], Redirect]
     show: Callable[[str, str], None]
+    tell: Callable[[str], None]
     port: int = 0
 
 
@@ -112,6 +114,11 @@ class Login:
         self._ways = ways
         self._person = person
         self._failed: tuple[float, McpTwistError] | None = None
+
+    def say(self, text: str) -> None:
+        """Tell the person something, if there is one."""
+        if self._person is not None:
+            self._person.tell(text)
 
     def has(self, wish: Wish) -> bool:
         """Whether something was agreed to before."""

@@ -171,15 +171,18 @@ class SignIn:
         may_log_in = login is not None and issuer.takes_people
         if login is not None and may_log_in and (want.by_person or self._has_leave(wish)):
             return await login.token(wish)
+        if want.by_person and not may_log_in:
+            raise SignInFailed(f"{issuer.name} lets no people log in")
         if own.told.secret and issuer.takes_secrets and not issuer.takes_people:
             make_form = make_secret_form(registered_client(issuer, own.told), form)
             return await self._endpoint.ask(issuer, make_form, self._algorithm(issuer, want))
         if own.keys is not None and (issuer.names_keys or (issuer.takes_keys and not may_log_in)):
             try:
                 return await self._with_key(own.keys, issuer, form, want)
-            except SignInFailed:
+            except SignInFailed as problem:
                 if login is None or not may_log_in or own.is_chosen or not login.can_ask:
                     raise
+                login.say(f"{problem}; logging in instead")
         if login is None or not may_log_in:
             raise SignInFailed(_no_way(issuer))
         return await login.token(wish)

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from mcptwist.auth.asking.discovery import Issuer
+from mcptwist.auth.asking.discovery import Issuer, scopes_in
 from mcptwist.auth.asking.inquiry import Document, Inquiry
 from mcptwist.auth.asking.possession import Possession
 from mcptwist.auth.jws import Malformed, read_object
@@ -50,7 +50,7 @@ class Granted(msgspec.Struct, frozen=True):
     def scopes(self) -> frozenset[str] | None:
         """What it is good for; ``None`` if that is what was asked for."""
         scope = self.said.get("scope")
-        return frozenset(scope.split(" ")[:64]) if isinstance(scope, str) else None
+        return frozenset(scopes_in(scope)) if isinstance(scope, str) else None
 
 
 class Refused(SignInFailed):
