@@ -259,6 +259,8 @@ def _make_grant(key: Key, options: Mapping[str, str | None], comment: str) -> Gr
             fields[field] = _read_value(name, value, read)
         else:
             raise LineProblem(f"has the option {name}, which is not known")
+    if fields.get("require_signature") and not key.algorithms:
+        raise LineProblem("has the option require-signature, and no key that signs requests")
     fields.setdefault("principal", _principal_of(key, comment))
     return Grant(**fields)
 

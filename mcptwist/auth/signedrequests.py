@@ -51,11 +51,11 @@ def signed_request(
     values = request.header_values
     if not is_signed(values):
         return None
-    url = address.base + request.uri.decode("latin-1")
-    if len(url) > _LONGEST_URL or not url.isascii():
-        raise CredentialsRefused("the URL cannot be signed", None)
+    method, url = request.method.decode("latin-1"), address.base + request.uri.decode("latin-1")
+    if len(url) > _LONGEST_URL or not url.isascii() or not method.isascii():
+        raise CredentialsRefused("the URL or the method cannot be signed", None)
     try:
-        found = read_signature(Head(request.method.decode("latin-1"), url, values))
+        found = read_signature(Head(method, url, values))
     except BadSignature as problem:
         raise _refused(problem) from None
     return SignedRequest(found, token, address.place, source)

@@ -218,6 +218,9 @@ def _settle(place: Place, fields: dict[str, Any]) -> None:
             place.at(key).mistake("means nothing where nothing is encrypted", "https:// or wss://")
     if "http2" in fields and not str(fields.get("url")).lower().startswith("https:"):
         place.at("http2").mistake("means nothing where HTTP/2 is not spoken", "https://")
+    named = {name.lower() for name, _ in fields.get("headers") or ()}
+    if fields.get("sign_requests") and "authorization" in named:
+        place.at("sign_requests").mistake("is not done beside an Authorization", "one of the two")
     if "pool" in fields and fields.get("scope") != "pool":
         place.at("pool").mistake("means nothing with this scope", 'scope = "pool"')
     if "timeout_max" not in fields:

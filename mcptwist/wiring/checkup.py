@@ -74,6 +74,10 @@ def _authorized(auth: Auth, environ: Mapping[str, str], now: float) -> Iterator[
         yield fail("keys", f"{path} lets nobody in", "mcptwist authorize add FILE.pub")
     else:
         yield ok("keys", f"{path} lets {len(good)} in")
+    signers = [grant.principal for grant in good if grant.require_signature]
+    if signers and not auth.http_signatures:
+        text = f"{signers[0]} must sign its requests (require-signature), which is not taken here"
+        yield fail("keys", text, "set http_signatures = true in [auth], or change the line")
     for grant in found.grants.values():
         left = ((grant.expires or now + 1e9) - now) / _DAY
         if left < _SOON:

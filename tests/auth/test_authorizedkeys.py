@@ -127,6 +127,8 @@ class LineTests(SynchronousTestCase):
             f'max-token-ttl="0" {ALICE}',
             f'max-token-ttl="8 h" {ALICE}',
             f'require-dpop="no" {ALICE}',
+            f'require-signature="no" {ALICE}',
+            "require-signature unix-user alice",
             f'resource="mcp" {ALICE}',
             f'resource="/a/../b" {ALICE}'.replace("..", "%2e"),
             f"{ALICE[:-3]}",
@@ -137,6 +139,10 @@ class LineTests(SynchronousTestCase):
             f"{ALICE} " + "x" * 20_000,
         ):
             self.assertRaises(LineProblem, read_line, line)
+
+    def test_must_sign(self) -> None:
+        self.assertTrue(read_line(f"require-signature {ALICE} a").require_signature)
+        self.assertFalse(read_line(f"{ALICE} a").require_signature)
 
     def test_old_rsa(self) -> None:
         self.assertIn("allow-rsa2048", OPTIONS)

@@ -161,6 +161,17 @@ class ComingTests(SignedCase):
         again = self.house.request("GET", "/ws", {**UPGRADE, **made})
         self.assertEqual(again.status, 401)
 
+    def test_web_socket_over_http2(self) -> None:
+        """One that is opened there is signed as what it is elsewhere, a GET."""
+        client = self.house.http2()
+        opening = [(b":method", b"CONNECT"), (b":protocol", b"websocket"), (b":path", b"/ws"),
+                   (b"sec-websocket-version", b"13")]  # fmt: skip
+        for method, status in (("GET", 200), ("CONNECT", 401)):
+            made = self.sign(method, "/ws").items()
+            fields = [(name.encode(), value.encode()) for name, value in made]
+            told = client.ask(*opening, *fields, end=False)
+            self.assertEqual(told.status, status)
+
     def test_ticket(self) -> None:
         """Where tickets are given, a body is held against its digest as well."""
         body = encode_json({"resource": f"{BASE}/ws"})

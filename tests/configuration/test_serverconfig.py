@@ -109,6 +109,17 @@ class KindTests(Reading):
             ["x.ca: means nothing where nothing is encrypted; expected https:// or wss://"],
         )
 
+    def test_signing(self) -> None:
+        """With a key, and not beside a header that says who is calling."""
+        server = self.good({"url": "https://a", "key": "/k", "sign_requests": True})
+        self.assertTrue(server.reach.sign)
+        self.assertFalse(self.good({"url": "https://a"}).reach.sign)
+        headers = {"authorization": "Bearer x"}
+        self.assertEqual(
+            self.bad({"url": "https://a", "headers": headers, "sign_requests": True}),
+            ["x.sign_requests: is not done beside an Authorization; expected one of the two"],
+        )
+
     def test_wrong_type(self) -> None:
         """A type unknown, of another kind, or no string."""
         self.assertTrue(

@@ -88,6 +88,13 @@ class KeyTests(CheckupCase):
         self.assert_found(found, "warn", "bob ends in")
         self.assert_found(found, "warn", "carol ended")
 
+    def test_must_sign(self) -> None:
+        """Keys that can come in nowhere as it is."""
+        self.write("authorized_keys", f"require-signature {key().public.words()} alice\n")
+        self.assert_found(self.look(), "fail", "alice must sign")
+        signed = self.AUTH.replace("[auth]", "[auth]\nhttp_signatures = true")
+        self.assertEqual(self.levels(self.look(signed)), ["ok"])
+
     def test_modes(self) -> None:
         self.write("authorized_keys", f"{key().public.words()} alice\n", 0o666)
         self.assert_found(self.look(), "fail", "chmod go-w")
