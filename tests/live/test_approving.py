@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import ssl
 import subprocess
@@ -10,6 +11,7 @@ import sys
 import tempfile
 import urllib.error
 import urllib.request
+from html import unescape
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -195,3 +197,73 @@ class ApprovingTests(KeyCase):
         """A command that says something beside what it prints."""
         ended = self.mcptwist(*words)
         self.assertEqual(ended.returncode, 0, ended)
+
+
+class PageTests(KeyCase):
+    """What the page says that a browser waits at, typed to the letter."""
+
+    def test_with_openssh_alone(self) -> None:
+        for program in ("ssh-keygen", "curl", "bash"):
+            if not shutil.which(program):
+                self.skipTest(f"there is no {program} here")
+        ssh = self.home / ".ssh"
+        ssh.mkdir(mode=0o700)
+        make = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(ssh / "id_ed25519")]
+        subprocess.run(make, check=True, timeout=SECONDS)
+        public = str(ssh / "id_ed25519.pub")
+        self.done("authorize", "add", "--principal", "alice", "--scope", "mcp:read", public)
+        url = self.start("tcp:0:interface=127.0.0.1", {"people": True})
+        browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(), _NotOnward())
+        with browser.open(self.authorize(browser, url), timeout=SECONDS) as page:
+            place, text = page.url, page.read().decode()
+        command = next(
+            each for each in map(unescape, re.findall("<pre>(.*?)</pre>", text, re.DOTALL))
+            if "ssh-keygen" in each
+        )  # fmt: skip
+        typed = subprocess.run(
+            ["bash", "-c", command],
+            env=self.environ,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+        self.assertEqual(json.loads(typed.stdout)["outcome"], "approved", typed)
+        with self.assertRaises(_SentOn) as sent, browser.open(f"{place}?held", timeout=SECONDS):
+            pass
+        self.assertRegex(str(sent.exception), r"\Ahttp://127\.0\.0\.1:1/back\?.*code=mcp_ac_")
+
+    def authorize(self, browser: urllib.request.OpenerDirector, url: str) -> str:
+        """Where a client sends a browser."""
+        document = {"client_name": "Inspector", "redirect_uris": ["http://127.0.0.1/back"]}
+        headers = {"Content-Type": "application/json"}
+        register = urllib.request.Request(
+            f"{url}/oauth/register", json.dumps(document).encode(), headers
+        )
+        with browser.open(register, timeout=SECONDS) as answer:
+            client = json.load(answer)["client_id"]
+        query = {
+            "response_type": "code",
+            "client_id": client,
+            "redirect_uri": "http://127.0.0.1:1/back",
+            "code_challenge": "A" * 43,
+            "code_challenge_method": "S256",
+            "state": "x",
+            "resource": f"{url}/mcp",
+        }
+        return f"{url}/oauth/authorize?{urlencode(query)}"
+
+
+class _SentOn(Exception):
+    """The browser is sent to the client."""
+
+
+class _NotOnward(urllib.request.HTTPRedirectHandler):
+    """Follows the daemon, but not to the client: that does not listen."""
+
+    def redirect_request(
+        self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> Any:
+        if "/back" in newurl:
+            raise _SentOn(newurl)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)

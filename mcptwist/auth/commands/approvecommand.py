@@ -29,7 +29,7 @@ from mcptwist.auth.oauth.approvals import APPROVE, DENY, MEANING, Wanted, code_i
 from mcptwist.awaited import Refused
 from mcptwist.configuration.gateconfig import config_directory
 from mcptwist.configuration.reach import Reach
-from mcptwist.errors import SignInFailed
+from mcptwist.errors import McpTwistError, SignInFailed
 from mcptwist.protocols.adminsocket import existing, is_alive
 from mcptwist.protocols.remote import make_agent
 from mcptwist.watching.builtin import APPROVALS
@@ -90,15 +90,20 @@ async def _waiting(reactor: Any) -> list[WaitingStatus] | None:
     sockets = [str(each) for each in existing(os.environ) if is_alive(each)]
     found: list[WaitingStatus] = []
     for socket in sockets:
-        client = await Way(Whereabouts(socket), reactor).connect()
         try:
-            (content, *_) = await client.read(APPROVALS)
-        except Refused:
-            continue  # it has no keys, or is of another version
-        finally:
-            await client.close()
-        found += msgspec.json.decode(str(content.get("text", "")), type=list[WaitingStatus])
+            found += await _waiting_at(socket, reactor)
+        except (McpTwistError, Refused):
+            continue  # it has no keys, is of another version, or is about to stop
     return found if sockets else None
+
+
+async def _waiting_at(socket: str, reactor: Any) -> list[WaitingStatus]:
+    client = await Way(Whereabouts(socket), reactor).connect()
+    try:
+        (content, *_) = await client.read(APPROVALS)
+    finally:
+        await client.close()
+    return msgspec.json.decode(str(content.get("text", "")), type=list[WaitingStatus])
 
 
 async def _base_of(question: ApproveQuestion, reactor: Any) -> str:

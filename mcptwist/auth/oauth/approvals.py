@@ -25,6 +25,7 @@ from mcptwist.auth.penalties import source_of
 ALPHABET = "BCDFGHJKLMNPQRSTVWXZ"
 """Twenty letters: no vowels, so that no words come about, and none that looks like another."""
 _LETTERS = 8
+_REMEMBERED = 100_000
 _UNBIASED = 256 // len(ALPHABET) * len(ALPHABET)
 _TYPED = re.compile(rf"[{ALPHABET}]{{4}}[ -]?[{ALPHABET}]{{4}}\Z", re.ASCII | re.IGNORECASE)
 
@@ -163,6 +164,7 @@ class Approvals:
         self._monotonic = monotonic
         self._make_bytes = make_bytes
         self.refused = 0
+        self._decided: OrderedDict[str, None] = OrderedDict()
         self._waiting: OrderedDict[str, Pending] = OrderedDict()
         self._of_source: Counter[str] = Counter()
 
@@ -207,11 +209,11 @@ class Approvals:
 
         :param scopes: what it said yes to, cut to what its line allows.
         """
-        self._settle(pending, Approved(grant, scopes))
+        self._decide(pending, Approved(grant, scopes))
 
     def deny(self, pending: Pending) -> None:
-        """A key said no, or whoever asked gave up."""
-        self._settle(pending, DENIED)
+        """A key said no, which was proved."""
+        self._decide(pending, DENIED)
 
     def miss(self, pending: Pending) -> None:
         """A signature for it was wrong; with one too many, it ends."""
@@ -228,6 +230,13 @@ class Approvals:
                 return
             self._settle(pending, EXPIRED)
 
+    def _decide(self, pending: Pending, outcome: Outcome) -> None:
+        """Never again is that code given out: there is a signature about it."""
+        self._decided[pending.code] = None
+        if len(self._decided) > _REMEMBERED:
+            self._decided.popitem(last=False)
+        self._settle(pending, outcome)
+
     def _settle(self, pending: Pending, outcome: Outcome) -> None:
         del self._waiting[pending.code]
         source = source_of(pending.wanted.source)
@@ -239,7 +248,7 @@ class Approvals:
     def _new_code(self) -> str:
         while True:
             code = self._drawn()
-            if code not in self._waiting:
+            if code not in self._waiting and code not in self._decided:
                 return code
 
     def _drawn(self) -> str:

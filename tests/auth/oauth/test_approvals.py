@@ -62,6 +62,16 @@ class ApprovalTests(SynchronousTestCase):
         self.assertEqual(approvals.ask(wanted()).code, "BBBB-BBBB")
         self.assertEqual(approvals.ask(wanted()).code, "CCCC-CCCC")
 
+    def test_never_again(self) -> None:
+        """A code that somebody has signed is given to nobody else: the signature would be good."""
+        drawn = [bytes(8), bytes(8), bytes([1] * 8), bytes([1] * 8)]
+        approvals = Approvals(self.clock.seconds, lambda length: drawn.pop(0))
+        approvals.approve(approvals.ask(wanted()), GRANT, READ)
+        second = approvals.ask(wanted())
+        self.assertEqual(second.code, "CCCC-CCCC")
+        self.clock.advance(300)
+        self.assertEqual(approvals.ask(wanted()).code, "CCCC-CCCC")
+
     def test_approved(self) -> None:
         told: list[Pending] = []
         pending = self.approvals.ask(wanted())
