@@ -36,7 +36,7 @@ from mcptwist.errors import ServerStartFailed
 from mcptwist.interfaces import IWire
 from mcptwist.messages import encode_json
 from mcptwist.negotiation import SERVER_KEY
-from mcptwist.serving.calls import AnswerRefused, HeldCalls, MissingCapability, Refused
+from mcptwist.serving.calls import MissingCapability, Refused
 from mcptwist.serving.content import (
     Audio,
     Content,
@@ -57,6 +57,8 @@ from mcptwist.serving.features import (
     make_resource,
     make_tool,
 )
+from mcptwist.serving.heldcalls import HeldCalls
+from mcptwist.serving.question import AnswerRefused
 from mcptwist.serving.repertoire import Repertoire
 from mcptwist.serving.schema import Header
 

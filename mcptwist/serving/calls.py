@@ -21,46 +21,31 @@ MCP 2026-07-28, *Multi Round-Trip Requests*; MCP 2025-11-25, *Elicitation*,
 
 from __future__ import annotations
 
-import hashlib
-from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-import msgspec
 from msgspec import Raw
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from mcptwist.errors import (
     INVALID_PARAMS,
     MISSING_CLIENT_CAPABILITY,
     ClientError,
-    InvalidMessage,
     InvalidParams,
     McpTwistError,
     Overloaded,
 )
 from mcptwist.exchange import Exchange
-from mcptwist.interfaces import IReply
-from mcptwist.messages import (
-    Answer,
-    Error,
-    Json,
-    Notification,
-    Request,
-    Result,
-    encode_json,
-    open_error,
-    open_fields,
-)
+from mcptwist.messages import Json, Notification, encode_json
+from mcptwist.serving.heldcalls import HeldCalls
+from mcptwist.serving.question import Question
+from mcptwist.serving.terms import Terms
 
 if TYPE_CHECKING:
     from mcptwist.serving.conversation import Conversation
-
-_OWN_TO_A_TURN = ("_meta", "inputResponses", "requestState")
 
 
 class Refused(ClientError):
@@ -91,56 +76,6 @@ class MissingCapability(ClientError):
         return {"code": self.rpc_code, "message": self.message, "data": dict(self.data)}
 
 
-class AnswerRefused(ClientError):
-    """The client answered a question of ours with an error, or with nonsense."""
-
-    code = "answer-refused"
-
-
-class Terms(msgspec.Struct, frozen=True):
-    """What holds for one request: agreed by handshake, or said in its ``_meta``.
-
-    What the client says of itself is opened only when somebody looks.
-
-    :ivar revision: of the protocol.
-    :ivar declared: the capabilities that the client declared, as JSON.
-    :ivar described: who it says it is, as JSON.
-    :ivar log_level: the least severe log message it wants, ``None`` for none.
-    :ivar token: the progress token it gave.
-    :ivar meta: the request's ``_meta``.
-    """
-
-    revision: str
-    modern: bool
-    declared: Json = b"{}"
-    described: Json = b"{}"
-    log_level: str | None = None
-    token: int | str | None = None
-    meta: Mapping[str, Raw] = {}
-
-    @property
-    def capabilities(self) -> dict[str, Any]:
-        """What the client declared it can do."""
-        return _opened(self.declared)
-
-    @property
-    def client(self) -> dict[str, Any]:
-        """Who the client says it is; empty when it does not say."""
-        return _opened(self.described)
-
-    def can(self, capability: str, part: str | None = None) -> bool:
-        """Whether the client declared a capability, and that part of it.
-
-        An empty ``elicitation`` means forms (MCP 2026-07-28, *Elicitation, Capabilities*).
-        """
-        declared = self.capabilities.get(capability)
-        if not isinstance(declared, Mapping):
-            return False
-        if part is None or part in declared:
-            return True
-        return (capability, part) == ("elicitation", "form") and "url" not in declared
-
-
 class Turn:
     """One request, as a call sees it."""
 
@@ -166,74 +101,6 @@ class Turn:
     def answer(self, result: dict[str, Any]) -> None:
         """Answer the request."""
         self.conversation.answer(self, result)
-
-
-@implementer(IReply)
-class Question:
-    """Something asked back of the client.
-
-    :param params: of the request, anything msgspec can encode.
-    :param needs: the capability, and its part if any, that the client must declare.
-    :param read: makes the value to go on with of the client's result, or raises
-        :class:`~mcptwist.errors.InvalidParams`.
-    :ivar when_answered: fires with that value.
-    """
-
-    def __init__(
-        self,
-        method: str,
-        params: Any,
-        needs: tuple[str, str | None],
-        read: Callable[[Json], Any],
-    ) -> None:
-        self.method = method
-        self.params = params
-        self.needs = needs
-        self.read = read
-        self.withdraw: Callable[[str], None] | None = None
-        self.when_answered: Deferred[Any] = Deferred(self._unwanted)
-
-    def told(self) -> dict[str, Any]:
-        """As ``inputRequests`` has it."""
-        return {"method": self.method, "params": self.params}
-
-    def request(self) -> Request:
-        """As the legacy era has it; the id is given by who sends it."""
-        return Request(0, self.method, encode_json(self.params))
-
-    def fail(self, problem: McpTwistError) -> None:
-        """There will be no answer."""
-        if not self.when_answered.called:
-            self.when_answered.errback(problem)
-
-    def notified(self, exchange: Exchange, notification: Notification) -> None:
-        """Nothing that clients say before they answer is of use here."""
-
-    def asked(self, exchange: Exchange, question: Exchange) -> None:
-        """A client has no questions in the course of one of ours."""
-        question.fail(InvalidMessage("a question cannot be answered with a question"))
-
-    def answered(self, exchange: Exchange, answer: Answer) -> None:
-        """A legacy client's answer."""
-        if self.when_answered.called:
-            return
-        try:
-            if not isinstance(answer, Result):
-                raise AnswerRefused(f"the client refused {self.method}: {_why(answer)}")
-            value = self.read(answer.result)
-        except InvalidParams as problem:
-            self.fail(AnswerRefused(f"the client's answer to {self.method}: {problem.message}"))
-        except AnswerRefused as problem:
-            self.fail(problem)
-        else:
-            self.when_answered.callback(value)
-
-    def cancelled(self, exchange: Exchange, reason: str) -> None:
-        """Nobody waits for it any more."""
-
-    def _unwanted(self, _: Deferred[Any]) -> None:
-        if self.withdraw is not None:
-            self.withdraw("the answer is not needed any more")
 
 
 class Work(Protocol):
@@ -408,108 +275,3 @@ class Call:
         if self._soon is not None:
             self._soon.cancel()
             self._soon = None
-
-
-class _Held(msgspec.Struct, gc=False):
-    call: Call
-    purpose: bytes
-    timer: IDelayedCall
-
-
-class HeldCalls:
-    """Calls that wait for their client to come back, by ``requestState``.
-
-    :param limit: how many may wait at once.
-    :param patience: seconds each may wait; then it is cancelled.
-    :param unguessable: makes a new name, of at least 128 random bits.
-    :param refused: counts under ``held`` what the limit refused.
-    """
-
-    _log = Logger()
-
-    def __init__(
-        self, limit: int, patience: float, unguessable: Callable[[], str], refused: Counter[str]
-    ) -> None:
-        self._limit = limit
-        self._patience = patience
-        self._unguessable = unguessable
-        self._refused = refused
-        self._held: dict[str, _Held] = {}
-
-    def __len__(self) -> int:
-        return len(self._held)
-
-    def hold(self, call: Call, turn: Turn) -> str:
-        """Keep *call* until the client of *turn* comes back with the same request.
-
-        :return: the ``requestState`` to come back with.
-        :raises Overloaded: too many are kept already.
-        """
-        if len(self._held) >= self._limit:
-            self._refused["held"] += 1
-            raise Overloaded(
-                f"{self._limit} calls are waiting for an answer of their clients already; "
-                "try again later",
-                limit="held",
-            )
-        state = self._unguessable()
-        timer = turn.clock.callLater(self._patience, self._expired, state)
-        self._held[state] = _Held(call, _purpose(turn.exchange.request), timer)
-        return state
-
-    def find(self, state: str, request: Request) -> Call:
-        """The call of that name, which is held still.
-
-        :raises InvalidParams: there is none, or it was for another request.
-        """
-        held = self._held.get(state)
-        if held is None or held.purpose != _purpose(request):
-            raise InvalidParams(
-                "requestState is unknown: it was used, it expired, or it belongs to another "
-                "request; make the request again without it"
-            )
-        return held.call
-
-    def release(self, state: str) -> None:
-        """It is held no longer; its name is worth nothing from now on."""
-        self._held.pop(state).timer.cancel()
-
-    def drop_all(self, reason: str) -> None:
-        """Cancel all that are held."""
-        held, self._held = self._held, {}
-        for each in held.values():
-            each.timer.cancel()
-            each.call.cancel(reason)
-
-    def _expired(self, state: str) -> None:
-        held = self._held.pop(state)
-        held.call.cancel(f"its client did not come back within {self._patience:g} seconds")
-
-
-def _purpose(request: Request) -> bytes:
-    """What the request asks, the same for every turn whatever the order of its members."""
-    fields = open_fields(request.params)
-    for name in _OWN_TO_A_TURN:
-        fields.pop(name, None)
-    text = encode_json([request.method, fields])
-    try:
-        text = msgspec.json.encode(msgspec.json.decode(text), order="sorted")
-    except RecursionError:
-        pass  # too deep to be put in order; the same text still means the same
-    return hashlib.sha256(text).digest()
-
-
-def _opened(json: Json) -> dict[str, Any]:
-    """What a far end says of itself; nothing where that is not an object."""
-    try:
-        opened: dict[str, Any] = msgspec.json.decode(json, type=dict[str, Any])
-    except (msgspec.DecodeError, RecursionError):
-        return {}
-    return opened
-
-
-def _why(answer: Error) -> str:
-    try:
-        return open_error(answer).message or "it gave no reason"
-    except InvalidMessage:
-        return "it gave no reason"

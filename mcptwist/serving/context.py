@@ -19,8 +19,9 @@ from twisted.internet.defer import Deferred
 
 from mcptwist.errors import InvalidParams
 from mcptwist.messages import Json
-from mcptwist.serving.calls import Call, Question
+from mcptwist.serving.calls import Call
 from mcptwist.serving.content import PromptMessage, present
+from mcptwist.serving.question import Question
 from mcptwist.serving.schema import form_of
 from mcptwist.versions import LEGACY, MODERN
 

@@ -46,9 +46,11 @@ from mcptwist.negotiation import (
     require_modern,
 )
 from mcptwist.opened import Opened
-from mcptwist.serving.calls import AnswerRefused, Question, Terms, Turn
+from mcptwist.serving.calls import Turn
 from mcptwist.serving.context import LEVELS
+from mcptwist.serving.question import AnswerRefused, Question
 from mcptwist.serving.repertoire import UriParams, read_params
+from mcptwist.serving.terms import Terms
 from mcptwist.versions import LATEST, LATEST_LEGACY, MODERN_REVISIONS
 
 if TYPE_CHECKING:

@@ -16,9 +16,11 @@ from twisted.python.failure import Failure
 
 from mcptwist.errors import InvalidParams, McpTwistError, MethodNotFound, UnknownName
 from mcptwist.messages import Json
-from mcptwist.serving.calls import Call, HeldCalls, MissingCapability, Refused, Terms, Turn
+from mcptwist.serving.calls import Call, MissingCapability, Refused, Turn
 from mcptwist.serving.context import Context
 from mcptwist.serving.features import Completion, Prompt, Resource, Shelf, Template, Tool
+from mcptwist.serving.heldcalls import HeldCalls
+from mcptwist.serving.terms import Terms
 
 S = TypeVar("S", bound=msgspec.Struct)
 
