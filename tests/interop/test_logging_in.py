@@ -14,7 +14,7 @@ from typing import Any
 
 from mcptwist.auth.keys import ED25519
 from tests.interop.install import ENVIRONMENTS
-from tests.interop.rig import Json, Program, node, script
+from tests.interop.rig import Json, Program, binary, node, script
 from tests.interop.test_auth import CALLS, LEGACY, MODERN, KeyCase
 from tests.interop.test_conformance import PACKAGE
 from tests.interop.test_devices import MESSAGES, SECONDS
@@ -47,9 +47,15 @@ class LoginCase(KeyCase):
         return await self.report_of([*script(client), *argv])
 
     async def assert_logs_in(
-        self, client: str, mode: str, revision: str, *more: str, token: str = "Bearer"
+        self,
+        client: str,
+        mode: str,
+        revision: str,
+        *more: str,
+        token: str = "Bearer",
+        **settings: Any,
     ) -> None:
-        await self.start_open()
+        await self.start_open(**settings)
         report = await self.log_in(client, mode, *more)
         expected = {
             "revision": revision,
@@ -95,6 +101,13 @@ class Python2Tests(LoginCase):
         await self.assert_stays_logged_in("python2_login.py", "auto")
 
 
+class Python1Tests(LoginCase):
+    environments = ("python1",)
+
+    async def test_legacy(self) -> None:
+        await self.assert_logs_in("python1_login.py", "legacy", LEGACY)
+
+
 class TypeScript2Tests(LoginCase):
     environments = ("node",)
 
@@ -106,6 +119,17 @@ class TypeScript2Tests(LoginCase):
 
     async def test_dpop(self) -> None:
         await self.assert_logs_in("typescript2_login.mjs", "auto", MODERN, "ES256", token="DPoP")
+
+    async def test_dpop_with_nonce(self) -> None:
+        """It is sent back for a nonce, and its code is good yet."""
+        await self.assert_logs_in(
+            "typescript2_login.mjs",
+            "auto",
+            MODERN,
+            "ES256",
+            token="DPoP",
+            dpop_nonces=True,
+        )
 
     async def test_stays(self) -> None:
         await self.assert_stays_logged_in("typescript2_login.mjs", "auto")
@@ -155,6 +179,28 @@ class McpRemoteTests(LoginCase):
             await self.talk(self.start_remote())
             self.assertEqual(len(self.audited("auth.login.begun")), 1)
             self.assertEqual(len(self.audited("mcp.allowed")), times)
+        self.assert_nothing_secret()
+
+
+class InspectorTests(LoginCase):
+    """The inspector's command line, on Node 26."""
+
+    environments = ("programs",)
+
+    async def test_lists(self) -> None:
+        await self.start_open()
+        self.environ |= {
+            "HOME": str(self.place),
+            "BROWSER": str(self.browser),
+            "MCP_AUTO_OPEN_ENABLED": "true",
+            "MCP_INSPECTOR_SECRET_STORE": "memory",
+            "MCP_OAUTH_CALLBACK_URL": f"http://127.0.0.1:{free_port()}/oauth/callback",
+        }
+        argv = [node("programs"), binary("programs", "mcp-inspector"), "--cli", f"{self.base}/mcp"]
+        listed = await self.report_of([*argv, "--transport", "http", "--method", "tools/list"])
+        self.assertEqual([tool["name"] for tool in listed["tools"]], ["add"])
+        (begun,) = self.audited("auth.login.begun")
+        self.assertRegex(begun["client"], r"\AMCP-Inspector\.")
         self.assert_nothing_secret()
 
 

@@ -45,7 +45,7 @@ LEFT = 60.0
 """Seconds that an outcome is kept for a browser that does not ask at the moment."""
 
 _HOLD = b"held"
-_GONE = "it has ended, or was begun in another browser"
+_GONE = "it has ended, or was begun in another browser, or this browser keeps no cookies"
 _NOT_A_PAGE = "it must be opened in a window of its own"
 
 
@@ -194,7 +194,7 @@ class BrowserDesk:
     # --- waiting --------------------------------------------------------------------------
 
     def _wait(self, request: Request, address: Address) -> None:
-        self._guard.check_patience(source_of(request))
+        self._guard.check_pace(request)
         if not self._is_visit(request, address):
             return
         self._approvals.expire()

@@ -146,7 +146,11 @@ class CodeGrant:
             )
         except LoginRefused as refused:
             raise self._desk.refused(request, refused) from None
-        self._desk.give(request, address, login, form, jkt)
+        try:
+            self._desk.give(request, address, login, form, jkt)
+        except Refused:
+            self._desk.logins.end(login)  # its code is used up, and nothing came of it
+            raise
 
 
 class RefreshGrant:

@@ -458,6 +458,9 @@ class CodeAttackTests(BrowserCase):
         response = self.redeem(self.code())
         self.assertEqual((response.status, response.json["error"]), (400, "invalid_dpop_proof"))
         self.assert_audited()
+        people = self.house.gatehouse.people
+        assert people is not None
+        self.assertEqual(len(people.logins), 0)
 
     def test_key_withdrawn_meanwhile(self) -> None:
         """After the approval, after the code, after the tokens."""
