@@ -12,7 +12,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 import msgspec
@@ -23,11 +23,14 @@ MOST_MEMBERS = 32
 """Members of a dictionary or of a list, and parameters of one of them."""
 
 _KEY = re.compile(r"[a-z*][a-z0-9_.*-]{0,63}", re.ASCII)
-_STRING = re.compile(r'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"')
-_INTEGER = re.compile(r"-?[0-9]{1,15}(?![0-9.])", re.ASCII)
-_TOKEN = re.compile(r"[A-Za-z*][!#$%&'*+.^_`|~0-9A-Za-z:/-]*", re.ASCII)
-_BYTES = re.compile(r":([A-Za-z0-9+/]*={0,2}):", re.ASCII)
-_BOOLEAN = re.compile(r"\?([01])")
+_VALUE = re.compile(
+    r'"(?P<string>(?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"'
+    r"|(?P<integer>-?[0-9]{1,15})(?![0-9.])"
+    r"|:(?P<bytes>[A-Za-z0-9+/]*={0,2}):"
+    r"|(?P<token>[A-Za-z*][!#$%&'*+.^_`|~0-9A-Za-z:/-]*)"
+    r"|\?(?P<boolean>[01])",
+    re.ASCII,
+)
 _ESCAPED = re.compile(r'\\(["\\])')
 _LARGEST = 10**15
 
@@ -159,22 +162,11 @@ class _Reader:
         return found
 
     def _value(self) -> Bare:
-        text = self._match(_STRING)
-        if text is not None:
-            return _ESCAPED.sub(r"\1", text[1])
-        number = self._match(_INTEGER)
-        if number is not None:
-            return int(number[0])
-        data = self._match(_BYTES)
-        if data is not None:
-            return _decoded(data[1])
-        word = self._match(_TOKEN)
-        if word is not None:
-            return Token(word[0])
-        answer = self._match(_BOOLEAN)
-        if answer is not None:
-            return answer[1] == "1"
-        raise FieldProblem("holds a value that is not understood")
+        found = self._match(_VALUE)
+        kind = None if found is None else found.lastgroup
+        if found is None or kind is None:
+            raise FieldProblem("holds a value that is not understood")
+        return _READERS[kind](found[kind])
 
     def _key(self) -> str:
         key = self._match(_KEY)
@@ -212,3 +204,12 @@ def _decoded(text: str) -> bytes:
     if base64.b64encode(data).decode("ascii") != text:
         raise FieldProblem("holds base64 that is not in its canonical form")
     return data
+
+
+_READERS: Mapping[str, Callable[[str], Bare]] = {
+    "string": lambda text: _ESCAPED.sub(r"\1", text) if "\\" in text else text,
+    "integer": int,
+    "bytes": _decoded,
+    "token": Token,
+    "boolean": lambda text: text == "1",
+}

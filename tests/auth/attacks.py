@@ -271,6 +271,7 @@ MADE: Mapping[str, tuple[str, ...]] = {
         f"{_SIGNED}.AttackTests.test_replayed",
         f"{_SIGNED}.AttackTests.test_replayed_on_one_connection",
         f"{_SIGNED}.AttackTests.test_nonce_again",
+        f"{_SIGNED}.SharedTests",
     ),
     "H2 other bodies": (
         f"{_SIGNED}.AttackTests.test_body",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 from mcptwist.auth.httpsignatures import ASKED, content_digest
@@ -10,7 +11,7 @@ from mcptwist.auth.keys import P256, RSA, PrivateKey
 from mcptwist.auth.tickets import PREFIX
 from mcptwist.messages import encode_json
 from mcptwist.negotiation import modern_meta
-from tests.auth.closed import BASE, FULL, HERE, MCP, ClosedCase, from_elsewhere
+from tests.auth.closed import BASE, FULL, HERE, MCP, Closed, ClosedCase, from_elsewhere
 from tests.auth.people import key
 from tests.auth.signing import signed
 from tests.conversations.posting import BOB, BOTH, Response, rpc
@@ -499,8 +500,11 @@ class WithdrawalTests(SignedCase):
         call = self.modern("tools/call", {"name": "t"})
         made = self.sign("GET", "/sse")
         stream = self.house.request("GET", "/sse", {"Accept": "text/event-stream", **made})
+        opened = {**UPGRADE, **self.sign("GET", "/ws")}
+        socket = Socket(self.house.request("GET", "/ws", opened).wire)
         self.house.write(self.line("bob", f'scope="{FULL}"'))
         self.house.turn(0.9, 0.1)
+        self.assertEqual(socket.closing()[0], 4401)
         self.assertTrue(call.wire.is_closed)
         self.assertTrue(stream.ended or stream.wire.is_closed)
         (event,) = self.house.events("auth.key.revoked")
@@ -546,6 +550,25 @@ class RequiredTests(SignedCase):
         offered = {**UPGRADE, "Sec-WebSocket-Protocol": f"mcp, {PREFIX}{ticket}"}
         self.assertEqual(self.house.request("GET", "/ws", offered).status, 401)
         self.assertIn("must sign", self.house.events()[-1]["reason"])
+
+
+class SharedTests(SignedCase):
+    """Two daemons behind one URL, with a file between them."""
+
+    def setUp(self) -> None:
+        self.auth = {**self.auth, "replay_store": str(Path(self.mktemp()) / "replay.sqlite3")}
+        super().setUp()
+        self.other = Closed(Path(self.mktemp()), *self.authorized(), auth=self.auth)
+        self.addCleanup(self.other.gatehouse.stopService)
+
+    def test_once_between_them(self) -> None:
+        body = encode_json(GREETING)
+        made = {"Content-Type": "application/json", "Accept": BOTH, **self.sign(body=body)}
+        self.assert_comes_in(self.house.request("POST", "/mcp", made, body))
+        again = self.other.request("POST", "/mcp", made, body)
+        self.assertEqual(again.status, 401)
+        self.assertIn("used before", self.other.events("auth.request.denied")[-1]["reason"])
+        self.assertEqual(self.other.connector.wires, [])
 
 
 class RestrictedTests(SignedCase):
