@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Raw
 from twisted.internet.defer import CancelledError, Deferred, succeed
-from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -51,16 +50,16 @@ from mcptwist.messages import (
     encode,
     encode_json,
     error_answer,
-    open_error,
     open_fields,
 )
 from mcptwist.negotiation import looks_modern, read_envelope
-from mcptwist.protocols.bodies import EVENTS, EventBody, ResponseBody, drop, media_type, messages_of
+from mcptwist.protocols.bodies import EVENTS, EventBody, ResponseBody, drop, media_type
 from mcptwist.protocols.eventstream import Event
 from mcptwist.protocols.inbox import Inbox
 from mcptwist.protocols.lane import Lane
 from mcptwist.protocols.mirror import Mirror
 from mcptwist.protocols.streamable_asking import Asking, Stay, forgotten
+from mcptwist.protocols.streamable_session import INITIALIZED, Renewal, Standing
 from mcptwist.protocols.upstream import HeaderList, Refusal, Upstream, UpstreamLimits, bounded
 from mcptwist.versions import LATEST
 
@@ -74,13 +73,11 @@ _POSTING = [
     (b"accept", b"application/json, text/event-stream"),
 ]
 _LISTENING = [(b"accept", b"text/event-stream")]
-_INITIALIZED = "notifications/initialized"
 _CANCELLED = "notifications/cancelled"
 _NOT_OF_ERA = frozenset(range(400, 500)) - {401, 403, 407, 408, 421, 425, 429}
 """Statuses that may mean that a server does not know what it was asked."""
 _NO_SUCH_WIRE = frozenset({400, 404, 405})
 _PAGES = 100
-_GROWTH = 1.5
 
 Misled = Callable[[Message], Awaitable[bool]]
 
@@ -122,6 +119,7 @@ class StreamableWire:
     :param misled: asked when the first request meets something else than Streamable
         HTTP; whether another wire took that over, in which case nothing is told here.
     :ivar stay: the legacy session, once there is one.
+    :ivar standing: what the server says by itself in it.
     :ivar renewals: how often the server forgot it.
     :ivar in_progress: POSTs that were written and have no response yet.
     """
@@ -152,11 +150,9 @@ class StreamableWire:
         self._open: dict[MessageId, Asking] = {}
         self._asides: set[Deferred[None]] = set()
         self._bodies: set[ResponseBody] = set()
-        self._standing: Deferred[None] | None = None
-        self._renewing = False
-        self._renewal: list[Deferred[bool]] = []
+        self.standing = Standing(self)
+        self._renewal = Renewal(self)
         self.in_progress = 0
-        self._hello: Json = b""
         self._private = 0
         self._closing = False
 
@@ -195,7 +191,7 @@ class StreamableWire:
             self._closing = True
             farewell = Deferred.fromCoroutine(self._farewell())
             self._give_up()
-            farewell.addErrback(self._aside_failed)
+            farewell.addErrback(self.aside_failed)
             farewell.addCallback(lambda _: self._inbox.end(ServerExited("the wire was closed")))
         return closed
 
@@ -214,7 +210,7 @@ class StreamableWire:
             self.clock.callLater(0, self.hear, error_answer(request.id, problem))
             return
         if request.method == "initialize":
-            self._hello = bytes(request.params)
+            self._renewal.hello = bytes(request.params)
         asking = Asking(self, request, self._inbox.put)
         self._open[request.id] = asking
         self._lane.put(asking.start, False)
@@ -228,7 +224,7 @@ class StreamableWire:
                 return
             self._put(notification, True, None if asking is None else asking.abandon)
         elif not self.modern:
-            told = self.listen if notification.method == _INITIALIZED else None
+            told = self.standing.begin if notification.method == INITIALIZED else None
             self._put(notification, True, told)
         else:
             self._put(notification, True)
@@ -241,7 +237,7 @@ class StreamableWire:
             going = Deferred.fromCoroutine(self._post_aside(message, written))
             self._asides.add(going)
             going.addTimeout(self.limits.accept, self.clock)
-            going.addErrback(self._aside_failed)
+            going.addErrback(self.aside_failed)
 
             def gone(_: None) -> None:
                 self._asides.discard(going)
@@ -269,7 +265,8 @@ class StreamableWire:
         else:
             self.log.debug("{wire}: {problem}", wire=self.description, problem=refusal.problem)
 
-    def _aside_failed(self, failure: Failure) -> None:
+    def aside_failed(self, failure: Failure) -> None:
+        """What was said beside requests was not accepted; that ends nothing."""
         if not failure.check(CancelledError):
             self.log.debug(
                 "{wire} did not accept a message: {reason}",
@@ -378,42 +375,6 @@ class StreamableWire:
 
     # --- the legacy session -----------------------------------------------------------
 
-    def listen(self) -> None:
-        """Hear what the server says by itself, as long as it lasts."""
-        if self._standing is not None:
-            self._standing.cancel()
-        self._standing = Deferred.fromCoroutine(self._hear_standing())
-        self._standing.addErrback(self._standing_failed)
-
-    async def _hear_standing(self) -> None:
-        stay = self.stay
-        if stay is None:
-            return
-        last, failures, pause = "", 0, self.limits.retry
-        while True:
-            try:
-                body = await self.open_stream(stay, last, self._standing_event)
-            except (ServerUnreachable, ServerExited) as problem:
-                failures += 1
-                if failures >= self.limits.reconnects:
-                    self.lose(ServerUnreachable(problem.message))
-                    return
-            else:
-                if body is None:
-                    return
-                await body.done
-                last, failures = body.last or last, 0
-                pause = self._pause_after(body, pause)
-            await deferLater(self.clock, pause)
-
-    def _pause_after(self, body: EventBody, pause: float) -> float:
-        """Seconds to wait before a stream is opened again; longer, if nothing came of the last."""
-        if body.retry is not None:
-            return body.retry
-        if body.events:
-            return self.limits.retry
-        return min(pause * _GROWTH, self.limits.retry_max)
-
     async def open_stream(
         self, stay: Stay, last: str, found: Callable[[Event], None]
     ) -> EventBody | None:
@@ -438,50 +399,14 @@ class StreamableWire:
 
     def _renew_soon(self, stay: Stay) -> None:
         renewing = Deferred.fromCoroutine(self.renew(stay))
-        renewing.addErrback(self._aside_failed)
-
-    def _standing_event(self, event: Event) -> None:
-        for message in messages_of(event):
-            self.hear(message)
-
-    def _standing_failed(self, failure: Failure) -> None:
-        if not failure.check(CancelledError):
-            self.log.failure("the stream of {wire} broke", failure, wire=self.description)
+        renewing.addErrback(self.aside_failed)
 
     async def renew(self, stay: Stay) -> bool:
-        """The server forgot *stay*: shake hands again, once for all who found out.
+        """The server forgot *stay*: shake hands again; whether there is another stay now."""
+        return await self._renewal.of(stay)
 
-        :return: whether there is another stay now.
-        """
-        if self.stay is not stay:
-            return True
-        if not self._renewing:
-            self._renewing = True
-            shaking = Deferred.fromCoroutine(self._shake_hands())
-            shaking.addErrback(self._aside_failed).addBoth(self._renewed, stay)
-        if self.stay is not stay:
-            return True
-        renewal: Deferred[bool] = Deferred()
-        self._renewal.append(renewal)
-        return await renewal
-
-    def _renewed(self, _: None, stay: Stay) -> None:
-        self._renewing = False
-        renewal, self._renewal = self._renewal, []
-        for waiter in renewal:
-            waiter.callback(self.stay is not stay)
-
-    async def _shake_hands(self) -> None:
-        self.renewals += 1
-        self.log.info("{wire} forgot the session; beginning another", wire=self.description)
-        answer = await self.ask_privately("initialize", self._hello)
-        if not isinstance(answer, Result):
-            why = open_error(answer).message
-            text = f"{self.description} ended the session and begins no other: {why}"
-            self.lose(ServerUnreachable(text))
-            return
-        drop(await self.post(Notification(_INITIALIZED), lambda: None))
-        self.listen()
+    def renewed(self) -> None:
+        """The reader may have things to say again."""
         reminder = IReminder(self._inbox.reader, None)
         if reminder is not None:
             reminder.renewed()
@@ -527,8 +452,7 @@ class StreamableWire:
         self._lane.clear()
         for asking in list(self._open.values()):
             asking.abandon()
-        if self._standing is not None:
-            self._standing.cancel()
+        self.standing.end()
         for aside in list(self._asides):
             aside.cancel()
         for body in list(self._bodies):
