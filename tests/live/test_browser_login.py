@@ -124,6 +124,19 @@ class LoginTests(BrowserTestCase):
         self.assertEqual((heard["state"], heard["iss"]), ("state", self.url))
 
     @in_reactor
+    async def test_client_in_a_page(self) -> None:
+        """As the inspector is: it may read what it has to, and do all of it by itself."""
+        asks, report = self.when("_hold"), self.friend.next_report()
+        self.opened(f"{self.friend.origin()}/login.html?daemon={self.url}")
+        await asks
+        (pending,) = self.people.approvals.waiting()
+        self.assertEqual(pending.wanted.host, f"127.0.0.1:{self.friend.port}")
+        (grant,) = self.gatehouse.keyring
+        self.people.approvals.approve(pending, grant, pending.wanted.scopes)
+        found = {"status": 200, "scope": "mcp:read mcp:call", "renewed": True, "issuer": True}
+        self.assertEqual(await report, found)
+
+    @in_reactor
     async def test_framed(self) -> None:
         """B12: a page that shows it within itself gets nothing that could be clicked on."""
         refused = self.when("_refuse")
