@@ -185,15 +185,19 @@ async def sign_text(signer: ISigner, text: bytes, namespace: str) -> str:
 
     :param signer: a key's, or an agent's, which may take its time.
     """
-    key = signer.public
-    algorithm = key.algorithms[0]
+    key: Key = signer.public
+    algorithm = key.algorithms[0] if key.algorithms else ""
     made: Any = signer.sign(algorithm, _to_be_signed(text, namespace, "sha512"))
     if isinstance(made, Deferred):
         made = await made
     name = next(name for name, (_, each) in _ALGORITHMS.items() if each == algorithm)
+    added = b""
     if key.kind == P256:
         made = b"".join(mpint(int.from_bytes(part, "big")) for part in (made[:32], made[32:]))
-    return armored(key.blob, namespace, "sha512", string(name.encode()) + string(made))
+    elif key.kind == SK_ED25519:
+        made, added = made[:64], made[64:]
+    signature = string(name.encode()) + string(made) + added
+    return armored(key.blob, namespace, "sha512", signature)
 
 
 def armored(key: bytes, namespace: str, hashed: str, signature: bytes) -> str:

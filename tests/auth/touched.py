@@ -23,13 +23,16 @@ class Authenticator:
         self._count = 0
         self.public = SecurityKey(made_blob(self._key.public_key().public_bytes_raw(), application))
 
+    def touch(self, data: bytes, flags: int = TOUCHED) -> bytes:
+        """What it makes of *data*: a signature, the flags and the counter."""
+        self._count += 1
+        rest = bytes([flags]) + self._count.to_bytes(4, "big")
+        return self._key.sign(self._application + rest + hashlib.sha256(data).digest()) + rest
+
     def sign(self, text: bytes, namespace: str, flags: int = TOUCHED) -> str:
         """An armored signature, made when it was touched as *flags* say."""
-        self._count += 1
         digest = hashlib.sha512(text).digest()
         parts = (namespace.encode(), b"", b"sha512", digest)
-        signed = b"SSHSIG" + b"".join(map(string, parts))
-        rest = bytes([flags]) + self._count.to_bytes(4, "big")
-        raw = self._key.sign(self._application + rest + hashlib.sha256(signed).digest())
-        made = string(SK_ED25519.encode()) + string(raw) + rest
-        return armored(self.public.blob, namespace, "sha512", made)
+        made = self.touch(b"SSHSIG" + b"".join(map(string, parts)), flags)
+        signature = string(SK_ED25519.encode()) + string(made[:64]) + made[64:]
+        return armored(self.public.blob, namespace, "sha512", signature)

@@ -9,7 +9,8 @@ length of a session's identifier. draft-ietf-sshm-ssh-agent, RFC 8332 (RSA with 
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import UNIXClientEndpoint
@@ -20,6 +21,9 @@ from zope.interface import implementer
 
 from mcptwist.auth.keyformats import string, strings
 from mcptwist.auth.keys import ED25519, P256, RSA, ISigner, KeyProblem, PublicKey
+from mcptwist.auth.securitykeys import SK_ED25519, SecurityKey
+
+_Key = TypeVar("_Key")
 
 VARIABLE = "SSH_AUTH_SOCK"
 LARGEST = 256 * 1024
@@ -57,14 +61,24 @@ class Agent:
 
         :raises KeyProblem: it does not answer.
         """
+        return await self._listed(PublicKey.from_blob)
+
+    async def security_keys(self) -> list[SecurityKey]:
+        """The keys in hardware that it knows.
+
+        :raises KeyProblem: it does not answer.
+        """
+        return await self._listed(SecurityKey)
+
+    async def _listed(self, read: Callable[[bytes], _Key]) -> list[_Key]:
         kind, rest = await self._ask(bytes([_REQUEST_IDENTITIES]), _LISTING)
         if kind != _IDENTITIES or len(rest) < 4:
             raise KeyProblem(f"the ssh-agent at {self.path} does not list its keys")
-        found: list[PublicKey] = []
+        found: list[_Key] = []
         # Every key's blob is followed by its comment.
         for blob in strings(rest[4:])[::2][:_MOST_KEYS]:
             try:
-                found.append(PublicKey.from_blob(blob))
+                found.append(read(blob))
             except KeyProblem:
                 continue
         return found
@@ -77,14 +91,27 @@ class Agent:
         if algorithm not in _ALGORITHMS or algorithm not in key.algorithms:
             raise KeyProblem(f"an ssh-agent makes no {algorithm} with a key of type {key.kind}")
         flags, name = _ALGORITHMS[algorithm]
+        signature = _read_signature(await self._signed(key, data, flags), name, key)
+        if not key.verify(algorithm, signature, data):
+            raise KeyProblem(f"what the ssh-agent at {self.path} signs is not good")
+        return signature
+
+    async def sign_touched(self, key: SecurityKey, data: bytes) -> bytes:
+        """A signature of a key in hardware, with the flags and the counter that it added.
+
+        :raises KeyProblem: it does not sign, or nobody has touched the key.
+        """
+        signature = _read_touched(await self._signed(key, data, 0))
+        if not key.is_touched(signature, data):
+            raise KeyProblem(f"what the ssh-agent at {self.path} signs is not good, or not touched")
+        return signature
+
+    async def _signed(self, key: PublicKey | SecurityKey, data: bytes, flags: int) -> bytes:
         asked = string(key.blob) + string(data) + flags.to_bytes(4, "big")
         kind, rest = await self._ask(bytes([_SIGN_REQUEST]) + asked, _SIGNING)
         if kind != _SIGNED:
             raise KeyProblem(f"the ssh-agent at {self.path} does not sign with {key.fingerprint}")
-        signature = _read_signature(rest, name, key)
-        if not key.verify(algorithm, signature, data):
-            raise KeyProblem(f"what the ssh-agent at {self.path} signs is not good")
-        return signature
+        return rest
 
     async def _ask(self, message: bytes, patience: float) -> tuple[int, bytes]:
         """The type and the rest of the answer, over a connection of its own."""
@@ -154,6 +181,17 @@ class _Asking(Int32StringReceiver):
     def _tell(self, answer: bytes) -> None:
         if not self.answered.called:
             self.answered.callback(answer)
+
+
+def _read_touched(rest: bytes) -> bytes:
+    """The signature of a key in hardware in an answer: what follows its name, without lengths.
+
+    :raises KeyProblem: it is of another kind, or cut short.
+    """
+    whole, begin = strings(rest), string(SK_ED25519.encode()) + (64).to_bytes(4, "big")
+    if len(whole) != 1 or not whole[0].startswith(begin) or len(whole[0]) != len(begin) + 64 + 5:
+        raise KeyProblem("the ssh-agent signs in another way than it was asked to")
+    return whole[0][len(begin) :]
 
 
 def _read_signature(rest: bytes, name: str, key: PublicKey) -> bytes:

@@ -21,9 +21,13 @@ from mcptwist import asking
 from mcptwist.asking import DAEMON, FAILED, OK, VARIABLE, Say
 from mcptwist.auth.asking.approving import Approver, Asked
 from mcptwist.auth.asking.introduction import on_terminal
+from mcptwist.auth.asking.sshagent import VARIABLE as AGENT
+from mcptwist.auth.asking.sshagent import Agent as SshAgent
+from mcptwist.auth.asking.touching import touched_signer
 from mcptwist.auth.audit import inert
 from mcptwist.auth.authorizedkeys import SCOPES
 from mcptwist.auth.commands.reachoptions import ReachOptions
+from mcptwist.auth.keys import ISigner, KeyProblem
 from mcptwist.auth.keystore import PRIVATE, write_new
 from mcptwist.auth.oauth.approvals import APPROVE, DENY, MEANING, Wanted, code_in
 from mcptwist.awaited import Refused
@@ -148,10 +152,21 @@ async def approve(question: ApproveQuestion, reactor: Any, say: Say, aside: Say)
     base = await _base_of(question, reactor)
     introduce_to(base, question.reach)
 
+    async def load() -> ISigner:
+        socket = os.environ.get(AGENT)
+        agent = SshAgent(socket, reactor) if socket else None
+        try:
+            touched = await touched_signer(question.reach.key or "", agent)
+        except KeyProblem as problem:
+            raise SignInFailed(str(problem)) from None
+        if touched is not None:
+            aside("touch your key, if it blinks")
+            return touched
+        return await make_identity(question.reach, reactor).load()
+
     def approver() -> Approver:
         # A person takes time to read; no connection is kept open meanwhile.
-        agent = make_agent(reactor, make_trust(question.reach))
-        return Approver(base, make_identity(question.reach, reactor).load, agent, reactor)
+        return Approver(base, load, make_agent(reactor, make_trust(question.reach)), reactor)
 
     asked = await approver().look(question.code)
     scopes = question.scopes or asked.wanted.scopes
