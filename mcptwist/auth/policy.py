@@ -219,10 +219,7 @@ class Policed(_Around):
         named = _NAMED.get(method)
         try:
             if named is not None:
-                if not reach.is_everything:
-                    self._check_name(exchange, reach, named)
-                if named.gives:
-                    self._keep_apart(exchange)
+                self._check_named(exchange, reach, named)
             elif method not in _FREE:
                 self._check_other(exchange, reach)
         except McpTwistError as problem:
@@ -257,40 +254,34 @@ class Policed(_Around):
 
     # --- what is asked for by name --------------------------------------------------------
 
-    def _check_name(self, exchange: Exchange, reach: Reach, named: _Named) -> None:
-        """Let it name only what the reach has.
+    def _check_named(self, exchange: Exchange, reach: Reach, named: _Named) -> None:
+        """See to it that it names what the reach has, and that what a server hands out comes back
+        from whom it was given to.
 
-        :raises McpTwistError: it names something else, or several things.
+        :raises McpTwistError: it does not.
         """
-        params = exchange.request.params
-        usual = read_params(params)
-        if usual is not None:
-            name = _text(getattr(usual, named.member), named.member)
-            exchange.amend(encode_json(usual), usual)
-        else:
-            fields = unambiguous(open_fields(params), named.member)
-            name = _text(fields.get(named.member), named.member)
-            exchange.amend(encode_json(fields))
-        reach.check(named.kind, name)
-        exchange.see_through(partial(_hushed, named.kind, name))
+        is_seen = not reach.is_everything
+        if is_seen:
+            _check_name(exchange, reach, named)
+        if named.gives:
+            usual = exchange.usual = exchange.usual or read_params(exchange.request.params)
+            if usual is None:
+                where = self._where(exchange.stay.principal)
+                exchange.amend(self._handles.states.opened(exchange.request.params, where))
+            # Of a legacy client a server knows no states, and begins no task unless it is asked for
+            # one (MCP 2025-11-25, Tasks); what it gives out all the same is nobody's.
+            if exchange.stay.era == MODERN or usual is None or usual.task is not UNSET:
+                is_seen = True
+        if is_seen:
+            exchange.see_through(self._seen)
 
-    def _keep_apart(self, exchange: Exchange) -> None:
-        """See to it that what a server hands out comes back from whom it was given to.
-
-        :raises McpTwistError: what this brings back did not.
+    def _seen(self, exchange: Exchange, answer: Answer) -> Answer:
+        """How an answer is seen: handles in it are the asker's from now on, and what does not exist
+        is what may not be had.
         """
-        usual = exchange.usual = exchange.usual or read_params(exchange.request.params)
-        if usual is None:
-            where = self._where(exchange.stay.principal)
-            exchange.amend(self._handles.states.opened(exchange.request.params, where))
-        # Of a legacy client a server knows no states, and begins no task unless it is asked for one
-        # (MCP 2025-11-25, Tasks); what it gives out all the same is nobody's.
-        if exchange.stay.era == MODERN or usual is None or usual.task is not UNSET:
-            exchange.see_through(self._given)
-
-    def _given(self, exchange: Exchange, answer: Answer) -> Answer:
-        """How an answer with handles is seen: they are the asker's from now on."""
-        if not isinstance(answer, Result) or not holds_handle(answer.result):
+        if isinstance(answer, Error):
+            return self._hushed(exchange, answer)
+        if not holds_handle(answer.result):
             return answer
         owner: str = exchange.stay.principal
 
@@ -299,6 +290,13 @@ class Policed(_Around):
             return self._handles.states.sealed(result, self._where(owner))
 
         return _edited(given, exchange, answer)
+
+    def _hushed(self, exchange: Exchange, answer: Error) -> Error:
+        reach = self._reaches.get(exchange.stay.principal)
+        if (reach is not None and reach.is_everything) or not _is_unknown(answer):
+            return answer
+        kind = _NAMED[exchange.request.method].kind
+        return Error(answer.id, encode_json(unknown(kind, name_in(exchange) or "").body()))
 
     def _where(self, owner: str) -> str:
         return f"{owner} {self.name}"
@@ -343,6 +341,23 @@ class Policed(_Around):
             exchange.amend(params)
         else:
             raise MethodNotFound(f"{method} is not to be had with a key of restricted reach")
+
+
+def _check_name(exchange: Exchange, reach: Reach, named: _Named) -> None:
+    """Let it name only what the reach has, and nobody read another name.
+
+    :raises McpTwistError: it names something else, or several things.
+    """
+    params = exchange.request.params
+    usual = read_params(params)
+    if usual is not None:
+        name = _text(getattr(usual, named.member), named.member)
+        exchange.amend(encode_json(usual), usual)
+    else:
+        fields = unambiguous(open_fields(params), named.member)
+        name = _text(fields.get(named.member), named.member)
+        exchange.amend(encode_json(fields))
+    reach.check(named.kind, name)
 
 
 def _checked_completion(reach: Reach, params: Json) -> Json:
@@ -401,13 +416,6 @@ def _edited(edit: Callable[[Json], Json], exchange: Exchange, answer: Answer) ->
     except (InvalidMessage, InvalidParams, msgspec.DecodeError, RecursionError):
         problem = ServerMisbehaved("the server's answer is not as such answers must be")
         return Error(answer.id, encode_json(problem.body()))
-
-
-def _hushed(kind: str, name: str, exchange: Exchange, answer: Answer) -> Answer:
-    """How an answer is seen that says that something does not exist: as if it might not be had."""
-    if not isinstance(answer, Error) or not _is_unknown(answer):
-        return answer
-    return Error(answer.id, encode_json(unknown(kind, name).body()))
 
 
 def _is_unknown(answer: Error) -> bool:

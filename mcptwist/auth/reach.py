@@ -47,7 +47,7 @@ class Reach:
 
     def check(self, kind: str, name: str) -> None:
         """:raises UnknownName: that is not in it."""
-        if not self.has(kind, name):
+        if (kind, name) not in self._known and not self.has(kind, name):
             raise unknown(kind, name)
 
     def _is_allowed(self, kind: str, name: str) -> bool:
