@@ -11,6 +11,7 @@ import json
 from functools import cache
 from urllib.parse import urlsplit
 
+from mcptwist.auth.addresses import Addresses
 from mcptwist.auth.asking.discovery import read_challenge, read_issuer, read_resource
 from mcptwist.auth.asking.knownhosts import read_host
 from mcptwist.auth.authorizedkeys import LineProblem, read_authorized_keys, read_revoked_keys
@@ -28,8 +29,16 @@ from mcptwist.auth.keys import KeyProblem, PrivateKey, PublicKey
 from mcptwist.auth.mutualproof import AnsweringProof, AskingProof, Channel, ProofFailed
 from mcptwist.auth.oauth.approvals import code_in
 from mcptwist.auth.oauth.assertions import AssertionRefused, read_assertion
+from mcptwist.auth.oauth.authorizationrequest import NotSentBack, SentBack, read_request
 from mcptwist.auth.oauth.dpop import ProofReader, ProofRefused
 from mcptwist.auth.oauth.forms import Refused, read_form
+from mcptwist.auth.oauth.registrations import (
+    CODE,
+    Redirects,
+    RegistrationRefused,
+    client_of,
+    register,
+)
 from mcptwist.auth.oauth.replay import ReplayCache
 from mcptwist.auth.patterns import PatternProblem, Patterns, Sources
 from mcptwist.auth.sshsig import SignatureRefused, read_sshsig
@@ -186,6 +195,42 @@ def token_form(data: bytes) -> None:
     assert all(isinstance(value, str) for value in form.values())
 
 
+_REDIRECTS = Redirects(["https://app.example"])
+
+
+def client_registration(data: bytes) -> None:
+    """A client registers itself: where it leads to is what may be led to, and its id says so."""
+    try:
+        made = register(read_object(data), _REDIRECTS, (CODE,))
+    except (Malformed, RegistrationRefused):
+        return
+    assert client_of(made.client.id) == made.client
+    for uri in made.redirect_uris:
+        assert made.client.leads_to(_REDIRECTS.plain(uri) or "")
+        assert urlsplit(uri).hostname in ("127.0.0.1", "::1", "localhost", "app.example")
+
+
+def authorization_request(data: bytes) -> None:
+    """What a browser comes with: it goes nowhere but where its client may have it sent."""
+    places = Addresses()
+    try:
+        asked = read_request(
+            data,
+            ISSUER,
+            _REDIRECTS,
+            lambda url: places.resource(ISSUER, url),
+            lambda place: frozenset({"mcp:read"}),
+        )
+        url = asked.answered(code="x")
+    except NotSentBack:
+        return
+    except SentBack as problem:
+        url = problem.url
+    assert urlsplit(url).hostname in ("127.0.0.1", "::1", "localhost", "app.example")
+    assert url.isascii()
+    assert url.isprintable()
+
+
 def bearer_challenge(data: bytes) -> None:
     """``WWW-Authenticate``, of any server."""
     found = read_challenge(data.split(b"\n"))
@@ -256,5 +301,6 @@ def handles(data: bytes) -> None:
 ALL = (
     authorized_keys, known_hosts, patterns, public_key, jwk, signed_token, assertion, proof,
     structured_field, message_signature, ssh_signature, approval_code, token_form,
+    client_registration, authorization_request,
     bearer_challenge, server_metadata, host_keys, mutual_proof, handles,
 )  # fmt: skip

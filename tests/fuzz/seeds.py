@@ -72,6 +72,9 @@ def _base64url(data: bytes) -> bytes:
     return base64.urlsafe_b64encode(data).rstrip(b"=")
 
 
+#: A client that has registered ``http://127.0.0.1/cb`` and ``https://app.example/cb``.
+_CLIENT = b"x.F01HWCx2UN1OqvKj.OBO0qx9MZ45JvSbb"
+
 SEEDS: dict[str, tuple[bytes, ...]] = {
     "message": _MESSAGES,
     "batch": tuple(b",".join(_MESSAGES[:n]) for n in range(1, 4)),
@@ -166,6 +169,17 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
     ),
     "token_form": (
         b"grant_type=client_credentials&client_assertion=a.b.c&resource=https%3A%2F%2Fa.example",
+    ),
+    "client_registration": (
+        b'{"redirect_uris":["http://127.0.0.1:5/cb","https://app.example/cb"],"client_name":"x"}',
+        b'{"redirect_uris":["http://[::1]/?a=b"],"grant_types":["authorization_code"],'
+        b'"response_types":["code"]}',
+    ),
+    "authorization_request": (
+        b"response_type=code&client_id=%s"
+        b"&redirect_uri=http%%3A%%2F%%2F127.0.0.1%%3A5%%2Fcb&state=a&scope=mcp%%3Aread"
+        b"&code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM&code_challenge_method=S256"
+        b"&resource=https%%3A%%2F%%2Fa.example%%2Fmcp" % _CLIENT,
     ),
     "bearer_challenge": (
         b'Bearer resource_metadata="https://a.example/m", scope="a b", DPoP algs="ES256"',
