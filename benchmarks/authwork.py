@@ -68,7 +68,7 @@ def house_at(place, kind=ED25519, **auth):
     signer = key("alice", kind)
     line = f'scope="mcp:read mcp:call" {signer.public.words()} alice@here'
     house = Closed(place, line, auth=auth)
-    house.gatehouse.pace._rate = house.gatehouse.pace._burst = 1e9
+    house.gatehouse.books.pace._rate = house.gatehouse.books.pace._burst = 1e9
     house.gatehouse.audit._write = None
     return house, signer
 
@@ -96,7 +96,7 @@ def proofs(place):
     token = house.bound(signer, holder)
     wire = house.request("GET", "/health", {}).wire
     watch = Stopwatch()
-    house.gatehouse.replays._share = 10**6
+    house.gatehouse.books.replays._share = 10**6
     while watch.is_running():
         made = proof(holder, url=MCP, now=house.wall(), ath=token_hash(token.encode()))
         head = f"{HEAD}Authorization: DPoP {token}\r\nDPoP: {made}\r\nContent-Length: 0\r\n"
@@ -109,7 +109,7 @@ def proofs(place):
 def signatures(place, kind):
     """Requests that are signed; what they ask is not even begun."""
     house, signer = house_at(place, kind, http_signatures=True)
-    house.gatehouse.signatures._share = house.gatehouse.signatures.limit = 10**6
+    house.gatehouse.books.signatures._share = house.gatehouse.books.signatures.limit = 10**6
     wire = house.request("GET", "/health", {}).wire
     watch = Stopwatch()
     while watch.is_running():

@@ -21,6 +21,7 @@ from mcptwist.auth.addresses import Addresses
 from mcptwist.auth.announcing import NAME, Announcement
 from mcptwist.auth.audit import Audit, AuditFile
 from mcptwist.auth.authorizedkeys import ADMIN, READ, Grant
+from mcptwist.auth.books import Books, Means
 from mcptwist.auth.census import Census
 from mcptwist.auth.checkers import (
     AccessTokenChecker,
@@ -37,26 +38,17 @@ from mcptwist.auth.doorstep import Doorstep, Standing
 from mcptwist.auth.evidence import tickets_in
 from mcptwist.auth.gate import Gate
 from mcptwist.auth.guard import Guard, Guarding, now, source_of
-from mcptwist.auth.guestbook import Guestbook
 from mcptwist.auth.keyfiles import KeyFiles
-from mcptwist.auth.keyring import Keyring
 from mcptwist.auth.localusers import uid_of
 from mcptwist.auth.oauth.assertions import Leeway
 from mcptwist.auth.oauth.authorizationserver import AuthorizationServer
 from mcptwist.auth.oauth.dpop import Nonces, ProofReader
 from mcptwist.auth.oauth.issuing import Issuing
 from mcptwist.auth.oauth.people import People
-from mcptwist.auth.oauth.replay import ReplayCache, Replays
-from mcptwist.auth.oauth.replaystore import ReplayStore
-from mcptwist.auth.oauth.tokens import TokenTable
-from mcptwist.auth.pace import Pace
 from mcptwist.auth.patterns import UNIX
-from mcptwist.auth.penalties import Penalties
 from mcptwist.auth.policy import (
     ALLOWED,
-    Handles,
     Policed,
-    Policies,
     Scoped,
     name_in,
     scope_of,
@@ -66,10 +58,8 @@ from mcptwist.auth.reach import is_unrestricted
 from mcptwist.auth.realm import IPrincipal, Principal, make_portal
 from mcptwist.auth.signedrequests import SignedRequestChecker
 from mcptwist.auth.ticketdesk import TicketDesk
-from mcptwist.auth.tickets import TicketTable
 from mcptwist.caller import Caller
 from mcptwist.configuration.gateconfig import Auth
-from mcptwist.configuration.peopleconfig import People as PeopleSettings
 from mcptwist.exchange import Exchange
 from mcptwist.interfaces import IView
 from mcptwist.messages import Request as Asked
@@ -99,6 +89,8 @@ class Gatehouse(MultiService):
     :param checkers: for further sorts of credentials.
     :ivar admit: raises :class:`InsufficientScope` where what a request came with is not enough for
         the message that was in it.
+    :ivar books: what it remembers.
+    :ivar people: what serves people whose clients have no key, where that is wanted.
     :ivar census: what it holds and has counted, for the metrics.
     :raises FileProblem: the key files cannot be read or not be believed.
     :raises OSError: the audit log cannot be written.
@@ -121,144 +113,114 @@ class Gatehouse(MultiService):
         monotonic: Callable[[], float] | None = None,
     ) -> None:
         super().__init__()
-        monotonic = monotonic or clock.seconds
+        self._means = means = Means(
+            make_bytes=make_bytes,
+            monotonic=monotonic or clock.seconds,
+            wall=wall,
+            born=wall() if born is None else born,
+        )
         self._file = file = AuditFile(auth.audit_log) if auth.audit_log else None
         self.audit = Audit(wall, file.write if file else None, Journal())
-        self._open_books(auth, make_bytes, wall, monotonic, wall() if born is None else born)
-        nonces = Nonces(make_bytes(32), monotonic) if auth.dpop_nonces else None
-        proofs = ProofReader(wall, self.replays, nonces, auth.limits.proof_age)
-        own = self._checkers(auth, proofs, wall)
-        self.portal = make_portal([*own, *checkers], self.guestbook.came)
-        self.guard = self._make_guard(auth, monotonic, nonces)
+        self.books = Books(auth, means)
+        nonces = Nonces(make_bytes(32), means.monotonic) if auth.dpop_nonces else None
+        proofs = ProofReader(wall, self.books.replays, nonces, auth.limits.proof_age)
+        own = self._checkers(auth, proofs)
+        self.portal = make_portal([*own, *checkers], self.books.guestbook.came)
+        self.guard = self._make_guard(auth, nonces)
         self.admit = self.guard.check_scope
-        self._issuing = self._make_issuing(auth, proofs, wall)
-        self.people = self._make_people(auth.people, monotonic, make_bytes)
-        self.server = AuthorizationServer(self._issuing, self.people)
-        self.doorstep = self._make_doorstep(auth, make_bytes)
+        issuing = self._make_issuing(auth, proofs)
+        self.people = self._make_people(auth, issuing)
+        self.server = AuthorizationServer(issuing, self.people)
+        self.doorstep = self._make_doorstep(auth)
         self.vestibule: Vestibule | None = None
         self.announcement: Announcement | None = None
-        self._desk = TicketDesk(self.guard, self.tickets, self.audit)
-        self.presence = Presence(monotonic, auth.stream_age)
+        self._desk = TicketDesk(self.guard, self.books.tickets, self.audit)
+        self.presence = Presence(means.monotonic, auth.stream_age)
         self.files = KeyFiles(
-            *auth.paths(environ), self.keyring, self.audit, auth.limits.keys_per_principal
+            *auth.paths(environ), self.books.keyring, self.audit, auth.limits.keys_per_principal
         )
         self.census = Census(self)
-        self.keyring.when_withdrawn(self._withdrawn)
+        self.books.keyring.when_withdrawn(self._withdrawn)
         self.files.load()
-        self._sweep_now_and_then(clock, file)
+        self._sweep_now_and_then(clock)
 
     # --- how it is put together -----------------------------------------------------------
 
-    def _open_books(
-        self,
-        auth: Auth,
-        make_bytes: Callable[[int], bytes],
-        wall: Callable[[], float],
-        monotonic: Callable[[], float],
-        born: float,
-    ) -> None:
-        """What is remembered: of keys, of what was given out, of what was used and by whom."""
-        limits = auth.limits
-        self.guestbook = Guestbook(wall)
-        self.keyring = Keyring(wall)
-        self.tokens = TokenTable(monotonic, make_bytes, limits.tokens, limits.tokens_per_key)
-        self.tickets = TicketTable(
-            monotonic, make_bytes, auth.ticket_ttl, limits.tickets, limits.tickets_per_key
-        )
-        self.penalties = Penalties(monotonic, auth.penalties, auth.exempt)
-        self.pace = Pace(monotonic, limits.rate, limits.burst, auth.penalties.sources)
-        self.policies = Policies(self.keyring)
-        self.handles = Handles(make_bytes(32), limits.tasks)
-        bounds = limits.uses, limits.uses_per_key
-        self.replays: Replays = (
-            ReplayStore(auth.replay_store, wall, *bounds)
-            if auth.replay_store
-            else ReplayCache(wall, monotonic, *bounds, born)
-        )
-        # Apart from the others: who signs much must not keep anybody from getting a token.
-        bounds = limits.signatures, limits.signatures_per_key
-        self.signatures: Replays = (
-            self.replays if auth.replay_store else ReplayCache(wall, monotonic, *bounds, born)
-        )
-
-    def _checkers(self, auth: Auth, proofs: ProofReader, wall: Callable[[], float]) -> list[Any]:
-        tokens = AccessTokenChecker(self.tokens, self.keyring, proofs)
+    def _checkers(self, auth: Auth, proofs: ProofReader) -> list[Any]:
+        books = self.books
+        tokens = AccessTokenChecker(books.tokens, books.keyring, proofs)
         found: list[Any] = [
-            KeySignatureChecker(self.keyring, self.guestbook),
+            KeySignatureChecker(books.keyring, books.guestbook),
             tokens,
-            ClientCertificateChecker(self.keyring),
-            TicketChecker(self.tickets, self.keyring),
-            SignedTextChecker(self.keyring, self.guestbook),
-            LocalUserChecker(self.keyring),
+            ClientCertificateChecker(books.keyring),
+            TicketChecker(books.tickets, books.keyring),
+            SignedTextChecker(books.keyring, books.guestbook),
+            LocalUserChecker(books.keyring),
         ]
         if auth.http_signatures:
-            age = auth.limits.signature_age
-            found.append(SignedRequestChecker(self.keyring, tokens, self.signatures, wall, age))
+            age, wall = auth.limits.signature_age, self._means.wall
+            signed = SignedRequestChecker(books.keyring, tokens, books.signatures, wall, age)
+            found.append(signed)
         return found
 
-    def _make_guard(
-        self, auth: Auth, monotonic: Callable[[], float], nonces: Nonces | None
-    ) -> Guard:
+    def _make_guard(self, auth: Auth, nonces: Nonces | None) -> Guard:
         return Guard(
             Guarding(
-                self.portal,
-                Addresses(auth.public_urls),
-                self.keyring,
-                self.penalties,
-                self.pace,
-                self.audit,
-                monotonic,
-                nonces,
-                auth.http_signatures,
+                portal=self.portal,
+                addresses=Addresses(auth.public_urls),
+                keyring=self.books.keyring,
+                penalties=self.books.penalties,
+                pace=self.books.pace,
+                audit=self.audit,
+                monotonic=self._means.monotonic,
+                nonces=nonces,
+                signatures=auth.http_signatures,
             )
         )
 
-    def _make_issuing(self, auth: Auth, proofs: ProofReader, wall: Callable[[], float]) -> Issuing:
+    def _make_issuing(self, auth: Auth, proofs: ProofReader) -> Issuing:
         return Issuing(
-            self.portal,
-            self.guard,
-            self.tokens,
-            self.replays,
-            proofs,
-            self.audit,
-            wall,
-            self.replays.remembers_since,
-            int(auth.token_ttl),
-            Leeway(auth.limits.assertion_lifetime, auth.limits.clock_skew),
+            portal=self.portal,
+            guard=self.guard,
+            tokens=self.books.tokens,
+            replays=self.books.replays,
+            proofs=proofs,
+            audit=self.audit,
+            wall=self._means.wall,
+            born=self.books.replays.remembers_since,
+            token_ttl=int(auth.token_ttl),
+            leeway=Leeway(auth.limits.assertion_lifetime, auth.limits.clock_skew),
         )
 
-    def _make_people(
-        self,
-        settings: PeopleSettings | None,
-        monotonic: Callable[[], float],
-        make_bytes: Callable[[int], bytes],
-    ) -> People | None:
+    def _make_people(self, auth: Auth, issuing: Issuing) -> People | None:
         """What serves people whose clients have no key, where that is wanted."""
-        if settings is None:
+        if auth.people is None:
             return None
-        return People(settings, self._issuing, self.keyring, monotonic, make_bytes)
+        means = self._means
+        keyring = self.books.keyring
+        return People(auth.people, issuing, keyring, means.monotonic, means.make_bytes)
 
-    def _make_doorstep(self, auth: Auth, make_bytes: Callable[[int], bytes]) -> Doorstep:
+    def _make_doorstep(self, auth: Auth) -> Doorstep:
         return Doorstep(
             Standing(
-                self.portal,
-                self.guard,
-                self.audit,
-                make_bytes,
-                auth.stream_age,
-                auth.unproved,
-                auth.unproved_per_source,
-                auth.limits.proving,
+                portal=self.portal,
+                guard=self.guard,
+                audit=self.audit,
+                make_bytes=self._means.make_bytes,
+                stay=auth.stream_age,
+                most=auth.unproved,
+                per_source=auth.unproved_per_source,
+                proving=auth.limits.proving,
             )
         )
 
-    def _sweep_now_and_then(self, clock: IReactorTime, file: AuditFile | None) -> None:
+    def _sweep_now_and_then(self, clock: IReactorTime) -> None:
         def sweep() -> None:
-            self.tokens.expire()
+            self.books.expire()
             if self.people is not None:
                 self.people.expire()
-            if file is not None:
-                file.look()
+            if self._file is not None:
+                self._file.look()
 
         def look() -> None:
             self.files.look()
@@ -279,7 +241,7 @@ class Gatehouse(MultiService):
         stopped = super().stopService()
         if self._file is not None:
             self._file.close()
-        self.replays.close()
+        self.books.close()
         return stopped
 
     # --- what stands before the tree ------------------------------------------------------
@@ -313,7 +275,7 @@ class Gatehouse(MultiService):
     def view(self, view: IView) -> IView:
         """A view in which everyone reaches what they may."""
         told = self._told if self.audit.is_kept else None
-        return Policed(view, self.policies, self.handles, told)
+        return Policed(view, self.books.keyring, self.books.handles, told)
 
     def connection(self, view: IView, request: Request) -> IView:
         """A view for one connection, which *request* opened."""
@@ -392,7 +354,7 @@ class Gatehouse(MultiService):
         A ticket that it brought is used up: whoever holds it has not come by it honestly.
         """
         for ticket in tickets_in(request):
-            self.tickets.use(ticket)
+            self.books.tickets.use(ticket)
         is_page = objection is refusals.FOREIGN_ORIGIN
         self.audit.tell(
             "auth.origin.refused" if is_page else "auth.host.refused",
@@ -407,9 +369,8 @@ class Gatehouse(MultiService):
 
     def _withdrawn(self, grant: Grant, why: str) -> None:
         """That key is not good any more: nothing that came with it may go on."""
-        tokens = self.tokens.withdraw(grant.key.fingerprint)
+        tokens = self.books.withdraw(grant.key.fingerprint)
         logins = None if self.people is None else self.people.withdraw(grant.key.fingerprint)
-        self.tickets.withdraw(grant.key.fingerprint)
         told = self.presence.dismiss(grant.identity)
         self.log.warn(
             "the key {key} of {principal} is {why}: {tokens} tokens and {told} ended",

@@ -141,14 +141,6 @@ class Handles:
         self.tasks = Tasks(tasks)
 
 
-class Policies:
-    """What principals may reach, as the keyring says now."""
-
-    def __init__(self, keyring: Keyring) -> None:
-        #: The grant of a principal; ``None`` if its key is not good any more.
-        self.of = keyring.of
-
-
 class _Around:
     """A view of a view: what it does not say otherwise is the inner one's."""
 
@@ -193,15 +185,16 @@ class Scoped(_Around):
 class Policed(_Around):
     """A view in which everyone sees and reaches what their key may.
 
+    :param keyring: what principals may reach, as it says now.
     :param handles: whose the handles are that servers give out.
     :param told: told of every request that names something, with ``ALLOWED`` or ``DENIED``.
     """
 
     def __init__(
-        self, view: IView, policies: Policies, handles: Handles, told: Told | None = None
+        self, view: IView, keyring: Keyring, handles: Handles, told: Told | None = None
     ) -> None:
         super().__init__(view)
-        self._grant_of = policies.of
+        self._grant_of = keyring.of
         self._reaches: dict[str, Reach] = {}
         self._handles = handles
         self._told = told

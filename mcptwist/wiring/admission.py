@@ -74,12 +74,12 @@ def make_desk(daemon: Daemon, premises: Premises, gatehouse: Gatehouse | None) -
 
     _, revoked = auth.paths(premises.environ)
     return Desk(
-        gatehouse.keyring,
+        gatehouse.books.keyring,
         gatehouse.files,
         revoked,
         identities,
         time.time,
-        gatehouse.guestbook,
+        gatehouse.books.guestbook,
         idle,
         gatehouse.audit.journal,
         None if gatehouse.people is None else gatehouse.people.approvals,

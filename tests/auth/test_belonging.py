@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from mcptwist.auth.policy import Policies
 from mcptwist.eras.held import Held
 from mcptwist.errors import InvalidParams
 from mcptwist.messages import Notification, Request, encode_json
@@ -330,10 +329,9 @@ class WithdrawalTests(BelongingCase):
         """Even where something of it is left over."""
         self.session_of_alice()
         session = next(iter(self.house.concourse.sessions))
-        self.house.gatehouse.keyring._listeners.clear()
+        self.house.gatehouse.books.keyring._listeners.clear()
         self.withdraw()
-        policies: Policies = self.house.gatehouse.policies
-        self.assertIsNone(policies.of(session.principal))
+        self.assertIsNone(self.house.gatehouse.books.keyring.of(session.principal))
 
     def test_revoked(self) -> None:
         self.house.write(*self.authorized(), revoked=self.alice.public.fingerprint)
@@ -510,7 +508,7 @@ class HeldTests(BelongingCase):
         held = Held(self.house.clock, lambda size: b"x" * size)
         request = Request(1, "tools/call", b'{"name":"t"}')
         her, him = (
-            self.house.gatehouse.keyring.candidates(n)[0].identity for n in ("alice", "bob")
+            self.house.gatehouse.books.keyring.candidates(n)[0].identity for n in ("alice", "bob")
         )
         state = held.hold(self, request, her)
         self.assertRaises(InvalidParams, held.take, state, request, him)

@@ -207,7 +207,7 @@ class ReadableTests(PageCase):
         with mock.patch.object(self.house.gatehouse.guard, "admit", side_effect=ZeroDivisionError):
             made.append((500, self.come(None, **page)))
         self.flushLoggedErrors(ZeroDivisionError)
-        with mock.patch.object(self.house.gatehouse.penalties, "wait", return_value=7.0):
+        with mock.patch.object(self.house.gatehouse.books.penalties, "wait", return_value=7.0):
             made.append((429, self.come(None, **page)))
         return made
 

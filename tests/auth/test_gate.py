@@ -54,7 +54,7 @@ class KnownHeadTests(ClosedCase):
         self.wire = self.house.request("GET", "/health", {}).wire
         self.token = self.house.token(self.alice)
         self.assert_let_in(self.ask())
-        token = self.house.gatehouse.tokens.find(self.token.encode())
+        token = self.house.gatehouse.books.tokens.find(self.token.encode())
         assert token is not None
         token.deadline = self.house.clock.seconds()
         self.assertIn(b" 401 ", self.ask())
@@ -63,7 +63,7 @@ class KnownHeadTests(ClosedCase):
     def test_revoked(self) -> None:
         """And so as if it had never been good, at once."""
         self.assert_let_in(self.ask())
-        self.house.gatehouse.tokens.revoke(self.token.encode(), self.alice.public.fingerprint)
+        self.house.gatehouse.books.tokens.revoke(self.token.encode(), self.alice.public.fingerprint)
         for _ in range(2):
             self.assertIn(b" 401 ", self.ask())
         self.assertEqual(self.house.gatehouse.guard.admitted, 1)

@@ -274,7 +274,7 @@ class CheckerTests(SynchronousTestCase):
         asked: list[int] = []
         house = Closed(Path(self.mktemp()), "unix-user 7")
         self.addCleanup(house.gatehouse.stopService)
-        checker = checkers.LocalUserChecker(house.gatehouse.keyring, asked.append)
+        checker = checkers.LocalUserChecker(house.gatehouse.books.keyring, asked.append)
         from mcptwist.auth.credentials import LocalPeer
 
         self.assertEqual(checker.requestAvatarId(LocalPeer(7, "/")).grant.principal, "uid:7")

@@ -12,7 +12,7 @@ from zope.interface.verify import verifyObject
 
 from mcptwist.auth.authorizedkeys import CALL, READ, SUBSCRIBE, read_authorized_keys
 from mcptwist.auth.keyring import Keyring
-from mcptwist.auth.policy import Handles, Policed, Policies, Scoped, scope_of
+from mcptwist.auth.policy import Handles, Policed, Scoped, scope_of
 from mcptwist.auth.realm import Principal
 from mcptwist.errors import UnknownName
 from mcptwist.exchange import Exchange
@@ -83,7 +83,7 @@ class PolicyCase(SynchronousTestCase):
         self.told: list[tuple[str, str]] = []
         self.inner = View(self.server)
         self.handles = Handles(b"s" * 32)
-        self.view = Policed(self.inner, Policies(self.keyring), self.handles, self.tell)
+        self.view = Policed(self.inner, self.keyring, self.handles, self.tell)
 
     def tell(self, exchange: Exchange, grant: Any, outcome: str) -> None:
         self.told.append((exchange.request.method, outcome))

@@ -190,7 +190,7 @@ class RefusedTests(TicketCase):
 
     def test_full(self) -> None:
         token = self.house.token(self.alice)
-        self.house.gatehouse.tickets.limit = 0
+        self.house.gatehouse.books.tickets.limit = 0
         response = self.ask(token)
         self.assertEqual((response.status, response.headers["retry-after"]), (503, "5"))
 
@@ -267,7 +267,7 @@ class AttackTests(TicketCase):
         """The ticket dies with the token it was asked with."""
         token = self.house.token(self.alice)
         text = self.ticket(token)
-        self.house.gatehouse.tokens.revoke(token.encode(), self.alice.public.fingerprint)
+        self.house.gatehouse.books.tokens.revoke(token.encode(), self.alice.public.fingerprint)
         self.assert_denied(self.open(text), "the ticket's key or token is not good any more")
 
     def test_key_withdrawn(self) -> None:

@@ -561,13 +561,13 @@ class AssertionAttackTests(ClosedCase):
 
     def test_full(self) -> None:
         """C16: what cannot be remembered is not accepted."""
-        self.house.gatehouse.replays.limit = 0
+        self.house.gatehouse.books.replays.limit = 0
         response = self.ask(self.made())
         self.assertEqual((response.status, response.headers["retry-after"]), (503, "5"))
         self.assertEqual(self.house.events("auth.token.issued"), [])
 
     def test_no_room_for_tokens(self) -> None:
-        self.house.gatehouse.tokens.limit = 0
+        self.house.gatehouse.books.tokens.limit = 0
         response = self.ask(self.made())
         self.assertEqual((response.status, response.headers["retry-after"]), (503, "5"))
 
@@ -682,7 +682,7 @@ class ProofAttackTests(ClosedCase):
         self.assertTrue(challenge.startswith('DPoP realm="mcptwist", algs="ES256 EdDSA Ed25519"'))
 
     def test_replay_cache_full(self) -> None:
-        self.house.gatehouse.replays.limit = 0
+        self.house.gatehouse.books.replays.limit = 0
         response = self.come_with(self.house.proof(self.holder, self.token))
         self.assert_turned_away(response, 503)
 
@@ -800,5 +800,5 @@ class TableTests(ClosedCase):
     def test_digests_only(self) -> None:
         """The daemon's memory of tokens is no use to who reads it."""
         token = self.house.token(self.alice)
-        table: TokenTable = self.house.gatehouse.tokens
+        table: TokenTable = self.house.gatehouse.books.tokens
         self.assertNotIn(token, repr(vars(table)))

@@ -117,7 +117,7 @@ class LoginTests(BrowserTestCase):
         self.opened(self.authorize_url())
         await asks
         (pending,) = self.people.approvals.waiting()
-        (grant,) = self.gatehouse.keyring
+        (grant,) = self.gatehouse.books.keyring
         self.people.approvals.approve(pending, grant, frozenset({"mcp:read"}))
         heard = await self.back
         self.assertTrue(heard["code"].startswith("mcp_ac_"))
@@ -131,7 +131,7 @@ class LoginTests(BrowserTestCase):
         await asks
         (pending,) = self.people.approvals.waiting()
         self.assertEqual(pending.wanted.host, f"127.0.0.1:{self.friend.port}")
-        (grant,) = self.gatehouse.keyring
+        (grant,) = self.gatehouse.books.keyring
         self.people.approvals.approve(pending, grant, pending.wanted.scopes)
         found = {"status": 200, "scope": "mcp:read mcp:call", "renewed": True, "issuer": True}
         self.assertEqual(await report, found)

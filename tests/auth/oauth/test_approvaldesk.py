@@ -60,7 +60,7 @@ class DecidingTests(PeopleCase):
         self.assertEqual((event["principal"], event["client"]), ("alice", "inspector"))
         self.assertEqual((event["host"], event["asked_from"]), ("localhost:6274", HERE))
         self.assertEqual(event["scope"], ["mcp:call", "mcp:read"])
-        self.assertIn(self.alice.public.fingerprint, self.house.gatehouse.guestbook.last)
+        self.assertIn(self.alice.public.fingerprint, self.house.gatehouse.books.guestbook.last)
 
     def test_denied(self) -> None:
         pending = self.ask()
@@ -205,7 +205,7 @@ class AttackTests(PeopleCase):
             self.assert_no(self.approve(key(name), pending), reason)
             self.assertIsNone(pending.outcome)
             self.approvals.deny(pending)
-        (knock,) = self.house.gatehouse.guestbook.knocks()
+        (knock,) = self.house.gatehouse.books.guestbook.knocks()
         self.assertEqual(knock.client, key("mallory").public.fingerprint)
 
     def test_other_words(self) -> None:

@@ -206,6 +206,6 @@ class GateTests(ClosedCase):
         self.assertEqual(len(self.other.events("auth.replay")), 1)
 
     def test_full(self) -> None:
-        store: Any = self.house.gatehouse.replays
+        store: Any = self.house.gatehouse.books.replays
         store.limit = 0
         self.assertEqual(self.house.ask_token(self.alice).status, 503)
