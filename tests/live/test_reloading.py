@@ -155,6 +155,30 @@ class ReloadingTests(SynchronousTestCase):
         self.assertEqual(gone.code, 404)
         gone.close()
 
+    def children(self) -> list[int]:
+        """The processes of servers that the daemon has."""
+        text = Path(f"/proc/{self.daemon.pid}/task/{self.daemon.pid}/children").read_text()
+        named = ((int(pid), Path(f"/proc/{pid}/cmdline")) for pid in text.split())
+        return [pid for pid, line in named if ECHO.encode() in line.read_bytes()]
+
+    def test_many_times(self) -> None:
+        """In a row, while servers start and stop: who stays never notices, nobody is left over."""
+        client = Client(f"{self.url}/servers/stays/mcp")
+        hangs = {"command": "sleep", "args": ["600"], "lazy": False, "stop_grace": 0.2}
+        for number in range(20):
+            changing: Any = (hangs, echo("--tag", str(number)), {**echo(), "timeout": 5 + number})
+            servers = {"stays": echo(), "changes": changing[number % 3]}
+            self.put({**servers, "comes": echo()} if number % 2 else servers)
+            self.daemon.send_signal(signal.SIGHUP)
+            self.assertEqual(client.say(str(number)), str(number))
+        self.put({"stays": echo(), "changes": echo("--tag", "last")})
+        self.daemon.send_signal(signal.SIGHUP)
+        self.until(lambda: self.states() == {"stays": "up", "changes": "up"})
+        self.assertEqual(Client(f"{self.url}/servers/changes/mcp").say("last"), "last")
+        pids = sorted(self.pid(name) for name in ("stays", "changes"))
+        self.until(lambda: sorted(self.children()) == pids)
+        self.assertNotIn("Traceback", self.log())
+
     def test_mistakes(self) -> None:
         """A file with a mistake leaves everything as it was, and every mistake is told."""
         before = {name: self.pid(name) for name in self.servers()}
