@@ -143,13 +143,13 @@ class Head(msgspec.Struct, frozen=True):
         :raises BadSignature: there is none, or there is more than one.
         """
         if name == "@method":
-            return self.method
+            return _checked(self.method)
         if name == "@target-uri":
-            return self.url
+            return _checked(self.url)
         if name == "@authority":
-            return urlsplit(self.url).netloc
+            return _checked(urlsplit(self.url).netloc)
         if name == "@path":
-            return urlsplit(self.url).path
+            return _checked(urlsplit(self.url).path)
         if not _NAME.match(name):
             raise BadSignature("covers a component that is not known here")
         return self.field(name.encode("ascii"))
@@ -165,10 +165,14 @@ class Head(msgspec.Struct, frozen=True):
         if len(values) != 1:
             how = "with several lines of" if values else "without"
             raise BadSignature(f"comes {how} {name.decode('ascii')}")
-        text = values[0].decode("latin-1").strip(" \t")
-        if not _VALUE.match(text):
-            raise BadSignature("covers a value that is not of ASCII")
-        return text
+        return _checked(values[0].decode("latin-1").strip(" \t"))
+
+
+def _checked(text: str) -> str:
+    """A value that can be signed: one line of ASCII."""
+    if not _VALUE.match(text):
+        raise BadSignature("covers a value that is not of ASCII")
+    return text
 
 
 def target_uri(url: str) -> str:

@@ -35,8 +35,6 @@ from mcptwist.auth.oauth.tokens import Token
 from mcptwist.auth.realm import SIGNED, Proved
 from mcptwist.protocols.request import Request
 
-_LONGEST_URL = 8192
-
 
 def signed_request(
     request: Request, address: Address, source: str, token: AccessToken | None
@@ -51,11 +49,9 @@ def signed_request(
     values = request.header_values
     if not is_signed(values):
         return None
-    method, url = request.method.decode("latin-1"), address.base + request.uri.decode("latin-1")
-    if len(url) > _LONGEST_URL or not url.isascii() or not method.isascii():
-        raise CredentialsRefused("the URL or the method cannot be signed", None)
+    url = address.base + request.uri.decode("latin-1")
     try:
-        found = read_signature(Head(method, url, values))
+        found = read_signature(Head(request.method.decode("latin-1"), url, values))
     except BadSignature as problem:
         raise _refused(problem) from None
     return SignedRequest(found, token, address.place, source)

@@ -342,6 +342,14 @@ class ProfileTests(SynchronousTestCase):
         self.assertRaises(BadSignature, lambda: Signed().edited(
             b"mcp-session-id", b"abc", b"\xe9").sign())  # fmt: skip
 
+    def test_values(self) -> None:
+        """What is no line of ASCII cannot be signed, nor have been."""
+        for field, value in (("url", URL + "?\xe9"), ("url", URL + "\n"), ("method", "P\xd6ST")):
+            signed = Signed().sign()
+            setattr(signed, field, value)
+            self.refused(signed, "not of ASCII")
+            self.assertRaises(BadSignature, signed.sign)
+
     def test_several(self) -> None:
         for name, more in (
             (b"signature", b", sig2=:AAA=:"),

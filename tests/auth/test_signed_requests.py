@@ -11,6 +11,7 @@ from mcptwist.auth.keys import P256, RSA, PrivateKey
 from mcptwist.auth.tickets import PREFIX
 from mcptwist.messages import encode_json
 from mcptwist.negotiation import modern_meta
+from mcptwist.protocols.site import HostGuard
 from tests.auth.closed import BASE, FULL, HERE, MCP, Closed, ClosedCase, from_elsewhere
 from tests.auth.people import key
 from tests.auth.signing import signed
@@ -569,6 +570,26 @@ class SharedTests(SignedCase):
         self.assertEqual(again.status, 401)
         self.assertIn("used before", self.other.events("auth.request.denied")[-1]["reason"])
         self.assertEqual(self.other.connector.wires, [])
+
+
+class BehindAProxyTests(SignedCase):
+    """What is signed is the URL that clients know, whoever ends TLS."""
+
+    def setUp(self) -> None:
+        self.auth = {**self.auth, "public_urls": ("https://mcp.example.com",)}
+        super().setUp()
+        self.house.site.guard = HostGuard(("mcp.example.com",))
+
+    def test_public_url(self) -> None:
+        body = encode_json(GREETING)
+        for url, status in (
+            ("https://mcp.example.com/mcp", 0),
+            ("http://mcp.example.com/mcp", 401),
+            ("https://mcp.example.com:443/mcp", 401),
+            (MCP, 401),
+        ):
+            made = {"Host": "mcp.example.com", **self.sign(url=url, body=body)}
+            self.assertEqual(self.send(made).status, status, url)
 
 
 class RestrictedTests(SignedCase):
