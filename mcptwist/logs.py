@@ -151,6 +151,10 @@ def json_lines(file: TextIO | None = None) -> ILogObserver:
     return observer("info", JSON, file or sys.stdout)
 
 
+LOG_FILE = "twistd.log"
+"""Where twistd logs, in the current folder, unless it is told otherwise."""
+
+
 def log_file(path: str, foreground: bool) -> Any:
     """The file that twistd's options name, as twistd itself would open it.
 
@@ -159,4 +163,4 @@ def log_file(path: str, foreground: bool) -> Any:
     """
     if path == "-" or (foreground and not path):
         return sys.stdout
-    return LogFile.fromFullPath(path or "twistd.log")
+    return LogFile.fromFullPath(path or LOG_FILE)

@@ -109,7 +109,15 @@ def _logger(twistd: Any, log: configuration.Log) -> Callable[[], Any]:
     """Makes the observer of the ``[log]`` section, which writes where twistd was told to."""
 
     def make() -> Any:
-        file = logs.log_file(twistd.get("logfile") or "", bool(twistd.get("nodaemon")))
+        path = twistd.get("logfile") or ""
+        try:
+            file = logs.log_file(path, bool(twistd.get("nodaemon")))
+        except OSError as problem:
+            where = os.path.abspath(path or logs.LOG_FILE)
+            raise SystemExit(
+                f"mcptwist: the log {where} cannot be written: {problem.strerror}; give another "
+                "with twistd --logfile FILE, or start it where it may write"
+            ) from None
         if hasattr(file, "rotate") and not signal.getsignal(signal.SIGUSR1):
             signal.signal(signal.SIGUSR1, lambda *_: _rotate(file))
         return logs.observer(log.level, log.format, file)

@@ -152,6 +152,12 @@ class LogTests(TapCase):
         self.assertIsNone(self.observer("", syslog=True))
         self.assertIsNone(self.observer("", logfile="-"))
 
+    def test_cannot_be_written(self) -> None:
+        """That is told in a line, with what to do."""
+        name = self.observer("", logfile="/nowhere/twistd.log")
+        ending = self.assertRaises(SystemExit, namedAny(name))
+        self.assertIn("the log /nowhere/twistd.log cannot be written: ", str(ending.code))
+
     def test_alone(self) -> None:
         """Without twistd around it there is nothing to say about the log."""
         options = tap.Options()
