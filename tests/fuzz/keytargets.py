@@ -12,9 +12,11 @@ from functools import cache
 from urllib.parse import urlsplit
 
 from mcptwist.auth.addresses import Addresses
+from mcptwist.auth.asking.approving import read_asked
 from mcptwist.auth.asking.discovery import read_challenge, read_issuer, read_resource
 from mcptwist.auth.asking.knownhosts import read_host
 from mcptwist.auth.authorizedkeys import LineProblem, read_authorized_keys, read_revoked_keys
+from mcptwist.auth.commands.approvecommand import shown
 from mcptwist.auth.handles import States, Tasks, may_bring_state
 from mcptwist.auth.hostkeys import StatementRefused, read_statement
 from mcptwist.auth.httpsignatures import (
@@ -27,7 +29,7 @@ from mcptwist.auth.httpsignatures import (
 from mcptwist.auth.jws import Malformed, read_jws, read_object
 from mcptwist.auth.keys import KeyProblem, PrivateKey, PublicKey
 from mcptwist.auth.mutualproof import AnsweringProof, AskingProof, Channel, ProofFailed
-from mcptwist.auth.oauth.approvals import code_in
+from mcptwist.auth.oauth.approvals import APPROVE, code_in, statement
 from mcptwist.auth.oauth.assertions import AssertionRefused, read_assertion
 from mcptwist.auth.oauth.authorizationrequest import NotSentBack, SentBack, read_request
 from mcptwist.auth.oauth.dpop import ProofReader, ProofRefused
@@ -186,6 +188,22 @@ def message_signature(data: bytes) -> None:
     assert algorithm is None or not key.verify(algorithm, found.signature, found.signed)
 
 
+def approval_told(data: bytes) -> None:
+    """What a server tells of what waits: nothing of it makes a statement about another server."""
+    try:
+        asked = read_asked(read_object(data), ISSUER, "BCDF-GHJK")
+    except (McpTwistError, Malformed):
+        return
+    text = statement(APPROVE, asked.code, asked.wanted, asked.wanted.scopes)
+    words = text.removesuffix("\n").split(" ")
+    assert text.isascii()
+    assert text.count("\n") == 1
+    assert words[:3] == ["approve", "BCDF-GHJK", ISSUER]
+    assert words[5].startswith(f"{ISSUER}/")
+    assert len(words) == 6 + len(asked.wanted.scopes)
+    assert all(line.isprintable() for line in shown(asked, asked.wanted.scopes).split("\n"))
+
+
 def token_form(data: bytes) -> None:
     """The form at the token endpoint: each parameter once."""
     try:
@@ -300,7 +318,7 @@ def handles(data: bytes) -> None:
 
 ALL = (
     authorized_keys, known_hosts, patterns, public_key, jwk, signed_token, assertion, proof,
-    structured_field, message_signature, ssh_signature, approval_code, token_form,
+    structured_field, message_signature, ssh_signature, approval_code, approval_told, token_form,
     client_registration, authorization_request,
     bearer_challenge, server_metadata, host_keys, mutual_proof, handles,
 )  # fmt: skip

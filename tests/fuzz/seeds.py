@@ -167,6 +167,14 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
         b'created=1800000000;nonce="V8wA3pX2qF7nL1cR";keyid="k";tag="t"\n'
         b"signature: sig1=:" + base64.b64encode(b"x" * 64) + b":",
     ),
+    "approval_told": (
+        b'{"code":"BCDF-GHJK","issuer":"https://a.example","client_id":"i.x",'
+        b'"client_name":"i","redirect_uri":"http://localhost:1/x","scope":"mcp:read mcp:call",'
+        b'"resource":"https://a.example/mcp","asked_from":"192.0.2.1","expires_in":300}',
+        b'{"code":"BCDF-GHJK","issuer":"https://a.example","client_id":"\\ud800",'
+        b'"client_name":"\\u001b","redirect_uri":"","scope":"mcp:read",'
+        b'"resource":"https://a.example/servers/x/mcp","asked_from":"","expires_in":0}',
+    ),
     "token_form": (
         b"grant_type=client_credentials&client_assertion=a.b.c&resource=https%3A%2F%2Fa.example",
     ),

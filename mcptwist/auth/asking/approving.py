@@ -6,6 +6,7 @@ server wants it signed. ``docs/auth/protocol.rst``, *Approval*.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -34,6 +35,7 @@ LARGEST = 16 * 1024
 _PATIENCE = 15.0
 """Seconds that an answer may take."""
 _LONGEST = 2048
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _FORM = "application/x-www-form-urlencoded"
 
 LoadSigner = Callable[[], Awaitable[ISigner]]
@@ -184,6 +186,6 @@ _TEXTS = (
 
 def _text(said: dict[str, Any], name: str) -> str:
     value = said.get(name)
-    if not isinstance(value, str) or len(value) > _LONGEST:
+    if not isinstance(value, str) or len(value) > _LONGEST or _SURROGATE.search(value):
         raise SignInFailed(f"the server does not say what is asked for: no {name}")
     return value

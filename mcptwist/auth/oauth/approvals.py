@@ -292,4 +292,4 @@ def statement(verb: str, code: str, wanted: Wanted, scopes: frozenset[str]) -> s
 
 
 def _graphic(text: str) -> str:
-    return quote(text, safe=string.punctuation)
+    return quote(text, safe=string.punctuation, errors="replace")

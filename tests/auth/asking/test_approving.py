@@ -113,6 +113,7 @@ class ToldTests(PeopleCase):
             {"scope": "mcp:read everything"},
             {"scope": ""},
             {"client_id": 5},
+            {"client_id": "\ud800"},
             {"client_name": "x" * 5000},
             {"redirect_uri": None},
         ):

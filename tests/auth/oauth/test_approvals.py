@@ -161,10 +161,16 @@ class StatementTests(SynchronousTestCase):
     def test_parts_stay_apart(self) -> None:
         """Nothing that a client calls itself can pass for the next part, or the next line."""
         hostile = Wanted(
-            ISSUER, "c1 http://good/ \n", "", "http://x/\u00e9", wanted().resource, READ, "unix"
+            ISSUER,
+            "c1 http://good/ \n",
+            "",
+            "http://x/\u00e9\ud800",
+            wanted().resource,
+            READ,
+            "unix",
         )
         self.assertEqual(
             statement(DENY, "BCDF-GHJK", hostile, READ),
-            "deny BCDF-GHJK https://a.example c1%20http://good/%20%0A http://x/%C3%A9 "
+            "deny BCDF-GHJK https://a.example c1%20http://good/%20%0A http://x/%C3%A9? "
             "https://a.example/mcp mcp:read\n",
         )
