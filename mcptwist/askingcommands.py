@@ -7,11 +7,11 @@ import sys
 
 from twisted.python import usage
 
-from mcptwist.auth.commands.reachoptions import ReachOptions
+from mcptwist.auth.commands.reachoptions import SignInOptions
 from mcptwist.command import header
 
 
-class AskingOptions(ReachOptions):
+class AskingOptions(SignInOptions):
     """What ``call`` and ``list`` have in common."""
 
     optParameters = [

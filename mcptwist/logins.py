@@ -12,7 +12,7 @@ from mcptwist import asking
 from mcptwist.asking import FAILED, OK, Say
 from mcptwist.auth.asking.signin import Want
 from mcptwist.auth.asking.wallet import Grant
-from mcptwist.auth.commands.reachoptions import ReachOptions
+from mcptwist.auth.commands.reachoptions import ReachOptions, SignInOptions
 from mcptwist.configuration.reach import Reach
 from mcptwist.printout import printable
 from mcptwist.tokens import endpoint
@@ -76,7 +76,7 @@ def described(grant: Grant, now: float) -> str:
     return printable(f"{grant.url}: logged in at {grant.issuer}{scopes}, {ends}{bound}")
 
 
-class LoginOptions(ReachOptions):
+class LoginOptions(SignInOptions):
     """Log in at a server, in a browser. Without a URL: say where you are logged in."""
 
     synopsis = "mcptwist login [options] [URL]"

@@ -8,7 +8,7 @@ import sys
 from twisted.python import usage
 
 from mcptwist import config as configuration
-from mcptwist.auth.commands.reachoptions import ReachOptions
+from mcptwist.auth.commands.reachoptions import SignInOptions
 from mcptwist.command import FAILED, Command, header
 from mcptwist.configuration.commandline import load
 
@@ -108,7 +108,7 @@ class StdioOptions(Command):
         return serve(load(self["config"], []), self["log-level"])
 
 
-class ConnectOptions(ReachOptions):
+class ConnectOptions(SignInOptions):
     """Be a stdio server to whoever started this: with what is at a URL, over whatever wire.
 
     URL is that of an MCP endpoint (http, https, ws, wss, or unix: and a path); without one it is

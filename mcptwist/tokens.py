@@ -14,7 +14,7 @@ from mcptwist.asking import OK, Say
 from mcptwist.auth.asking.signin import Want
 from mcptwist.auth.asking.tokenendpoint import Granted
 from mcptwist.auth.authorizedkeys import LineProblem, duration
-from mcptwist.auth.commands.reachoptions import ReachOptions
+from mcptwist.auth.commands.reachoptions import SignInOptions
 from mcptwist.configuration.reach import Reach
 from mcptwist.wiring.reaching import make_signin
 
@@ -58,7 +58,7 @@ def printed(granted: Granted, form: str) -> str:
     return f"MCPTWIST_TOKEN={granted.token}" if form == "env" else granted.token
 
 
-class TokenOptions(ReachOptions):
+class TokenOptions(SignInOptions):
     """Print a token, for clients that can only send a header."""
 
     synopsis = "mcptwist token [options] URL"

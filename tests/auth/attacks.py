@@ -219,6 +219,10 @@ MADE: Mapping[str, tuple[str, ...]] = {
     "F3 hostile metadata": (
         "tests.auth.asking.test_discovery",
         "tests.auth.asking.test_tokensource.SecrecyTests",
+        "tests.auth.asking.test_login_attacks.AttackTests",
+        "tests.auth.asking.test_browser.BrowserTests.test_no_page",
+        "tests.auth.asking.test_redirect.RedirectTests",
+        "tests.auth.asking.test_authorization.AnswerTests",
     ),
     "F4 commands": (
         "tests.auth.test_administering",

@@ -115,6 +115,11 @@ class Login:
         self._person = person
         self._failed: tuple[float, McpTwistError] | None = None
 
+    @property
+    def advice(self) -> str:
+        """What a person does where we cannot ask them."""
+        return f"run, as the same user: mcptwist login {self.url}"
+
     def say(self, text: str) -> None:
         """Tell the person something, if there is one."""
         if self._person is not None:
@@ -207,8 +212,7 @@ class Login:
         """
         if self._person is None:
             raise SignInFailed(
-                f"{self.url} wants a person to log in, and nobody can be asked here; run, as the "
-                f"same user: mcptwist login {self.url}"
+                f"{self.url} wants a person to log in, and nobody can be asked here; {self.advice}"
             )
         now = self._ways.clock.seconds()
         if self._failed is not None and now < self._failed[0] and not wish.is_anew:

@@ -180,8 +180,10 @@ class SignIn:
             try:
                 return await self._with_key(own.keys, issuer, form, want)
             except SignInFailed as problem:
-                if login is None or not may_log_in or own.is_chosen or not login.can_ask:
+                if login is None or not may_log_in or own.is_chosen:
                     raise
+                if not login.can_ask:
+                    raise SignInFailed(f"{problem}; or {login.advice}") from None
                 login.say(f"{problem}; logging in instead")
         if login is None or not may_log_in:
             raise SignInFailed(_no_way(issuer))

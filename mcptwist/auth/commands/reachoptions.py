@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import msgspec
 from twisted.python import usage
 
 from mcptwist.auth.asking.browser import has_person
@@ -26,10 +27,6 @@ class ReachOptions(Command):
         ],
         ["principal", "p", "", "As whom; the key's fingerprint otherwise."],
         ["known-hosts", None, None, "The file of servers' keys; your own known_hosts otherwise."],
-        ["client-id", None, "", "As which client you were registered there, or a document's URL."],
-        ["client-secret-file", None, None, "The file of the secret that came with it."],
-        ["issuer", None, "", "Who registered you; nobody else is told of it."],
-        ["redirect-port", None, 0, "Port that the browser comes back to after a login.", int],
         ["ca", None, None, "A PEM file of certificates to trust in place of the system's."],
     ]
     optFlags = [
@@ -57,12 +54,30 @@ class ReachOptions(Command):
             host_keys=tuple(self["host-keys"]),
             known_hosts=_absolute(self["known-hosts"]),
             accept_new=bool(self["accept-new"]),
+            ca=_absolute(self["ca"]),
+        )
+
+
+class SignInOptions(ReachOptions):
+    """What those commands have besides at which a person may log in, where a server wants that."""
+
+    optParameters = [
+        ["client-id", None, "", "As which client you were registered there, or a document's URL."],
+        ["client-secret-file", None, None, "The file of the secret that came with it."],
+        ["issuer", None, "", "Who registered you; nobody else is told of it."],
+        ["redirect-port", None, 0, "Port that the browser comes back to after a login.", int],
+    ]
+
+    @property
+    def reach(self) -> Reach:
+        """What was said."""
+        return msgspec.structs.replace(
+            super().reach,
             client=self["client-id"] or "",
             client_secret=_absolute(self["client-secret-file"]),
             issuer=self["issuer"] or "",
             redirect_port=self["redirect-port"],
             may_ask=has_person(os.environ),
-            ca=_absolute(self["ca"]),
         )
 
 

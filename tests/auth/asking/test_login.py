@@ -190,14 +190,14 @@ class WaysTests(LoginCase):
             self.people.answer(asked, None) if "client_assertion" in asked.form else token(asked)
         )
 
-    def with_key(self, is_chosen: bool = False) -> None:
+    def with_key(self, is_chosen: bool = False, alone: bool = False) -> None:
         async def load() -> Any:
             if self.signer is None:
                 raise SignInFailed("there is no key")
             return self.signer
 
         ways = Ways(self.there, self.there, self.reactor, self.wall, self.make_bytes)
-        self.begin_anew(keys=KeyHolder(load, "", ways), is_chosen=is_chosen)
+        self.begin_anew(alone=alone, keys=KeyHolder(load, "", ways), is_chosen=is_chosen)
 
     def test_a_key(self) -> None:
         self.with_key()
@@ -211,6 +211,14 @@ class WaysTests(LoginCase):
         self.assertEqual(self.ask(), 200)
         self.assertEqual(len(self.shown), 1)
         self.assertIn("there is no key", self.said[0])
+
+    def test_neither_key_nor_person(self) -> None:
+        """Both things to do are said."""
+        self.signer = None  # type: ignore[assignment]
+        self.with_key(alone=True)
+        said = self.fail_to_ask()
+        self.assertIn("there is no key", said)
+        self.assertIn(f"mcptwist login {PLACE}", said)
 
     def test_a_chosen_key(self) -> None:
         """Then nothing else will do."""
