@@ -235,6 +235,23 @@ def run_trial(arguments: list[str]) -> tuple[int, str]:
     return trial.returncode, last.decode("utf-8", "replace")
 
 
+# Tokens, codes and tickets of ours, a JWS with its signature, private keys as JWK and as PEM.
+SECRET = re.compile(
+    rb"mcp_[a-z]{2}_[A-Za-z0-9_-]{20}|mcp\.ticket\.[A-Za-z0-9_-]{43}"
+    rb"|eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*"
+    rb'|"d" ?: ?"[A-Za-z0-9_-]{43}|BEGIN [A-Z ]*PRIVATE KEY'
+)
+
+
+def leaks(log: Path) -> list[str]:
+    """The lines of what was logged during all tests that hold a secret, by their numbers."""
+    try:
+        with open(log, "rb") as lines:
+            return [str(n) for n, line in enumerate(lines, 1) if SECRET.search(line)]
+    except OSError:
+        return []
+
+
 def tally(code: int, last_words: str) -> dict[str, int]:
     """Read trial's summary, `PASSED (skips=1, successes=8)`, as passed, failed and skipped.
 
@@ -274,6 +291,9 @@ def test(arguments: list[str]) -> int:
     chosen = names_tests(arguments)
     failed = [] if chosen else failing({**interop(), **browser(), **terminal(), **LINT, **DOCS})
     counts = tally(*run_trial(arguments if chosen else [*arguments, "tests"]))
+    if found := leaks(HERE / "_trial_temp" / "test.log"):
+        say(f"There are secrets in _trial_temp/test.log, line {', '.join(found[:20])}")
+        failed.append("secrets in the log")
     counts["failed"] += len(failed)
     if failed:
         print(f"Failed beside the tests: {', '.join(failed)}", flush=True)

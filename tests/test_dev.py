@@ -1,12 +1,17 @@
 """``dev.py``, as far as it decides anything: what to install, what trial's summary says."""
 
 import importlib.util
+import json
 import sys
 from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as some
 from twisted.trial.unittest import SynchronousTestCase
+
+from mcptwist.auth.jws import make_jws
+from mcptwist.auth.keys import PrivateKey, to_base64url
+from mcptwist.auth.oauth.tokens import written
 
 SCRIPT = Path(__file__).resolve().parent.parent / "dev.py"
 spec = importlib.util.spec_from_file_location("dev", SCRIPT)
@@ -22,6 +27,34 @@ class Quiet(SynchronousTestCase):
     def setUp(self) -> None:
         self.said: list[str] = []
         self.patch(dev, "say", self.said.append)
+
+
+class LeakTests(Quiet):
+    """Secrets in what was logged during the tests are found, and nothing else is one."""
+
+    def found(self, *lines: str) -> list[str]:
+        log = Path(self.mktemp())
+        log.write_text("\n".join(lines))
+        found: list[str] = dev.leaks(log)
+        return found
+
+    def test_found(self) -> None:
+        """Whatever of ours gives power to who reads it."""
+        key = PrivateKey.generate()
+        token = written(b"x" * 32)
+        signed = make_jws(key, {"typ": "JWT"}, {"iss": "x"})
+        jwk = json.dumps(key.jwk())
+        secrets = (token, signed, jwk, key.pem().decode(), key.openssh().decode(),
+                   f"mcp.ticket.{to_base64url(b'x' * 32)}", f"mcp_rt_{token}")  # fmt: skip
+        for secret in secrets:
+            self.assertEqual(self.found("nothing", f"said {secret}."), ["2"], secret)
+
+    def test_nothing(self) -> None:
+        """Fingerprints, public keys, and words about tokens."""
+        public = PrivateKey.generate().public
+        said = (public.fingerprint, public.words(), json.dumps(public.jwk()), "mcp_at_", "eyJ", "")
+        self.assertEqual(self.found(*said), [])
+        self.assertEqual(dev.leaks(Path("/nowhere")), [])
 
 
 class TallyTests(Quiet):

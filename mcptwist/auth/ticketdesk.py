@@ -61,6 +61,15 @@ class TicketDesk(msgspec.Struct, frozen=True):
         asked = msgspec.structs.replace(address, place=target.place)
         principal = self.guard.admit_at(request, asked, body)
         if not principal.grant.websocket:
+            self.audit.tell(
+                "auth.request.denied",
+                principal=principal.name,
+                peer=source_of(request),
+                resource=target.url,
+                path=request.path,
+                method=request.method,
+                reason="no-ws",
+            )
             raise NotAllowed("this key may not be used on a WebSocket")
         origin = request.header(b"origin")
         try:

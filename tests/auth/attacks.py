@@ -141,6 +141,8 @@ MADE: Mapping[str, tuple[str, ...]] = {
     ),
     "C17 secrets in logs": (
         "tests.auth.closed.ClosedCase.assert_nothing_secret",
+        "tests.live.test_keys.KeyCase.stop",
+        "tests.test_dev.LeakTests",
         f"{_CLIENTS}.KeyCase.assert_nothing_secret",
         f"{_SHOWN}.ProcessTests.test_metrics",
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -30,6 +31,7 @@ from mcptwist.protocols.vestibule import Vestibule
 from mcptwist.protocols.wslimits import WebSocketCounters, WebSocketLimits
 from mcptwist.protocols.wsplace import WebSocketPlace
 from tests.auth.people import NOW, assertion, key, proof
+from tests.auth.secrets import secrets_in
 from tests.conversations.posting import House, Response
 from tests.protocols.front import PORT, Wire
 from tests.protocols.h2front import Client, Front2
@@ -41,6 +43,7 @@ FULL = "mcp:read mcp:call mcp:subscribe"
 HERE = "192.168.1.1"
 FORM = "application/x-www-form-urlencoded"
 #: How the names of those events end that are refusals.
+_REFUSALS = frozenset({401, 403, 421, 429})
 _DENIALS = (
     ".denied", ".refused", ".challenged", ".delayed", ".foreign", ".stepup", ".replay",
 )  # fmt: skip
@@ -50,6 +53,7 @@ class Closed(House):
     """The daemon.
 
     :ivar lines: of its audit log.
+    :ivar answers: all that was answered to requests on connections of their own.
     """
 
     def __init__(
@@ -66,6 +70,7 @@ class Closed(House):
         self.source = HERE
         self.wall_moved = 0.0
         self.lines: list[bytes] = []
+        self.answers: list[Response] = []
         self.write(*authorized)
         made = {"authorized_keys": str(place / "authorized_keys"), **(auth or {})}
         numbers = iter(range(1, 1_000_000))
@@ -122,6 +127,19 @@ class Closed(House):
         tree = site_tree(self.gateway, places, self.daemon.health, self.daemon.ready, more)
         gate: IResource = gatehouse.gate(tree, {b"health": Answering(self.daemon.health)})
         return gate
+
+    def request(
+        self, method: str, path: str, headers: dict[str, Any], body: bytes = b""
+    ) -> Response:
+        """As any daemon; what is answered is kept."""
+        answer = super().request(method, path, headers, body)
+        self.answers.append(answer)
+        return answer
+
+    @property
+    def given(self) -> set[str]:
+        """The secrets that were given out, each to whoever asked for it."""
+        return {each for answer in self.answers for each in _secrets_of(answer)}
 
     def wall(self) -> float:
         return NOW + self.clock.seconds() + self.wall_moved
@@ -193,7 +211,9 @@ class Closed(House):
 
 
 class ClosedCase(SynchronousTestCase):
-    """A test at a closed door. Whatever it does, no secret is left in any log.
+    """A test at a closed door.
+
+    Whatever it does, no secret is left in any log, and each refusal has been told or counted.
 
     :ivar house: the daemon; ``alice`` may read, call and subscribe.
     """
@@ -214,6 +234,7 @@ class ClosedCase(SynchronousTestCase):
         globalLogPublisher.addObserver(self._log)
         self.addCleanup(globalLogPublisher.removeObserver, self._log)
         self.addCleanup(self.assert_nothing_secret)
+        self.addCleanup(self.assert_all_audited)
         self.addCleanup(self.house.gatehouse.stopService)
 
     def authorized(self) -> list[str]:
@@ -227,8 +248,16 @@ class ClosedCase(SynchronousTestCase):
 
     def assert_nothing_secret(self) -> None:
         said = "\n".join(self.logged) + b"".join(self.house.lines).decode()
-        for secret in ("mcp_at_", "eyJ", "BEGIN", self.alice.jwk()["d"], "stream-", "key-"):
+        self.assertEqual(secrets_in(said), [])
+        for secret in (self.alice.jwk()["d"], "stream-", "key-", *self.house.given):
             self.assertNotIn(secret, said)
+
+    def assert_all_audited(self) -> None:
+        """There are as many denials in the audit log as there were refusals."""
+        answers = (answer.wire.value() for answer in self.house.answers)
+        heads = (answer.split(b" ")[1] for answer in answers if answer.startswith(b"HTTP/1.1 "))
+        refused = [int(status) for status in heads if int(status) in _REFUSALS]
+        self.assertGreaterEqual(self.house.denials, len(refused), refused)
 
     def come(self, token: str | None, message: Any = None, **headers: Any) -> Response:
         """Greet the daemon with a token."""
@@ -285,6 +314,20 @@ class ClosedCase(SynchronousTestCase):
         self.assertEqual(self.house.events("auth.token.refused")[-1]["error"], error)
         self.assert_audited()
         self.assert_unseen()
+
+
+def _secrets_of(answer: Response) -> Iterator[str]:
+    """What is secret in an answer of the authorization server."""
+    _, _, body = answer.wire.value().partition(b"\r\n\r\n")
+    if b"HTTP/1.1 200 " not in answer.wire.value() or not body.startswith(b"{"):
+        return
+    try:
+        found = json.loads(body)
+    except ValueError:
+        return
+    yield from (
+        found[name] for name in ("access_token", "refresh_token", "ticket") if name in found
+    )
 
 
 def decoded(response: Response) -> Any:

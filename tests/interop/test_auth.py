@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mcptwist.auth.keys import ED25519, P256, RSA, PrivateKey
+from tests.auth.secrets import secrets_in
 from tests.interop.install import ENVIRONMENTS
 from tests.interop.rig import (
     LISTENING,
@@ -151,8 +152,8 @@ class KeyCase(InteropCase):
     def assert_nothing_secret(self) -> None:
         """No token, no assertion and no key in anything the daemon wrote."""
         said = "".join(self.daemon_program._texts()) + self.audit.read_text()
-        for secret in ("mcp_at_", "eyJ", "PRIVATE KEY", self.key.jwk()["d"]):
-            self.assertNotIn(secret, said)
+        self.assertEqual(secrets_in(said), [])
+        self.assertNotIn(self.key.jwk()["d"], said)
 
 
 class Python2Tests(KeyCase):

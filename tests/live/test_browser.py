@@ -164,17 +164,19 @@ class BrowserTestCase(TestCase):
         page: str = "scenarios",
         daemon: str = "",
         flags: tuple[str, ...] = (),
+        secret: str = "",
     ) -> Any:
         """Have the browser open a page, and hear what the page found in each scenario.
 
         :param stage: where the page comes from.
         :param name: under which the browser knows that stage.
+        :param secret: what the page alone is to know.
         """
         stage = stage or self.friend
         query = f"daemon={daemon or self.url}&scenarios={','.join(scenarios)}"
         report = stage.next_report()
         chromium = browser.Browser(
-            f"{stage.origin(name)}/{page}.html?{query}", (*self.flags, *flags)
+            f"{stage.origin(name)}/{page}.html?{query}#{secret}", (*self.flags, *flags)
         )
         try:
             found = await report

@@ -16,6 +16,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from mcptwist.configuration.withoutfile import BUILTIN_SERVER
+from tests.auth.secrets import secrets_in
 
 SECONDS = 30.0
 BODY = {
@@ -84,7 +85,8 @@ class KeyCase(SynchronousTestCase):
 
     def stop(self, process: subprocess.Popen[str]) -> None:
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=SECONDS)
+        said, _ = process.communicate(timeout=SECONDS)
+        self.assertEqual(secrets_in(said), [])
 
     def come(self, url: str, headers: dict[str, str]) -> int:
         """The status of a handshake."""

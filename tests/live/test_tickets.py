@@ -40,8 +40,7 @@ class TicketTests(BrowserTestCase):
     async def test_once(self) -> None:
         """The page gets a ticket for its token, comes in with it, and does so once."""
         token = await deferToThread(self.token, f"{self.url}/ws")
-        daemon = f"{self.url}&token={token}"
-        found = await self.visit("tickets", page="tickets", daemon=daemon)
+        found = await self.visit("tickets", page="tickets", secret=token)
         self.assertEqual(found["first"]["protocol"], "mcp", found)
         self.assertEqual(found["first"]["answer"]["result"]["protocolVersion"], "2025-11-25")
         self.assertEqual(found["expires_in"], 30)
