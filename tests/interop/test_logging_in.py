@@ -145,6 +145,31 @@ class TypeScript1Tests(LoginCase):
         await self.assert_stays_logged_in("typescript1_login.mjs", "legacy")
 
 
+class OwnTests(LoginCase):
+    """Our own commands, where there is no key: they log in as anybody does."""
+
+    environments = ()
+
+    async def test_logs_in_and_out(self) -> None:
+        """Bound to a key of the moment, code and tokens; and given back in the end."""
+        await self.start_open()
+        self.environ |= {"BROWSER": str(self.browser)}
+        mcptwist = [sys.executable, "-m", "mcptwist"]
+        url = f"{self.base}/mcp"
+        for words, told in (
+            (("login", url), "bound to a key"),
+            (("call", url, "add", '{"numbers": [1, 2]}'), "3.0"),
+            (("logout", url), "logged out"),
+        ):
+            ending = await self.run_program([*mcptwist, *words])
+            self.assertEqual(ending.code, 0, ending.said())
+            self.assertIn(told, ending.out)
+        self.assertEqual([each["kind"] for each in self.audited("auth.token.issued")], ["DPoP"])
+        (ended,) = self.audited("auth.login.ended")
+        self.assertEqual((ended["reason"], ended["tokens"]), ("given back", 1))
+        self.assert_nothing_secret()
+
+
 class McpRemoteTests(LoginCase):
     """``mcp-remote``, which desktop clients are told to use, without a header."""
 

@@ -2,7 +2,7 @@
 
 Nothing of a request is believed, and no browser sent anywhere, before it was seen whose request it
 is and that its ``redirect_uri`` is one of that client's. RFC 6749 section 4.1, RFC 7636, RFC 8707,
-RFC 9207; MCP 2026-07-28, *Authorization*. Pure.
+RFC 9207, RFC 9449 section 10; MCP 2026-07-28, *Authorization*. Pure.
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ class AuthorizationRequest(msgspec.Struct, frozen=True):
 
     :ivar issuer: under which of our names it asks.
     :ivar state: what it wants to hear again, if anything.
+    :ivar jkt: the thumbprint of the key that it will bring the code with, if it named one.
     """
 
     issuer: str
@@ -63,6 +64,7 @@ class AuthorizationRequest(msgspec.Struct, frozen=True):
     challenge: str
     resource: Address
     scopes: frozenset[str]
+    jkt: str = ""
 
     def answered(self, **parameters: str) -> str:
         """Where the browser is sent back to, with an answer."""
@@ -106,8 +108,16 @@ def read_request(
         scopes = _scopes(form.get("scope", ""), usual(place))
     except _Wrong as wrong:
         raise _sent_back(redirect_uri, state, issuer, wrong.error, str(wrong)) from None
-    challenge = form["code_challenge"]
-    return AuthorizationRequest(issuer, client, redirect_uri, state, challenge, place, scopes)
+    return AuthorizationRequest(
+        issuer,
+        client,
+        redirect_uri,
+        state,
+        form["code_challenge"],
+        place,
+        scopes,
+        form.get("dpop_jkt", ""),
+    )
 
 
 class _Wrong(Exception):
@@ -138,6 +148,8 @@ def _check(form: Form) -> None:
         raise _Wrong("invalid_request", "code_challenge_method must be S256")
     if not is_challenge(form.get("code_challenge", "")):
         raise _Wrong("invalid_request", "code_challenge must be 43 characters of base64url")
+    if "dpop_jkt" in form and not is_challenge(form["dpop_jkt"]):  # another SHA-256
+        raise _Wrong("invalid_request", "dpop_jkt must be a key's thumbprint")
 
 
 def _scopes(asked: str, usual: frozenset[str]) -> frozenset[str]:

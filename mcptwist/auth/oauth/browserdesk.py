@@ -270,6 +270,7 @@ class BrowserDesk:
             grant,
             asked.redirect_uri,
             asked.challenge,
+            asked.jkt,
         )
         try:
             login, code = self._logins.begin(allowed)

@@ -143,6 +143,7 @@ class CodeGrant:
                 form.get("client_id", ""),
                 form.get("redirect_uri"),
                 form.get("code_verifier", ""),
+                jkt,
             )
         except LoginRefused as refused:
             raise self._desk.refused(request, refused) from None

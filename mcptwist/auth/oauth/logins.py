@@ -66,6 +66,7 @@ class Allowed(msgspec.Struct, frozen=True):
     :ivar grant: that of the key that approved; what is given is that key's.
     :ivar redirect_uri: where the code went to; empty for a device, which gets none.
     :ivar challenge: what the code's verifier is to be held against.
+    :ivar jkt: the thumbprint of the key that the code must come with, if one was named.
     """
 
     client: str
@@ -74,6 +75,7 @@ class Allowed(msgspec.Struct, frozen=True):
     grant: Grant
     redirect_uri: str = ""
     challenge: str = ""
+    jkt: str = ""
 
 
 class Login:
@@ -172,10 +174,18 @@ class Logins:
         self._by_key.setdefault(login.key, OrderedDict())[name] = login
         return login
 
-    def redeem(self, code: str, client: str, redirect_uri: str | None, verifier: str) -> Login:
+    def redeem(
+        self,
+        code: str,
+        client: str,
+        redirect_uri: str | None,
+        verifier: str,
+        jkt: str | None = None,
+    ) -> Login:
         """The login that *code* is for; it is never good again.
 
         :param redirect_uri: as the client says, if it does (OAuth 2.1 has it left out).
+        :param jkt: the thumbprint of the key that was proved, if one was.
         :raises LoginRefused: it is not good. If it was, nothing that came of it is any more.
         """
         login, digest = self._found(CODE_PREFIX, code)
@@ -194,6 +204,8 @@ class Logins:
             raise self._ended(login, "redirect_uri is not where the code went to")
         if not is_verified(verifier, allowed.challenge):
             raise self._ended(login, "the verifier is not the challenge's")
+        if allowed.jkt and jkt != allowed.jkt:
+            raise self._ended(login, "the code is bound to another key")
         return login
 
     def renew(self, refresh: str, client: str, jkt: str | None) -> Login:

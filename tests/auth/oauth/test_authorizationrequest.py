@@ -55,6 +55,9 @@ class GoodTests(SynchronousTestCase):
         self.assertEqual(asked.resource.url, f"{ISSUER}/mcp")
         self.assertEqual(asked.scopes, {"mcp:call", "mcp:read"})
 
+    def test_key_that_the_code_comes_with(self) -> None:
+        self.assertEqual((read(query()).jkt, read(query(dpop_jkt=CHALLENGE)).jkt), ("", CHALLENGE))
+
     def test_usual_scopes(self) -> None:
         for scope in (None, ""):
             self.assertEqual(read(query(scope=scope)).scopes, {"mcp:read"})
@@ -120,6 +123,7 @@ class RefusedTests(SynchronousTestCase):
             ("invalid_request", {"code_challenge_method": None}),
             ("invalid_request", {"code_challenge": None}),
             ("invalid_request", {"code_challenge": "short"}),
+            ("invalid_request", {"dpop_jkt": "short"}),
             ("invalid_target", {"resource": None}),
             ("invalid_target", {"resource": ISSUER}),
             ("invalid_target", {"resource": "https://evil.example/mcp"}),

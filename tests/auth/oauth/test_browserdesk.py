@@ -166,6 +166,17 @@ class LoggingInTests(BrowserCase):
         renewed = self.renew(granted["refresh_token"], dpop=self.proof(holder))
         self.assertEqual(renewed.json["token_type"], "DPoP")
 
+    def test_code_bound(self) -> None:
+        """A client that says which key it will come with gets nothing without it."""
+        holder = key("holder")
+        jkt = holder.public.thumbprint
+        granted = self.redeem(self.code(dpop_jkt=jkt), dpop=self.proof(holder))
+        self.assertEqual(granted.json["token_type"], "DPoP")
+        for dpop in (None, self.proof(key("other"))):
+            self.assert_no_grant(self.redeem(self.code(dpop_jkt=jkt), dpop=dpop))
+            (*_, ended) = self.house.events("auth.login.ended")
+            self.assertEqual(ended["reason"], "the code is bound to another key")
+
     def proof(self, holder: Any) -> str:
         return proof(holder, url=f"{BASE}/oauth/token", now=self.house.wall())
 

@@ -124,6 +124,14 @@ class CodeTests(LoginCase):
             self.assertIs(self.refused(code, **different).ended, login, different)
             self.assertIsNone(self.refused(code).ended)
 
+    def test_bound_to_a_key(self) -> None:
+        """RFC 9449 section 10: whoever asked said which key it will come with."""
+        login, code = self.logins.begin(allowed(jkt="thumbprint"))
+        self.assertIs(self.redeem(code, jkt="thumbprint"), login)
+        for jkt in (None, "", "other"):
+            login, code = self.logins.begin(allowed(jkt="thumbprint"))
+            self.assertIs(self.refused(code, jkt=jkt).ended, login)
+
     def test_none_of_ours(self) -> None:
         code = self.logins.begin(allowed())[1]
         other = "mcp_rt_" + code.removeprefix("mcp_ac_")
