@@ -41,6 +41,7 @@ from mcptwist.wiring.checkup import (
     look_at_keys,
     look_at_machine,
     look_at_own_files,
+    look_at_state,
 )
 from mcptwist.wiring.premises import Premises
 from mcptwist.wiring.reaching import make_trust
@@ -129,6 +130,7 @@ def _looked_at(what: Examination) -> Iterator[Finding]:
     yield from look_at_configuration(what.loaded)
     yield from look_at_machine(now)
     yield from look_at_own_files(what.environ)
+    yield from look_at_state(what.environ)
     if what.loaded.config is not None:
         yield from look_at_keys(what.loaded.config, what.environ, now)
         yield from look_at_certificates(what.loaded.config, what.environ, now)

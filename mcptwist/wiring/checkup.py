@@ -99,6 +99,17 @@ def look_at_own_files(environ: Mapping[str, str]) -> Iterator[Finding]:
             yield fail("own files", str(problem), "correct its owner and its mode")
 
 
+def look_at_state(environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Whether there is room for what the daemon keeps: its socket, remembered lists, its key."""
+    directory = state_directory(environ).absolute()
+    there = next(each for each in (directory, *directory.parents) if each.exists())
+    if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
+        yield ok("state", f"{directory} is for the daemon to write to")
+        return
+    text = f"{there} cannot be written to: no socket to administer the daemon by, no lists kept"
+    yield warn("state", text, "let it write there, or name another with XDG_STATE_HOME")
+
+
 def look_at_certificates(
     config: Config, environ: Mapping[str, str], now: float
 ) -> Iterator[Finding]:

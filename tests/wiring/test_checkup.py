@@ -10,12 +10,14 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from mcptwist.config import Config, load
 from mcptwist.findings import Finding
+from mcptwist.wiring import checkup
 from mcptwist.wiring.checkup import (
     look_at_certificates,
     look_at_configuration,
     look_at_keys,
     look_at_machine,
     look_at_own_files,
+    look_at_state,
 )
 from tests.auth.people import key
 from tests.protocols.tlsfront import NOW as MADE
@@ -151,3 +153,20 @@ class MachineTests(CheckupCase):
     def test_clock(self) -> None:
         self.assertEqual(self.levels(look_at_machine(time.time())), ["ok", "ok"])
         self.assert_found(look_at_machine(0.0), "fail", "before this program was installed")
+
+
+class StateTests(CheckupCase):
+    def test_writable(self) -> None:
+        """There, or to be made."""
+        for directory in (self.home, self.home / "to" / "be" / "made"):
+            found = list(look_at_state({"XDG_STATE_HOME": str(directory)}))
+            self.assertEqual(self.levels(found), ["ok"])
+            self.assert_found(found, "ok", str(directory))
+
+    def test_not_writable(self) -> None:
+        """What will be missing is said, and what to do; a file in its place is no directory."""
+        (self.home / "file").write_text("")
+        found = list(look_at_state({"XDG_STATE_HOME": str(self.home / "file")}))
+        self.assert_found(found, "warn", "cannot be written to")
+        self.patch(checkup.os, "access", lambda path, mode: False)
+        self.assert_found(look_at_state(self.environ), "warn", str(self.own))
