@@ -102,7 +102,7 @@ def look_at_own_files(environ: Mapping[str, str]) -> Iterator[Finding]:
 def look_at_state(environ: Mapping[str, str]) -> Iterator[Finding]:
     """Whether there is room for what the daemon keeps: its socket, remembered lists, its key."""
     directory = state_directory(environ).absolute()
-    there = next(each for each in (directory, *directory.parents) if each.exists())
+    there = next(each for each in (directory, *directory.parents) if os.path.exists(each))
     if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
         yield ok("state", f"{directory} is for the daemon to write to")
         return
