@@ -211,7 +211,9 @@ class Peer:
         :param options: further words of its command line.
         :param timeout: seconds after which the load is given up.
         """
-        command = [load_python(), str(HERE / "mcpload.py"), mode]
+        # To sign it needs what the gateway has, which the load's own environment has not.
+        python = sys.executable if "--sign" in options else load_python()
+        command = [python, str(HERE / "mcpload.py"), mode]
         command += ["--url", self._filled(self.spec["url"]), "--pid", str(self.process.pid)]
         command += ["--transport", self.spec.get("transport", "http")]
         command += ["--tool-prefix", self.spec.get("tool_prefix", "")]
