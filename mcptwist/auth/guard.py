@@ -137,7 +137,10 @@ class Guard:
         if isinstance(credentials, SignedRequest):
             self._check_body(request, address, credentials, body)
         elif principal.grant.require_signature:
-            raise CredentialsRefused("the key must sign its requests", None)
+            # Nobody is blamed: who has not been here before cannot know.
+            reason = "the key must sign its requests"
+            self._tell(request, address, reason=reason, principal=principal.name)
+            raise self._unknown(address, None)
         if not principal.grant.websocket and address.wire == "ws":
             self._tell(request, address, reason="no-ws", principal=principal.name)
             raise NotAllowed("this key may not be used on a WebSocket")

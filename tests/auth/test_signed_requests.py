@@ -647,6 +647,16 @@ class OffTests(SignedCase):
 class PenaltyTests(SignedCase):
     auth = {"http_signatures": True}
 
+    def authorized(self) -> list[str]:
+        return [*super().authorized(), self.line("carol", "require-signature")]
+
+    def test_who_must_sign(self) -> None:
+        """Who comes with a token is told to sign, however often, and is not made to wait."""
+        token = self.house.token(key("carol"), "carol")
+        for _ in range(9):
+            self.assert_not_believed(self.come(token), "must sign")
+        self.assertIn(self.greet(key("carol")).status, (0, 200))
+
     def test_guessing(self) -> None:
         """Who guesses has to wait; who comes too late is forgiven."""
         for _ in range(3):
