@@ -100,6 +100,18 @@ class Python2Tests(LoginCase):
     async def test_stays(self) -> None:
         await self.assert_stays_logged_in("python2_login.py", "auto")
 
+    async def test_steps_up(self) -> None:
+        """It is told that it needs more; the person is asked for that, and agrees."""
+        await self.start_open('scope="mcp:read mcp:call mcp:subscribe"')
+        calls = json.dumps([["add", {"numbers": [1, 2]}], ["subscribe", "sums://none"]])
+        report = await self.log_in("python2_login.py", "auto", calls=calls)
+        self.assertEqual(report["said"], ["3.0", "subscribed"])
+        more = f"{BOTH} mcp:subscribe"
+        self.assertEqual(report["tokens"], [["Bearer", BOTH, True], ["Bearer", more, True]])
+        self.assertEqual(len(self.audited("auth.client.registered")), 1)
+        self.assertEqual(len(self.audited("auth.login.begun")), 2)
+        self.assert_nothing_secret()
+
 
 class Python1Tests(LoginCase):
     environments = ("python1",)

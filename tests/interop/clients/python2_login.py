@@ -1,6 +1,7 @@
 """``python2_login.py URL MODE BROWSER CALLS``: have a person log in, and call.
 
-*BROWSER* is a program that is given the URL to open. The rest is as in python2_keys.py.
+*BROWSER* is a program that is given the URL to open. The rest is as in python2_keys.py, of the
+modern era where there is a difference.
 """
 
 from __future__ import annotations
@@ -62,15 +63,15 @@ class Listening(BaseHTTPRequestHandler):
 def browsed(browser: str) -> tuple[str, Callable[[str], Awaitable[None]], Callable[[], Any]]:
     """Where to come back to, what opens a URL, and what tells what came of it."""
     server = HTTPServer(("127.0.0.1", 0), Listening)
-    answered = threading.Thread(target=server.handle_request)
+    answering: list[threading.Thread] = []
 
     async def open_url(url: str) -> None:
-        answered.start()
+        answering.append(threading.Thread(target=server.handle_request))
+        answering[-1].start()
         await anyio.to_thread.run_sync(lambda: subprocess.run([browser, url], check=True))
 
     async def heard() -> dict[str, str]:
-        await anyio.to_thread.run_sync(answered.join)
-        server.server_close()
+        await anyio.to_thread.run_sync(answering[-1].join)
         found: dict[str, str] = server.heard  # type: ignore[attr-defined]
         return found
 
@@ -101,6 +102,10 @@ async def visit(url: str, mode: str, browser: str, calls: str) -> Any:
                     await anyio.sleep(arguments)
                     continue
                 try:
+                    if name == "subscribe":
+                        async with visitor.listen(resource_subscriptions=[arguments]):
+                            said.append("subscribed")
+                        continue
                     result = await visitor.call_tool(name, arguments)
                     said.append("".join(getattr(part, "text", "") for part in result.content))
                 except MCPError as problem:
