@@ -45,6 +45,7 @@ class IAsksEarly(Interface):
 
 # Headers, what was left out of them, and what is left: for the next head like it.
 _FORGOTTEN = "request.forgotten"
+_LENGTH = b"content-length"
 
 
 def _values(
@@ -55,6 +56,12 @@ def _values(
         return [value for field, value in repeated if field == name]
     value = headers.get(name)
     return [] if value is None else [value]
+
+
+def _with_length(headers: dict[bytes, bytes], length: bytes | None) -> dict[bytes, bytes]:
+    if length is not None:
+        return {**headers, _LENGTH: length}
+    return {name: value for name, value in headers.items() if name != _LENGTH}
 
 
 def _pieces(body: Body) -> Sequence[bytes]:
@@ -154,11 +161,13 @@ class Request(StockRequest):
 
     def forget(self, names: frozenset[bytes]) -> None:
         """Leave those headers out from now on, as if they had not come; names in lower case."""
-        # The connection may remember the same dict for the next request; then so do we.
         facts, whole = self.facts, self._headers
         if facts is not None and _FORGOTTEN in facts:
             known, without, rest = facts[_FORGOTTEN]
-            if known is whole and without is names:
+            if without is names:
+                if known is not whole:  # the same head, but for this
+                    rest = _with_length(rest, whole.get(_LENGTH))
+                    facts[_FORGOTTEN] = whole, names, rest
                 self._headers = rest
                 return
         self._headers = headers = whole.copy()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import klein
@@ -49,6 +50,49 @@ class Case(SynchronousTestCase):
             self.front.clock.advance(0)
         [answer] = answers(wire.value())
         return answer
+
+
+class ForgettingTests(SynchronousTestCase):
+    """Headers that are left out, of a head that comes again and again."""
+
+    SECRETS = frozenset({b"authorization", b"cookie"})
+
+    def left(self, headers: dict[bytes, bytes], facts: Any, repeated: Any = None) -> Any:
+        """What is left of that head."""
+        head = SimpleNamespace(
+            headers=headers, repeated=repeated, facts=facts, length=0, minor=1,
+            method=b"GET", uri=b"/", path=b"/",
+        )  # fmt: skip
+        request = Request(None, head)
+        request.forget(self.SECRETS)
+        for name in self.SECRETS:
+            self.assertEqual(request.header_values(name), [])
+        return request.raw_headers
+
+    def test_left_out(self) -> None:
+        headers = {b"host": b"a", b"authorization": b"s", b"content-length": b"5"}
+        for facts in (None, {}):
+            left = [(b"host", b"a"), (b"content-length", b"5")]
+            for _ in range(3):
+                self.assertEqual(self.left(headers, facts), left)
+        self.assertIn(b"authorization", headers)
+
+    def test_other_length(self) -> None:
+        """The same head but for its Content-Length, which is the new one each time."""
+        facts: dict[str, Any] = {}
+        for length in (b"5", b"6", b"6", None, b"5", None):
+            headers = {b"host": b"a", b"cookie": b"s", b"accept": b"x"}
+            left = [(b"host", b"a"), (b"accept", b"x")]
+            if length is not None:
+                headers[b"content-length"] = length
+                left.append((b"content-length", length))
+            for _ in range(2):
+                self.assertEqual(self.left(headers, facts), left)
+
+    def test_repeated(self) -> None:
+        pairs = [(b"cookie", b"1"), (b"x", b"1"), (b"cookie", b"2"), (b"x", b"2")]
+        for _ in range(2):
+            self.assertEqual(self.left(dict(pairs), {}, pairs), [(b"x", b"1"), (b"x", b"2")])
 
 
 class AskedTests(Case):
