@@ -44,6 +44,8 @@ def _url_problem(url: str) -> str:
         return "is not a URL"
     if parts.scheme not in _SCHEMES:
         return "does not begin with http://, https://, ws://, wss:// or unix:/"
+    if parts.fragment and parts.scheme in ("ws", "wss"):
+        return "has a part after #, which no WebSocket's URL has"
     return "names no host" if not parts.hostname or port == 0 else ""
 
 
