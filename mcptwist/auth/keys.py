@@ -74,7 +74,7 @@ ALGORITHMS: Mapping[str, tuple[str, ...]] = {
 #: All of them, as metadata lists them.
 ALL_ALGORITHMS = ("EdDSA", "Ed25519", "ES256", "RS256", "PS256", "PS512")
 
-#: What SSH signs with besides; no JWS may, for no key says that it is good for it.
+#: What SSH signs with besides; no JWS may.
 RS512 = "RS512"
 
 _Private: TypeAlias = ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
@@ -145,8 +145,14 @@ class PublicKey:
 
         An algorithm that is not this kind of key's is no reason to look at the signature.
         """
-        if algorithm not in self.algorithms and (self.kind, algorithm) != (RSA, RS512):
-            return False
+        return algorithm in self.algorithms and self._has_made(algorithm, signature, data)
+
+    def verify_ssh(self, algorithm: str, signature: bytes, data: bytes) -> bool:
+        """The same of an SSH signature, which RSA keys make with SHA-512 as well."""
+        is_good = algorithm in self.algorithms or (self.kind, algorithm) == (RSA, RS512)
+        return is_good and self._has_made(algorithm, signature, data)
+
+    def _has_made(self, algorithm: str, signature: bytes, data: bytes) -> bool:
         try:
             return _verify(self._key, algorithm, signature, data)
         except InvalidSignature:

@@ -78,7 +78,7 @@ class SshSignature(msgspec.Struct, frozen=True):
         signed = _to_be_signed(text, namespace, self.hash)
         if isinstance(self.key, SecurityKey):
             return self.key.is_touched(self.raw, signed)
-        return self.key.verify(self.algorithm, self.raw, signed)
+        return self.key.verify_ssh(self.algorithm, self.raw, signed)
 
 
 # --- reading --------------------------------------------------------------------------------

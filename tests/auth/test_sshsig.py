@@ -14,12 +14,13 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from mcptwist.auth.keyformats import mpint, string
-from mcptwist.auth.keys import ED25519, P256, RSA, PublicKey
+from mcptwist.auth.keys import ED25519, P256, RS512, RSA, PublicKey
 from mcptwist.auth.securitykeys import SK_ED25519, made_blob
 from mcptwist.auth.sshsig import (
     LONGEST,
     SignatureRefused,
     SshSignature,
+    _to_be_signed,
     armored,
     read_sshsig,
     sign_text,
@@ -266,6 +267,23 @@ class OpenSshTests(SynchronousTestCase):
 
 
 class ReadKeyTests(SynchronousTestCase):
+    def test_for_nothing_else(self) -> None:
+        """What RSA keys sign for SSH alone is good for no JWS."""
+        if not shutil.which("ssh-keygen"):
+            self.skipTest("there is no ssh-keygen here")
+        path = Path(self.mktemp())
+        path.write_bytes(key(kind=RSA).openssh())
+        path.chmod(0o600)
+        argv = ["ssh-keygen", "-Y", "sign", "-n", PURPOSE, "-f", str(path)]
+        made = subprocess.run(argv, input=TEXT, capture_output=True, check=True, timeout=60)
+        found = read_sshsig(made.stdout.decode())
+        self.assertEqual(found.algorithm, RS512)
+        self.assertTrue(found.is_of(TEXT, PURPOSE))
+        signed = _to_be_signed(TEXT, PURPOSE, "sha512")
+        public = key(kind=RSA).public
+        self.assertTrue(public.verify_ssh(RS512, found.raw, signed))
+        self.assertFalse(public.verify(RS512, found.raw, signed))
+
     def test_small_rsa(self) -> None:
         """A key that is too short for any line is not looked at."""
         public: PublicKey = key(kind=RSA).public
