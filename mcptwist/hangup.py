@@ -46,5 +46,8 @@ class Hangup:
         except McpTwistError as problem:
             self.log.error("configuration: {problem}", problem=problem.message)
             return
+        except Exception:
+            self.log.failure("the configuration could not be read again; all stays as it was")
+            return
         for line in lines:
             self.log.warn("configuration: {line}", line=line)

@@ -91,18 +91,22 @@ class Reloading:
         backends = dict(self._gathering.gateway.backends)
         now: dict[str, Backend] = {}
         lines: list[str] = []
+        ways: list[tuple[Backend, ServerConfig, IConnector]] = []
         for server in new.servers:
             old = known.get(server.name)
             differing = {"everything"} if old is None else _differing(old, server)
             stays = old is not None and type(old) is type(server) and differing <= WAY
             now[server.name] = backends[server.name] if stays else self._make_backend(server)
             if stays and differing:
-                now[server.name].replace(self._make_connector(server))
-                now[server.name].described = described(server)
+                ways.append((now[server.name], server, self._make_connector(server)))
             lines += _told(server.name, old, server, differing)
         names = {server.name for server in new.servers}
         gone = [name for name in known if name not in names]
         lines += [f"{name} is not there any more; it is stopped" for name in gone]
+        # Nothing was changed so far, and nothing from here on should fail.
+        for backend, server, connector in ways:
+            backend.replace(connector)
+            backend.described = described(server)
         self._put_in_effect(new, backends, now, lines)
         return lines
 

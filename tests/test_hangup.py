@@ -42,6 +42,8 @@ class HangupTests(SynchronousTestCase):
     def reload(self) -> list[str]:
         if "broken" in self.lines:
             raise CannotReload("listen must be a list")
+        if "our mistake" in self.lines:
+            raise ZeroDivisionError
         return self.lines
 
     def logged(self) -> list[tuple[str, str]]:
@@ -76,3 +78,13 @@ class HangupTests(SynchronousTestCase):
         self.lines = ["broken"]
         for _ in range(2):
             self.assertEqual(self.logged(), [("error", "configuration: listen must be a list")])
+
+    def test_our_mistake(self) -> None:
+        """A mistake of ours is logged, and the next signal is heeded as well."""
+        self.lines = ["our mistake"]
+        ((level, text),) = self.logged()
+        self.assertEqual(level, "critical")
+        self.assertIn("all stays as it was", text)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.lines = []
+        self.assertEqual(self.logged(), [("warn", "configuration: nothing has changed")])

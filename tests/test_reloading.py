@@ -14,6 +14,7 @@ from mcptwist.config import Loaded, load
 from mcptwist.errors import Draining, McpTwistError, UnknownServer
 from mcptwist.exchange import LISTEN
 from mcptwist.messages import Notification
+from mcptwist.protocols.inprocess import PythonConnector
 from mcptwist.protocols.memory import MemoryConnector
 from mcptwist.reloading import CannotReload
 from mcptwist.server import Server
@@ -166,6 +167,23 @@ class ServersTests(ReloadCase):
         self.assertIn("changed; it is restarted with that", line)
         self.assertNotIn("sums__fail", self.tools(client))
         self.assertEqual(self.put(fewer), [])
+
+    def test_our_mistake(self) -> None:
+        """Where one server cannot be made, for whatever reason, the others are left as they are."""
+
+        def broken(where: str, clock: Any) -> Any:
+            if "words" in where:
+                raise ZeroDivisionError
+            return None
+
+        self.patch(PythonConnector, "named", broken)
+        more = {"python": "tests.administered:more"}
+        before = self.restarts()
+        self.assertRaises(ZeroDivisionError, self.put, {"sums": more, "words": OTHERS})
+        self.house.turn(1)
+        self.assertEqual(self.restarts(), before)
+        client = self.client(self.daemon.gateway.view("sums"))
+        self.assertIn("add", self.tools(client))
 
     def test_another_kind(self) -> None:
         """Another kind of server under the same name is another server."""
