@@ -71,6 +71,7 @@ class IAdmission(Interface):
     """Whoever knows how to be let in at one far end over HTTP, and nowhere else."""
 
     secrets = Attribute("What must not be shown of what is sent (a collection of str).")
+    asks_person = Attribute("Whether a person is being asked to let us in (a bool).")
 
     def headers(
         method: str, url: str, sent: Sequence[tuple[bytes, bytes]] = (), body: bytes = b""

@@ -21,8 +21,7 @@ from twisted.internet.stdio import StandardIO
 from twisted.python.failure import Failure
 
 from mcptwist.config import Config, Loaded, report
-from mcptwist.configuration.anyserver import START_TIMEOUT
-from mcptwist.configuration.reach import WITH_PERSON, Reach
+from mcptwist.configuration.reach import Reach
 from mcptwist.configuration.serverconfig import RemoteServer, Restart
 from mcptwist.daemon import Daemon
 from mcptwist.errors import HostNotTrusted, ServerUnreachable
@@ -90,7 +89,6 @@ def config_for(
         url=url,
         headers=tuple(headers),
         scope="session",
-        start_timeout=WITH_PERSON if known.may_ask else START_TIMEOUT,
         restart=Restart(policy="always", backoff_max=5.0, breaker=None),
     )
     return Config(servers=(server,))

@@ -39,7 +39,7 @@ from mcptwist.protocols.bodies import (
     read_messages,
 )
 from mcptwist.protocols.eventstream import Event
-from mcptwist.protocols.upstream import Refusal, bounded
+from mcptwist.protocols.upstream import Refusal, patient
 from mcptwist.versions import REVISIONS
 
 if TYPE_CHECKING:
@@ -206,7 +206,13 @@ class Asking:
         late = ServerUnreachable(
             f"{wire.description} did not answer within {wire.limits.opening:.0f} s"
         )
-        response: IResponse = await bounded(posting, wire.limits.opening, wire.clock, late)
+        response: IResponse = await patient(
+            posting,
+            wire.limits.opening,
+            wire.clock,
+            late,
+            excused=lambda: wire.upstream.asks_person,
+        )
         return response
 
     async def _mended(self, refusal: Refusal, stay: Stay | None) -> bool:

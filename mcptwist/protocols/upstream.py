@@ -143,6 +143,11 @@ class Upstream:
             url = self._redirected(url, response)
         raise ServerMisbehaved(f"{self.description} redirects too often; correct its url")
 
+    @property
+    def asks_person(self) -> bool:
+        """Whether a person is being asked to let us in, who may take their time."""
+        return self.admission is not None and bool(self.admission.asks_person)
+
     def close(self) -> Deferred[None]:
         """End the connections that are kept for it; fires when they are gone."""
         agent: Any = self._agent
@@ -323,6 +328,41 @@ async def bounded(
         return Failure(problem)
 
     return await waiting.addTimeout(seconds, clock, onTimeoutCancel=late)
+
+
+async def patient(
+    waiting: Deferred[Any],
+    seconds: float,
+    clock: IReactorTime,
+    problem: ServerError,
+    excused: Callable[[], bool],
+) -> Any:
+    """The same, but that as long as there is an excuse it is waited on.
+
+    :param excused: asked each time that so many seconds are over.
+    :raises ServerError: *problem*.
+    """
+    is_late = False
+    call: Any = None
+
+    def look() -> None:
+        nonlocal call, is_late
+        if excused():
+            call = clock.callLater(seconds, look)
+        else:
+            is_late = True
+            waiting.cancel()
+
+    call = clock.callLater(seconds, look)
+    try:
+        return await waiting
+    except BaseException:
+        if is_late:
+            raise problem from None
+        raise
+    finally:
+        if call.active():
+            call.cancel()
 
 
 def _error_in(content: bytes) -> Error | None:

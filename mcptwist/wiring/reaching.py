@@ -33,12 +33,11 @@ from mcptwist.auth.asking.wallet import FILE as GRANTS
 from mcptwist.auth.asking.wallet import Wallet
 from mcptwist.auth.keyfiles import FileProblem, read_strictly
 from mcptwist.configuration.gateconfig import config_directory
-from mcptwist.configuration.reach import WITH_PERSON, Reach
+from mcptwist.configuration.reach import Reach
 from mcptwist.errors import HostNotTrusted, SignInFailed
 from mcptwist.interfaces import IAdmission, IConnector, IProver
 from mcptwist.protocols.remote import AUTO, make_agent, remote_connector
 from mcptwist.protocols.trust import Trust
-from mcptwist.protocols.upstream import UpstreamLimits
 
 
 def make_pinning(reach: Reach, environ: Mapping[str, str] = os.environ) -> Pinning:
@@ -198,7 +197,5 @@ def way_to(
                 url, load, tokens, time.time, secrets.token_bytes, reach.principal, reach.sign
             )
             prover = None if reach.sign else Prover(load, secrets.token_bytes)
-    if reach.may_ask:
-        more.setdefault("limits", UpstreamLimits(opening=0.9 * WITH_PERSON))
     more |= {"trust": trust, "agent": agent, "admission": admission, "prover": prover}
     return remote_connector(url, wire, reactor, headers, **more)

@@ -16,6 +16,7 @@ from mcptwist.catalog.gathering import settings_of
 from mcptwist.catalog.keptlists import KeptLists
 from mcptwist.config import Http2Client
 from mcptwist.configuration.described import described
+from mcptwist.configuration.reach import WITH_PERSON
 from mcptwist.configuration.serverconfig import (
     PythonServer,
     RemoteServer,
@@ -63,7 +64,7 @@ def make_backend(
         server.pool,
         server.lazy,
         ("legacy", "modern") if server.era == "auto" else (server.era,),
-        SupervisorSettings(server.start_timeout, deadlines=deadlines),
+        SupervisorSettings(_start_timeout(server), deadlines=deadlines),
         revive=isinstance(server, RemoteServer),
         leases=LeaseSettings(
             limits.call_processes, limits.call_process_idle, limits.call_process_yield
@@ -82,6 +83,12 @@ def make_backend(
     )
     backend.described = described(server)
     return backend
+
+
+def _start_timeout(server: ServerConfig) -> float:
+    """Seconds; more where a person may have to log in first."""
+    may_ask = isinstance(server, RemoteServer) and server.reach.may_ask
+    return server.start_timeout + (WITH_PERSON if may_ask else 0)
 
 
 def make_connector(server: ServerConfig, premises: Premises) -> IConnector:

@@ -90,6 +90,8 @@ class Login:
     :param url: of its MCP endpoint.
     :param told: what the person said of us.
     :param person: who can be asked; ``None`` where there is nobody.
+    :ivar can_ask: whether there is somebody.
+    :ivar asks_person: whether they are being asked.
     """
 
     log = Logger()
@@ -106,6 +108,7 @@ class Login:
     ) -> None:
         self.url = url
         self.can_ask = person is not None
+        self.asks_person = False
         self._inquiry = inquiry
         self._possession = possession
         self._endpoint = TokenEndpoint(inquiry, possession)
@@ -220,11 +223,14 @@ class Login:
         scopes = wish.scopes.union(before.asked if before else ())
         if OFFLINE in wish.issuer.scopes:
             scopes |= {OFFLINE}
+        self.asks_person = True
         try:
             granted = await self._let(wish, scopes, self._person)
         except McpTwistError as problem:
             self._failed = self._ways.clock.seconds() + _AGAIN, problem
             raise
+        finally:
+            self.asks_person = False
         self._failed = None
         return granted
 

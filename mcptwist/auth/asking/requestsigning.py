@@ -76,6 +76,11 @@ class RequestSigner:
         """What must not be shown of what is sent: nothing of a signature."""
         return self._tokens.secrets
 
+    @property
+    def asks_person(self) -> bool:
+        """Whether a person is being asked to log in."""
+        return bool(self._tokens.asks_person)
+
     def headers(
         self, method: str, url: str, sent: Sequence[tuple[bytes, bytes]] = (), body: bytes = b""
     ) -> Deferred[Pairs]:

@@ -83,6 +83,11 @@ class SignIn:
         self._own = credentials
         self._found: tuple[Resource, Issuer] | None = None
 
+    @property
+    def asks_person(self) -> bool:
+        """Whether a person is being asked to log in."""
+        return self._own.login is not None and self._own.login.asks_person
+
     async def token(self, challenge: Challenge | None = None, want: Want | None = None) -> Granted:
         """Ask for a token.
 

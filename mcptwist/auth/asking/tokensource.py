@@ -79,6 +79,11 @@ class TokenSource:
         """What must not be shown of what is sent."""
         return frozenset() if self._held is None else frozenset({self._held.granted.token})
 
+    @property
+    def asks_person(self) -> bool:
+        """Whether a person is being asked to log in."""
+        return self._signing.asks_person
+
     def headers(
         self, method: str, url: str, sent: Sequence[tuple[bytes, bytes]] = (), body: bytes = b""
     ) -> Deferred[Pairs]:

@@ -72,6 +72,18 @@ class FlowTests(LoginCase):
         self.assertIn("nobody logged in", problem.message)
         self.assertEqual(self.bring(self.people.agree(self.shown[0])), "")
 
+    def test_a_person_is_slow(self) -> None:
+        """Whoever waits for an answer can see that it is a person who is waited for."""
+        self.assertFalse(self.upstream.asks_person)
+        self.browse = lambda url: self.assertTrue(self.upstream.asks_person)
+        asking = self.begin()
+        self.reactor.advance(100)
+        self.assertTrue(self.upstream.asks_person)
+        self.agree(self.shown[0])
+        self.reactor.advance(0)
+        self.assertEqual(self.successResultOf(asking).code, 200)
+        self.assertFalse(self.upstream.asks_person)
+
     def test_anew(self) -> None:
         """Who says login is asked, whatever there is."""
         self.ask()
