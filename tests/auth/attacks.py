@@ -44,7 +44,7 @@ MADE: Mapping[str, tuple[str, ...]] = {
         f"{_SHOWN}.ProcessTests.test_commands",
     ),
     # Hosts, origins, browsers
-    "B1 foreign hosts": (f"{_PAGES}.NameTests",),
+    "B1 foreign hosts": (f"{_PAGES}.NameTests", "tests.protocols.test_site.HostTests"),
     "B2 rebinding": (
         f"{_PAGES}.NameTests.test_rebinding",
         f"{_BROWSER}.RefusedTests.test_rebinding",
@@ -101,6 +101,7 @@ MADE: Mapping[str, tuple[str, ...]] = {
     "C7 forms of a JWS": (
         f"{_GATE}.AssertionAttackTests.test_forms_of_an_assertion",
         "tests.auth.oauth.test_assertions.RefusedTests.test_form",
+        "tests.auth.test_keys",
     ),
     "C8 who is known here": (
         f"{_GATE}.AssertionAttackTests.test_nobody_can_tell_why",

@@ -15,6 +15,8 @@ from mcptwist.auth.addresses import Addresses
 from mcptwist.auth.asking.approving import read_asked
 from mcptwist.auth.asking.discovery import read_challenge, read_issuer, read_resource
 from mcptwist.auth.asking.knownhosts import read_host
+from mcptwist.auth.asking.sshagent import _read_signature as read_signature_of_agent
+from mcptwist.auth.asking.sshagent import _read_touched as read_touched
 from mcptwist.auth.authorizedkeys import LineProblem, read_authorized_keys, read_revoked_keys
 from mcptwist.auth.commands.approvecommand import shown
 from mcptwist.auth.handles import States, Tasks, may_bring_state
@@ -27,7 +29,7 @@ from mcptwist.auth.httpsignatures import (
     read_signature,
 )
 from mcptwist.auth.jws import Malformed, read_jws, read_object
-from mcptwist.auth.keys import KeyProblem, PrivateKey, PublicKey
+from mcptwist.auth.keys import P256, KeyProblem, PrivateKey, PublicKey
 from mcptwist.auth.mutualproof import AnsweringProof, AskingProof, Channel, ProofFailed
 from mcptwist.auth.oauth.approvals import APPROVE, code_in, statement
 from mcptwist.auth.oauth.assertions import AssertionRefused, read_assertion
@@ -49,12 +51,18 @@ from mcptwist.errors import McpTwistError
 from mcptwist.messages import check_utf8
 
 NOW, ISSUER = 1_800_000_000.0, "https://a.example"
+_LOOPBACK = tuple(f"http://{name}:8080" for name in ("localhost", "127.0.0.1", "[::1]"))
 _OWNER = "ann SHA256:x"
 
 
 @cache
 def _key() -> PrivateKey:
     return PrivateKey.generate()
+
+
+@cache
+def _other_key() -> PrivateKey:
+    return PrivateKey.generate(P256)
 
 
 def authorized_keys(data: bytes) -> None:
@@ -278,6 +286,27 @@ def host_keys(data: bytes) -> None:
     raise AssertionError("a guessed statement was believed")
 
 
+def agent_answer(data: bytes) -> None:
+    """What an ssh-agent answers when it is asked to sign, whichever key it was asked for."""
+    for key, name in ((_key(), "ssh-ed25519"), (_other_key(), "ecdsa-sha2-nistp256")):
+        try:
+            signature = read_signature_of_agent(data, name, key.public)
+        except KeyProblem:
+            continue
+        assert not key.public.verify(key.public.algorithms[0], signature, b"what was asked")
+    try:
+        read_touched(data)
+    except KeyProblem:
+        return
+
+
+def address(data: bytes) -> None:
+    """A Host header and a path: no other name than ours is one, whatever it looks like."""
+    host, _, path = data.partition(b" ")
+    found = Addresses([ISSUER]).of(host, 8080, False, b"/" + path)
+    assert found is None or found.base in (ISSUER, *_LOOPBACK), found
+
+
 def mutual_proof(data: bytes) -> None:
     """Each message of the mutual proof, at the end that hears it."""
     channel = Channel("a.example", _key().public.fingerprint, b"e" * 32)
@@ -320,5 +349,5 @@ ALL = (
     authorized_keys, known_hosts, patterns, public_key, jwk, signed_token, assertion, proof,
     structured_field, message_signature, ssh_signature, approval_code, approval_told, token_form,
     client_registration, authorization_request,
-    bearer_challenge, server_metadata, host_keys, mutual_proof, handles,
+    bearer_challenge, server_metadata, host_keys, mutual_proof, handles, agent_answer, address,
 )  # fmt: skip

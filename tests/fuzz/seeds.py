@@ -115,6 +115,7 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
     "event_stream": (
         b"id: 1-2\nevent: message\ndata: {}\n\n: hello\r\n\r\nretry: 10\rdata: a\rdata: b\r\r",
     ),
+    "event_writer": _MESSAGES,
     "line_splitter": (b"one\ntwo\r\n\nthree", b"x" * 80 + b"\ny\n"),
     "configuration": (
         b'{"mcpServers":{"a":{"command":"x","args":["${HOME}"],"env":{"K":"v"}}}}',
@@ -215,5 +216,19 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
         b'{"name":"t","requestState":"x.y","task":{"taskId":"1"}}',
         rb'{"request\u0053tate":"y"}',
         b'{"RequestState":"y","taskId":"1"}',
+    ),
+    "agent_answer": (
+        _string(_string(b"ssh-ed25519") + _string(b"x" * 64)),
+        _string(
+            _string(b"ecdsa-sha2-nistp256")
+            + _string(_string(b"\0" + b"x" * 32) + _string(b"y" * 32))
+        ),
+        _string(_string(b"sk-ssh-ed25519@openssh.com") + _string(b"x" * 64) + b"\1\0\0\0\1"),
+    ),
+    "address": (
+        b"localhost:8080 servers/a%2fb/mcp",
+        b"a.example. mcp",
+        b"[::1]:8080 ws",
+        b"127.0.0.1:8080 sse/",
     ),
 }

@@ -150,6 +150,20 @@ def _events(pieces: list[bytes]) -> list[eventstream.Event] | None:
 
 
 @target
+def event_writer(data: bytes) -> None:
+    """Whatever a message says, it is one event, and is read again as it was meant."""
+    try:
+        found = messages.decode(data)
+    except McpTwistError:
+        return
+    written = b"".join(bytes(part) for part in eventstream.event(messages.pieces(found), b"1-2"))
+    events = _events([written])
+    assert events is not None
+    assert [(each.kind, each.id) for each in events] == [("message", "1-2")]
+    assert events[0].data.encode() == messages.encode(found)
+
+
+@target
 def line_splitter(data: bytes) -> None:
     """Lines of a child: cut anywhere they are the same."""
     middle = len(data) // 3
