@@ -36,6 +36,7 @@ class Command(usage.Options):
 
     def getUsage(self, width: int | None = None) -> str:
         """Called for ``--help``: all of it; what is said of an option may take several lines."""
+        self.defaults = {name: value for name, value in self.defaults.items() if value != ""}
         self.docs = {name: " ".join(said.split()) for name, said in self.docs.items() if said}
         return super().getUsage(width)
 

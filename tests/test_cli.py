@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from mcptwist import cli
 from mcptwist.config import Loaded
 from mcptwist.configuration.withoutfile import BUILTIN_NAME
-from mcptwist.servingcommands import RunOptions
+from mcptwist.servingcommands import ConnectOptions, RunOptions
 
 
 class CommandCase(SynchronousTestCase):
@@ -138,8 +138,12 @@ class RunTests(CommandCase):
         self.assertRaises(usage.UsageError, self.loaded, "--config", path, path)
 
     def test_help(self) -> None:
-        """What is said of an option is one paragraph, however it is written down."""
+        """What is said of an option is one paragraph, however it is written down; no default is
+        nothing."""
         self.assertIn("port 0 takes a free one", RunOptions().getUsage(200))
+        usage_of_connect = ConnectOptions().getUsage(200)
+        self.assertIn("[default: error]", usage_of_connect)
+        self.assertNotIn("[default: ]", usage_of_connect)
 
     def test_command(self) -> None:
         """A command after ``--``, its own options untouched, under a name made from it or given."""
