@@ -155,11 +155,11 @@ class BrowserDesk:
         except NotSentBack as problem:
             self._refuse(request, address, 400, problem.reason)
         except SentBack as problem:
-            self._tell_refused(request, address, problem.reason, problem.error)
+            self._tell_refused(request, address.base, problem.reason, problem.error)
             _send(request, problem.url)
         except ApprovalsFull:
-            self._tell_refused(request, address, "too much waits", "temporarily_unavailable")
-            _send(request, asked.refused("temporarily_unavailable", "too much waits for approval"))
+            error, reason = "temporarily_unavailable", "too much waits for approval"
+            _send(request, self._not_let_in(asked, request, error, reason))
         else:
             self._seat(request, asked, pending)
 
@@ -250,9 +250,9 @@ class BrowserDesk:
         if isinstance(outcome, Approved):
             url = self._approved(asked, outcome, request)
         elif outcome == DENIED:
-            url = asked.refused("access_denied", "it was denied")
+            url = self._not_let_in(asked, request, "access_denied", "it was denied")
         else:
-            url = asked.refused("access_denied", "nobody approved it in time")
+            url = self._not_let_in(asked, request, "access_denied", "nobody approved it in time")
         forget = sitting.set_cookie("", 0)
         if url.startswith(("http:", "https:")):
             _send(request, url, forget)
@@ -262,7 +262,8 @@ class BrowserDesk:
     def _approved(self, asked: AuthorizationRequest, approved: Approved, request: Request) -> str:
         grant = approved.grant
         if self._keyring.grant(grant.key.fingerprint) != grant:
-            return asked.refused("access_denied", "the key is not good any more")
+            reason = "the key is not good any more"
+            return self._not_let_in(asked, request, "access_denied", reason)
         allowed = Allowed(
             asked.client.id,
             asked.resource,
@@ -275,7 +276,8 @@ class BrowserDesk:
         try:
             login, code = self._logins.begin(allowed)
         except LoginsFull:
-            return asked.refused("temporarily_unavailable", "too many clients are logged in")
+            reason = "too many clients are logged in"
+            return self._not_let_in(asked, request, "temporarily_unavailable", reason)
         self._audit.tell(
             "auth.login.begun",
             principal=grant.principal,
@@ -288,16 +290,23 @@ class BrowserDesk:
         )
         return asked.answered(code=code)
 
+    def _not_let_in(
+        self, asked: AuthorizationRequest, request: Request, error: str, reason: str
+    ) -> str:
+        """Where the browser is sent back to without a code."""
+        self._tell_refused(request, asked.issuer, reason, error)
+        return asked.refused(error, reason)
+
     # --- answers --------------------------------------------------------------------------
 
     def _refuse(
         self, request: Request, address: Address, status: int, told: str, reason: str = ""
     ) -> None:
-        self._tell_refused(request, address, reason or told)
+        self._tell_refused(request, address.base, reason or told)
         self._show(request, status, loginpages.refused(told))
 
     def _tell_refused(
-        self, request: Request, address: Address, reason: str, error: str | None = None
+        self, request: Request, issuer: str, reason: str, error: str | None = None
     ) -> None:
         # Nobody is blamed: any page can send a browser here.
         self._audit.tell(
@@ -305,7 +314,7 @@ class BrowserDesk:
             reason=reason,
             error=error,
             peer=source_of(request),
-            issuer=address.base,
+            issuer=issuer,
         )
 
     @staticmethod

@@ -99,6 +99,7 @@ class LoggingInTests(BrowserCase):
         heard = self.back(self.browser.get(page))
         self.assertEqual((heard["error"], heard["iss"]), ("access_denied", BASE))
         self.assertNotIn("code", heard)
+        self.assert_audited("auth.login.refused")
 
     def test_late(self) -> None:
         """The client hears that nobody came."""
@@ -109,6 +110,7 @@ class LoggingInTests(BrowserCase):
         held = self.browser.get(f"{page}?held")
         self.house.clock.advance(250)
         self.assertEqual(self.back(held)["error"], "access_denied")
+        self.assert_audited("auth.login.refused")
 
     def test_held_no_longer_than_proxies_bear(self) -> None:
         _, page = self.begin()
@@ -223,6 +225,38 @@ class SchemeTests(BrowserCase):
         self.approve(self.alice, pending)
         location = self.browser.get(page).headers["location"]
         self.assertTrue(location.startswith(f"{where}&code="))
+
+
+class FullTests(BrowserCase):
+    """As many are logged in as may be."""
+
+    people = People(logins=1)
+
+    def test_full(self) -> None:
+        """The client hears it, and may come again; the one that is in stays in."""
+        first = self.redeem(self.code()).json
+        pending, page = self.begin()
+        self.approve(self.bob, pending)
+        heard = self.back(self.browser.get(page))
+        self.assertEqual(heard["error"], "temporarily_unavailable")
+        self.assertNotIn("code", heard)
+        self.assert_audited("auth.login.refused")
+        self.assertEqual(self.renew(first["refresh_token"]).status, 200)
+        self.house.clock.advance(12 * 3600)
+        self.assertEqual(self.redeem(self.code()).status, 200)
+
+
+class OneTokenTests(BrowserCase):
+    """``login_ttl = "none"``: nobody stays longer than a token is good for."""
+
+    people = People(login_ttl=None)
+
+    def test_no_refresh(self) -> None:
+        code = self.code()
+        granted = self.redeem(code).json
+        self.assertNotIn("refresh_token", granted)
+        self.assert_no_grant(self.redeem(code))
+        self.assert_turned_away(self.come(granted["access_token"]), error="invalid_token")
 
 
 class PageTests(BrowserCase):
@@ -482,6 +516,7 @@ class CodeAttackTests(BrowserCase):
         self.house.write(self.line("bob"))
         self.house.look()
         self.assertEqual(self.back(self.browser.get(page))["error"], "access_denied")
+        self.assert_audited("auth.login.refused")
         self.assert_no_grant(self.redeem(code))
         self.assert_no_grant(self.renew(kept["refresh_token"]))
         self.assert_turned_away(self.come(kept["access_token"]), error="invalid_token")
