@@ -125,6 +125,8 @@ def calls(folder, options):
         cores = peers.Cores()
         started = {}
         for name, (person, auth) in people(folder).items():
+            if options.transport == "ws" and isinstance(person, Signer):
+                continue  # only requests are signed, not what is said on a socket
             spec = daemon(auth, options.transport)
             peer = running.enter_context(peers.Peer(name.partition(",")[0], spec, cores))
             url = spec["url"].replace("{port}", str(peer.port))
