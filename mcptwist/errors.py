@@ -240,7 +240,7 @@ class HostNotTrusted(ServerUnreachable):
 
 
 class SignInFailed(ServerUnreachable):
-    """It wants a token, and there is none to be had with the key we have."""
+    """It wants a token, and there is none to be had."""
 
     code = "sign-in-failed"
 
