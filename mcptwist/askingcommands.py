@@ -7,11 +7,10 @@ import sys
 
 from twisted.python import usage
 
-from mcptwist.auth.commands.reachoptions import SignInOptions
-from mcptwist.command import header
+from mcptwist.auth.commands.reachoptions import CallingOptions
 
 
-class AskingOptions(SignInOptions):
+class AskingOptions(CallingOptions):
     """What ``call`` and ``list`` have in common."""
 
     optParameters = [
@@ -22,16 +21,12 @@ class AskingOptions(SignInOptions):
 
     def __init__(self) -> None:
         super().__init__()
-        self["headers"] = []
         self["server"] = self["tool"] = ""
         self["arguments"] = {}
 
-    def opt_header(self, text: str) -> None:
-        """A header, as "Authorization: Bearer ${VAR}", VAR of the environment. Repeatable."""
-        self["headers"].append(header(text))
-
     def postOptions(self) -> None:
         """Called when all options are there."""
+        super().postOptions()
         if self["config"] and (self["url"] or self["headers"]):
             raise usage.UsageError("--url and --header go with a daemon, not with --config")
 

@@ -91,6 +91,12 @@ class IAdmission(Interface):
     def doubt() -> None:
         """What was carried was not good enough; have something else the next time."""
 
+    def sign() -> bool:
+        """The far end takes requests that are signed, and what else was carried did not do.
+
+        :return: whether they are signed from now on, and were not before.
+        """
+
     def turned_away(response: IResponse, sent: list[tuple[bytes, bytes]]) -> Deferred[bool]:
         """A request was answered 401 or 403.
 
@@ -104,6 +110,7 @@ class IProver(Interface):
 
     subprotocol = Attribute("What is offered for it beside that of MCP (a str).")
     seconds = Attribute("How long a proof may take.")
+    must_sign = Attribute("What the server closes with where a signed request is wanted instead.")
 
     def begin(url: str, connection: Any) -> Deferred[Any]:
         """Begin a proof, as the server chose that sub-protocol.

@@ -8,8 +8,8 @@ import sys
 from twisted.python import usage
 
 from mcptwist import config as configuration
-from mcptwist.auth.commands.reachoptions import SignInOptions
-from mcptwist.command import FAILED, Command, header
+from mcptwist.auth.commands.reachoptions import CallingOptions
+from mcptwist.command import FAILED, Command
 from mcptwist.configuration.commandline import load
 
 _FILES = (".json", ".toml")
@@ -108,7 +108,7 @@ class StdioOptions(Command):
         return serve(load(self["config"], []), self["log-level"])
 
 
-class ConnectOptions(SignInOptions):
+class ConnectOptions(CallingOptions):
     """Be a stdio server to whoever started this: with what is at a URL, over whatever wire.
 
     URL is that of an MCP endpoint (http, https, ws, wss, or unix: and a path); without one it is
@@ -120,20 +120,13 @@ class ConnectOptions(SignInOptions):
         ["log-level", None, "error", "The least that is logged: debug, info, warn, error."],
     ]
 
-    def __init__(self) -> None:
-        super().__init__()
-        self["headers"] = []
-
-    def opt_header(self, text: str) -> None:
-        """A header, as "Authorization: Bearer ${VAR}", VAR of the environment. Repeatable."""
-        self["headers"].append(header(text))
-
     def parseArgs(self, url: str = "") -> None:
         """Called with what follows the options."""
         self["url"] = url
 
     def postOptions(self) -> None:
         """Called when all options are there."""
+        super().postOptions()
         _check_log_level(self["log-level"])
         if self["url"] and not self["url"].startswith(_SCHEMES):
             raise usage.UsageError(f"URL begins with one of {', '.join(_SCHEMES)}")

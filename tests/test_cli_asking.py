@@ -46,6 +46,16 @@ class AskingOptionsTests(SynchronousTestCase):
             with self.assertRaises(usage.UsageError, msg=words):
                 self.parse(*words)
 
+    def test_signing_beside_an_authorization(self) -> None:
+        """What would not be signed, though it was asked for, is not sent."""
+        own = ("--header", "authorization: Bearer x", "--sign-requests")
+        for make, words in ((CallOptions, ["a", "b"]), (ListOptions, []), (ConnectOptions, [])):
+            with self.assertRaises(usage.UsageError) as caught:
+                make().parseOptions([*words, *own])
+            self.assertIn("leave out --sign-requests, or --header", str(caught.exception))
+            make().parseOptions([*words, *own[:2]])
+            make().parseOptions([*words, "--header", "x: y", "--sign-requests"])
+
     def test_a_list(self) -> None:
         options = ListOptions()
         options.parseOptions(["-j"])

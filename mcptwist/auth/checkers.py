@@ -65,6 +65,13 @@ class CredentialsRefused(UnauthorizedLogin):
         self.is_stale = is_stale
 
 
+class MustSign(CredentialsRefused):
+    """The key is good, and has to sign the requests themselves."""
+
+    def __init__(self) -> None:
+        super().__init__("the key must sign its requests", None)
+
+
 @implementer(ICredentialsChecker)
 class KeySignatureChecker:
     """Looks signatures up among the good keys.
@@ -82,11 +89,16 @@ class KeySignatureChecker:
 
     # Twisted's stubs want a Deferred; the portal takes an answer at once as well.
     def requestAvatarId(self, credentials: IKeySignature) -> Proved:  # type: ignore[override]
-        """Called by the portal."""
+        """Called by the portal.
+
+        :raises MustSign: a proof on a WebSocket does not do for that key.
+        """
         known = self._keyring.candidates(credentials.client)
         good = [grant for grant in known if _fits(grant, credentials)]
         for grant in good:
             if _is_signed(grant.key, credentials):
+                if credentials.via == PROOF and grant.require_signature:
+                    raise MustSign
                 return Proved(grant, credentials.via)
         nobody = self._nobody.get(credentials.algorithm)
         if nobody is None:
@@ -116,8 +128,7 @@ def _keys_of_nobody() -> dict[str, PublicKey]:
 def _fits(grant: Grant, credentials: IKeySignature) -> bool:
     """Whether that key may be meant, and may be used like this."""
     hint, key = credentials.hint, grant.key
-    is_proof = credentials.via == PROOF
-    allowed = grant.websocket and not grant.require_signature if is_proof else grant.oauth
+    allowed = grant.websocket if credentials.via == PROOF else grant.oauth
     if credentials.algorithm not in key.algorithms or not allowed:
         return False
     if hint is not None and hint not in (key.fingerprint, key.thumbprint):

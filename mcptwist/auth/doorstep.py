@@ -19,7 +19,7 @@ from zope.interface import implementer
 
 from mcptwist.auth.addresses import Address
 from mcptwist.auth.audit import Audit
-from mcptwist.auth.checkers import CredentialsRefused
+from mcptwist.auth.checkers import CredentialsRefused, MustSign
 from mcptwist.auth.credentials import KeySignature
 from mcptwist.auth.denials import NoRoom, TooManyFailures
 from mcptwist.auth.guard import Guard, now, source_of
@@ -29,6 +29,7 @@ from mcptwist.auth.mutualproof import (
     EXPORTER_LABEL,
     EXPORTER_SIZE,
     LARGEST,
+    MUST_SIGN,
     NONCE,
     SECONDS,
     SUBPROTOCOL,
@@ -171,6 +172,10 @@ class Doorkeeper:
             if not self._proof.has_begun:
                 return self._proof.challenge(text), False
             self.principal = principal = self._proved(self._proof.claim(text))
+        except MustSign as refused:
+            # Nobody is blamed: who has not been here before cannot know.
+            self._refuse(refused.reason, "")
+            raise TurnedAway(MUST_SIGN, "the key must sign its requests") from None
         except (ProofFailed, CredentialsRefused) as refused:
             self._refuse(refused.reason)
             raise TurnedAway(UNAUTHORIZED, "the proof is not good") from None
@@ -207,7 +212,8 @@ class Doorkeeper:
     def _refuse(self, reason: str, failure: str = BAD_LOGIN) -> None:
         self._is_settled = True
         self._tell("auth.proof.refused", reason=reason)
-        self._on.guard.blame(self._request, failure)
+        if failure:
+            self._on.guard.blame(self._request, failure)
 
     def _tell(self, event: str, **fields: str) -> None:
         self._on.audit.tell(

@@ -35,7 +35,7 @@ LARGEST = 4096
 SECONDS = 10.0
 """From the opening of the connection to the welcome."""
 
-UNAUTHORIZED, TIMED_OUT = 4401, 4408
+UNAUTHORIZED, TIMED_OUT, MUST_SIGN = 4401, 4408, 4428
 """What a WebSocket is closed with."""
 
 _NAME = b"mcp-keyauth-v1"

@@ -47,6 +47,7 @@ txaio.use_twisted()
 
 NORMAL = 1000
 _UNAUTHORIZED = "upgrade failed [401]"  # as Autobahn tells it
+_ACCEPT = "accept-signature"
 _TEXT = 1
 _autobahn: Any = txaio
 
@@ -70,8 +71,23 @@ class DialLimits(msgspec.Struct, frozen=True):
     closing: float = 2.0
 
 
-class WantsToken(ServerStartFailed):
+class TurnedAway(ServerStartFailed):
+    """The server wants to know who we are, and what was shown does not do.
+
+    :ivar takes_signatures: whether a request that is signed would do.
+    """
+
+    takes_signatures = False
+
+
+class WantsToken(TurnedAway):
     """The server answered the opening request with 401."""
+
+
+class WantsSignature(TurnedAway):
+    """The server believes the proof of our key, which has to sign the opening request."""
+
+    takes_signatures = True
 
 
 MakeEndpoint = Callable[[Any, bool, str, int], IStreamClientEndpoint]
@@ -128,6 +144,17 @@ class WebSocketConnector:
         return connecting
 
     async def _open(self, reader: IWireReader) -> IWire:
+        try:
+            return await self._come(reader)
+        except TurnedAway as refused:
+            admission = self._admission
+            if admission is None or not refused.takes_signatures or not admission.sign():
+                raise
+        self._prover = None
+        return await self._dial(reader, await self._shown(), None)
+
+    async def _come(self, reader: IWireReader) -> IWire:
+        """Open one as who we are by a proof, or by a token; whichever the server wants."""
         if self._prover is not None:
             try:
                 return await self._dial(reader, {}, self._prover)
@@ -303,15 +330,28 @@ class WebSocketClientWire(WebSocketClientProtocol):
         if self._drop is not None and self._drop.active():
             self._drop.cancel()
         if self._proving is not None and self._is_proving:
-            self._refusal = self._refusal or SignInFailed(_unwelcome(self.description, code))
+            self._refusal = self._refusal or self._unwelcome(code)
             self._proving.cancel()
         why = self._problem or _why(code, reason, self.wasNotCleanReason)
         if not self.opened.called:
-            kind = WantsToken if _UNAUTHORIZED in why else ServerStartFailed
-            failed = self._refusal or kind(f"{self.description} {why}")
-            self.opened.errback(failed)
+            self.opened.errback(self._refusal or self._not_opened(f"{self.description} {why}"))
             return
         self._inbox.end(ServerExited(f"{self.description} {why}"))
+
+    def _not_opened(self, message: str) -> ServerStartFailed:
+        if _UNAUTHORIZED not in message:
+            return ServerStartFailed(message)
+        refused = WantsToken(message)
+        refused.takes_signatures = _ACCEPT in self.http_headers
+        return refused
+
+    def _unwelcome(self, code: int | None) -> McpTwistError:
+        if code == self.prover.must_sign:
+            return WantsSignature(f"{self.description} wants requests that our key signed ({code})")
+        return SignInFailed(
+            f"{self.description} does not let our key in ({code}); see whether it is let in there "
+            "(mcptwist authorize list), and for WebSockets"
+        )
 
     # --- what the transport calls -----------------------------------------------------
 
@@ -382,13 +422,6 @@ class WebSocketClientWire(WebSocketClientProtocol):
     def _abort(self) -> None:
         if self.transport is not None:
             self.dropConnection(abort=True)
-
-
-def _unwelcome(description: str, code: int | None) -> str:
-    return (
-        f"{description} does not let our key in ({code}); see whether it is let in there (mcptwist "
-        "authorize list), and for WebSockets"
-    )
 
 
 def _why(code: int | None, reason: str | None, unclean: str | None) -> str:

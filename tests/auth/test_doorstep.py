@@ -12,6 +12,7 @@ from OpenSSL import SSL
 from mcptwist.auth.keys import P256, RSA, from_base64url, to_base64url
 from mcptwist.auth.mutualproof import (
     LARGEST,
+    MUST_SIGN,
     SECONDS,
     SUBPROTOCOL,
     Channel,
@@ -115,6 +116,35 @@ class ComingInTests(DoorstepCase):
     def test_token_counts_first(self) -> None:
         token = self.house.token(self.alice)
         self.assertEqual(self.socket(Authorization=f"Bearer {token}").status, 401)
+
+
+class MustSignTests(DoorstepCase):
+    """H12: a proof does not do for a key that must sign; only its owner hears of that."""
+
+    def authorized(self) -> list[str]:
+        return [self.line("alice", f'scope="{FULL}",require-signature')]
+
+    def test_told(self) -> None:
+        """Nobody is blamed, for who has not been here cannot know."""
+        for _ in range(30):
+            socket = self.socket()
+            prover = Prover(socket, self.alice)
+            socket.say(prover.proof.proof(prover.challenge()))
+            self.assertEqual(socket.closing()[0], MUST_SIGN)
+        reasons = {each["reason"] for each in self.house.events("auth.proof.refused")}
+        self.assertEqual(reasons, {"the key must sign its requests"})
+        self.assertEqual(self.house.gatehouse.guard.admitted, 0)
+        self.assert_unseen()
+
+    def test_somebody_else(self) -> None:
+        """Who does not have the key hears nothing of it."""
+        socket = self.socket()
+        prover = Prover(socket, self.alice)
+        proof = json.loads(prover.proof.proof(prover.challenge()))
+        wrong = bytearray(from_base64url(proof["sig"]))
+        wrong[0] ^= 1
+        socket.say(json.dumps({**proof, "sig": to_base64url(bytes(wrong))}).encode())
+        self.assert_closed(socket, "wrong key")
 
 
 class EndingTests(DoorstepCase):

@@ -39,6 +39,14 @@ class SignedTests(KeyCase):
         self.assertEqual({each["reason"] for each in denied}, {"the key must sign its requests"})
         self.assertEqual(self.events("mcp.allowed")[-1]["principal"], "alice")
 
+    def test_asked_for_a_websocket(self) -> None:
+        """What the proof of the key does not do for is signed by itself, and nobody is blamed."""
+        place = f"{self.url.replace('https', 'wss')}/ws"
+        for _ in range(3):
+            self.assertIn("42", self.done("call", place, *SUM))
+        refused = self.events("auth.proof.refused")
+        self.assertEqual({each["reason"] for each in refused}, {"the key must sign its requests"})
+
     def test_unasked(self) -> None:
         """No token is asked for, over HTTP/2, over HTTP+SSE and for a WebSocket."""
         before = len(self.events("auth.token.issued")), len(self.events("auth.request.denied"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
@@ -18,6 +19,7 @@ from tests.fakes import FakeReader
 from tests.joined import PORT, Network
 
 URL = f"ws://localhost:{PORT}/ws"
+SECURE = URL.replace("ws:", "wss:")
 
 
 class Server(WebSocketServerProtocol):
@@ -253,6 +255,7 @@ class Prover:
 
     subprotocol = "mcp.prove"
     seconds = 10.0
+    must_sign = 4428
 
     def __init__(self) -> None:
         self.proof = Proof()
@@ -267,15 +270,23 @@ class Admission:
 
     secrets: tuple[str, ...] = ()
 
-    def __init__(self, token: str) -> None:
+    def __init__(self, token: str, can_sign: bool = False) -> None:
         self.token = token
+        self.can_sign = can_sign
+        self.signs = False
         self.doubted = 0
 
     def come(self, method: str, url: str) -> Deferred[Any]:
+        if self.signs:
+            return succeed([(b"authorization", b"Signed")])
         return succeed([(b"authorization", self.token.encode())] if self.token else [])
 
     def doubt(self) -> None:
         self.doubted += 1
+
+    def sign(self) -> bool:
+        is_news, self.signs = self.can_sign and not self.signs, self.can_sign
+        return is_news
 
 
 class ProvingTests(SynchronousTestCase):
@@ -288,16 +299,20 @@ class ProvingTests(SynchronousTestCase):
         self.prover = Prover()
         self.reader = FakeReader()
 
-    def connect(self, admission: Any = None) -> Deferred[Any]:
-        connecting = WebSocketConnector(
-            URL.replace("ws:", "wss:"),
+    def connect(self, admission: Any = None, url: str = SECURE) -> Deferred[Any]:
+        self.connector = WebSocketConnector(
+            url,
             [],
             self.network.clock,
             description="far",
             endpoint=lambda *_: self.network.endpoint(self.servers.factory),
             admission=admission,
             prover=self.prover,
-        ).connect(self.reader)
+        )
+        return self.again()
+
+    def again(self) -> Deferred[Any]:
+        connecting = self.connector.connect(self.reader)
         self.network.turn()
         return connecting
 
@@ -374,8 +389,59 @@ class ProvingTests(SynchronousTestCase):
         self.refuse_first()
         self.failureResultOf(self.connect(Admission("")), ServerStartFailed)
 
-    def refuse_first(self) -> list[dict[str, str]]:
-        """Have the server refuse who brings no token; the headers of each who came."""
+    def test_must_sign(self) -> None:
+        """A server that believes the proof, and wants a signed request, gets one; at once later."""
+        connecting = self.connect(Admission("Bearer x", can_sign=True))
+        self.say(b"challenge")
+        self.servers.factory.chosen = "mcp"
+        self.servers.servers[0].sendClose(4428, "sign")
+        self.network.turn()
+        self.successResultOf(connecting)
+        self.successResultOf(self.again())
+        first, *others = self.servers.requests
+        self.assertNotIn("authorization", first.headers)
+        self.assertEqual([each.headers["authorization"] for each in others], ["Signed"] * 2)
+        self.assertEqual([each.protocols for each in others], [["mcp"]] * 2)
+
+    def test_must_sign_and_cannot(self) -> None:
+        connecting = self.connect(Admission("Bearer x"))
+        self.say(b"challenge")
+        self.servers.servers[0].sendClose(4428, "sign")
+        self.network.turn()
+        problem = self.failureResultOf(connecting, ServerStartFailed).value
+        self.assertIn("wants requests that our key signed", problem.message)
+        self.assertEqual(len(self.servers.requests), 1)
+
+    def test_asked_to_sign(self) -> None:
+        """A token does not do, and the answer says that a signature does."""
+        for url in (URL, SECURE):
+            came = self.refuse_first("Signed", {"Accept-Signature": "sig1=()"})
+            admission = Admission("Bearer x", can_sign=True)
+            self.successResultOf(self.connect(admission, url))
+            shown = [each["authorization"] for each in came if "authorization" in each]
+            self.assertEqual(shown, ["Bearer x", "Signed"])
+
+    def test_not_asked_to_sign(self) -> None:
+        came = self.refuse_first("Signed")
+        self.failureResultOf(self.connect(Admission("x", can_sign=True), URL), ServerStartFailed)
+        self.assertEqual(len(came), 1)
+
+    def test_signed_in_vain(self) -> None:
+        """Nothing is tried for ever."""
+        came = self.refuse_first("Nothing", {"Accept-Signature": "sig1=()"})
+        self.failureResultOf(self.connect(Admission("x", can_sign=True), URL), ServerStartFailed)
+        self.assertEqual(len(came), 2)
+        self.failureResultOf(self.again(), ServerStartFailed)
+        self.assertEqual(len(came), 3)
+
+    def refuse_first(
+        self, wanted: str = "", told: dict[str, str] | None = None
+    ) -> list[dict[str, str]]:
+        """Have the server refuse who brings no token; the headers of each who came.
+
+        :param wanted: the one Authorization that does; any, if empty.
+        :param told: headers of the refusal.
+        """
         came: list[dict[str, str]] = []
 
         def on_connect(server: Any, request: Any) -> str | None:
@@ -383,7 +449,10 @@ class ProvingTests(SynchronousTestCase):
             server.factory.requests.append(request)
             server.factory.servers.append(server)
             server.texts = []
-            if "authorization" not in request.headers:
+            shown = request.headers.get("authorization")
+            if shown is None or shown != (wanted or shown):
+                headers = list((told or {}).items())
+                server.failHandshake = partial(server.failHandshake, responseHeaders=headers)
                 raise ConnectionDeny(401, "who are you?")
             return "mcp"
 

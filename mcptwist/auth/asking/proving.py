@@ -20,6 +20,7 @@ from mcptwist.auth.keys import ISigner, KeyProblem, PublicKey
 from mcptwist.auth.mutualproof import (
     EXPORTER_LABEL,
     EXPORTER_SIZE,
+    MUST_SIGN,
     NONCE,
     SECONDS,
     SUBPROTOCOL,
@@ -43,6 +44,7 @@ class Prover:
 
     subprotocol = SUBPROTOCOL
     seconds = SECONDS
+    must_sign = MUST_SIGN
 
     def __init__(
         self, load: Callable[[], Awaitable[ISigner]], make_bytes: Callable[[int], bytes]

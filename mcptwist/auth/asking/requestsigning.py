@@ -68,7 +68,6 @@ class RequestSigner:
         self._wall = wall
         self._make_bytes = make_bytes
         self._name = name if name.isascii() and name.isprintable() else ""
-        self._always = always
         self._signs = always
 
     @property
@@ -89,11 +88,16 @@ class RequestSigner:
 
     def come(self, method: str, url: str) -> Deferred[Pairs]:
         """See :meth:`mcptwist.interfaces.IAdmission.come`."""
-        return self.headers(method, url) if self._always else self._tokens.come(method, url)
+        return self.headers(method, url) if self._signs else self._tokens.come(method, url)
 
     def doubt(self) -> None:
         """See :meth:`mcptwist.interfaces.IAdmission.doubt`."""
         self._tokens.doubt()
+
+    def sign(self) -> bool:
+        """See :meth:`mcptwist.interfaces.IAdmission.sign`."""
+        is_news, self._signs = not self._signs, True
+        return is_news
 
     def turned_away(self, response: IResponse, sent: Pairs) -> Deferred[bool]:
         """See :meth:`mcptwist.interfaces.IAdmission.turned_away`."""

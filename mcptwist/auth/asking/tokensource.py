@@ -103,6 +103,10 @@ class TokenSource:
         if self._held is not None:
             self._spent, self._held = self._held.granted.token, None
 
+    def sign(self) -> bool:
+        """See :meth:`mcptwist.interfaces.IAdmission.sign`."""
+        return False
+
     async def _come(self, method: str, url: str) -> Pairs:
         if self._held is None:
             try:

@@ -9,7 +9,7 @@ from twisted.python import usage
 
 from mcptwist.auth.asking.browser import has_person
 from mcptwist.auth.keys import is_fingerprint
-from mcptwist.command import Command
+from mcptwist.command import Command, header
 from mcptwist.configuration.reach import Reach
 
 
@@ -79,6 +79,27 @@ class SignInOptions(ReachOptions):
             redirect_port=self["redirect-port"],
             may_ask=has_person(os.environ),
         )
+
+
+class CallingOptions(SignInOptions):
+    """What those commands have besides that may come with headers of the person's own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self["headers"] = []
+
+    def opt_header(self, text: str) -> None:
+        """A header, as "Authorization: Bearer ${VAR}", VAR of the environment. Repeatable."""
+        self["headers"].append(header(text))
+
+    def postOptions(self) -> None:
+        """Called when all options are there."""
+        names = {name.lower() for name, _ in self["headers"]}
+        if self["sign-requests"] and "authorization" in names:
+            raise usage.UsageError(
+                "requests are not signed beside an Authorization of your own: leave out "
+                '--sign-requests, or --header "Authorization: …"'
+            )
 
 
 def _key(given: str) -> str:

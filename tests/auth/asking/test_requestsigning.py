@@ -91,6 +91,14 @@ class AskedTests(SigningCase):
         self.assertEqual(len(others), 3)
         self.assertEqual(len({each.nonce for each in self.seen}), 3)
 
+    def test_asked_for_a_websocket(self) -> None:
+        """Told once that a server wants it, each that is opened is signed."""
+        url = PLACE.replace("http", "ws", 1)
+        self.assertEqual(self.successResultOf(self.admission.come("GET", url)), [])
+        self.assertEqual([self.admission.sign(), self.admission.sign()], [True, False])
+        shown = dict(self.successResultOf(self.admission.come("GET", url)))
+        self.assertIn(b"signature", shown)
+
     def test_kinds(self) -> None:
         for kind in (P256, RSA):
             self.kind = kind
