@@ -51,11 +51,11 @@ from mcptwist.auth.policy import (
     Policed,
     Scoped,
     name_in,
-    scope_of,
 )
 from mcptwist.auth.presence import Presence
 from mcptwist.auth.reach import is_unrestricted
 from mcptwist.auth.realm import IPrincipal, Principal, make_portal
+from mcptwist.auth.scopes import scope_of
 from mcptwist.auth.signedrequests import SignedRequestChecker
 from mcptwist.auth.ticketdesk import TicketDesk
 from mcptwist.caller import Caller

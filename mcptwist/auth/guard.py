@@ -39,8 +39,8 @@ from mcptwist.auth.oauth.replay import ReplaysFull
 from mcptwist.auth.pace import Pace
 from mcptwist.auth.patterns import UNIX
 from mcptwist.auth.penalties import BAD_TOKEN, STALE_TOKEN, Penalties
-from mcptwist.auth.policy import SCOPES
 from mcptwist.auth.realm import OF_CONNECTIONS, TOKEN, IPrincipal, Principal
+from mcptwist.auth.scopes import NEEDED
 from mcptwist.auth.signedrequests import is_of_body
 from mcptwist.messages import Request as Asked
 from mcptwist.protocols import refusals
@@ -225,7 +225,7 @@ class Guard:
 
         :raises InsufficientScope: it is not; with the challenge that tells what would be.
         """
-        needed = SCOPES[asked.method]
+        needed = NEEDED[asked.method]
         if needed not in request.principal.scopes:
             self.require(request, frozenset({needed}), asked.method)
 

@@ -1,10 +1,10 @@
 """What a principal may reach, applied to what is asked, not to how it was announced.
 
 Two questions, asked of every request of every wire. May the caller *do* this: that is a scope,
-and belongs to the token that came with the request (:func:`scope_of`, :class:`Scoped`). May its
-key reach *that tool, resource or prompt*: that is an allow-list in ``authorized_keys``
-(:class:`Policed`). What one may not reach is not in lists either, and asking for it is answered as
-asking for what does not exist.
+and belongs to the token that came with the request (:mod:`~mcptwist.auth.scopes`,
+:class:`Scoped`). May its key reach *that tool, resource or prompt*: that is an allow-list in
+``authorized_keys`` (:class:`Policed`). What one may not reach is not in lists either, and asking
+for it is answered as asking for what does not exist.
 
 Names in allow-lists are those of the merged view (``SERVER__TOOL``), whichever URL is used;
 resources go by their URI.
@@ -20,7 +20,7 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 from zope.interface import implementer
 
-from mcptwist.auth.authorizedkeys import CALL, READ, SUBSCRIBE, Grant
+from mcptwist.auth.authorizedkeys import Grant
 from mcptwist.auth.denials import InsufficientScope, KeyWithdrawn
 from mcptwist.auth.handles import (
     TASK_STATUS,
@@ -33,6 +33,7 @@ from mcptwist.auth.handles import (
 from mcptwist.auth.keyring import Keyring
 from mcptwist.auth.reach import Reach, unknown
 from mcptwist.auth.realm import Principal
+from mcptwist.auth.scopes import scope_of
 from mcptwist.catalog.subscription import read_wanted
 from mcptwist.errors import (
     InvalidMessage,
@@ -57,33 +58,6 @@ from mcptwist.params import read_params
 from mcptwist.session import Session
 from mcptwist.versions import MODERN
 
-
-class _Scopes(dict[str, str]):
-    """The scope that each method needs."""
-
-    def __missing__(self, method: str) -> str:
-        return CALL  # what we do not know may change anything
-
-
-SCOPES: Mapping[str, str] = _Scopes(
-    {
-        "initialize": READ,
-        "ping": READ,
-        "server/discover": READ,
-        "tools/list": READ,
-        "prompts/list": READ,
-        "prompts/get": READ,
-        "resources/list": READ,
-        "resources/templates/list": READ,
-        "resources/read": READ,
-        "completion/complete": READ,
-        "logging/setLevel": READ,
-        "tools/call": CALL,
-        LISTEN: SUBSCRIBE,
-        "resources/subscribe": SUBSCRIBE,
-        "resources/unsubscribe": SUBSCRIBE,
-    }
-)
 #: What the answer to a list is made of: its member, and what its entries are known by.
 _LISTS: Mapping[str, tuple[str, str]] = {
     "tools/list": ("tools", "name"),
@@ -122,11 +96,6 @@ _MOST_REACHES = 10_000
 
 ALLOWED, DENIED = "allowed", "denied"
 Told: TypeAlias = Callable[[Exchange, Grant, str], None]
-
-
-def scope_of(method: str) -> str:
-    """The scope that a request needs. What we do not know may change anything: as a call."""
-    return SCOPES[method]
 
 
 class Handles:

@@ -12,8 +12,9 @@ from zope.interface.verify import verifyObject
 
 from mcptwist.auth.authorizedkeys import CALL, READ, SUBSCRIBE, read_authorized_keys
 from mcptwist.auth.keyring import Keyring
-from mcptwist.auth.policy import Handles, Policed, Scoped, scope_of
+from mcptwist.auth.policy import Handles, Policed, Scoped
 from mcptwist.auth.realm import Principal
+from mcptwist.auth.scopes import scope_of
 from mcptwist.errors import UnknownName
 from mcptwist.exchange import Exchange
 from mcptwist.interfaces import IView
