@@ -89,6 +89,27 @@ class NobodyTests(ClosedCase):
                 self.assertEqual(response.status, 401, (method, path))
         self.assert_unseen()
 
+    def test_nothing_else_is_public(self) -> None:
+        """Whoever adds a page that anybody may ask has to say so here."""
+        gate = self.house.factory.site.resource
+        public = {
+            (name, below)
+            for name, page in gate._public.items()
+            for below in getattr(page, "children", None) or {b"": page}
+        }
+        self.assertEqual(public, {
+            (b"health", b""),
+            (b".well-known", b"oauth-protected-resource"),
+            (b".well-known", b"oauth-authorization-server"),
+            (b"oauth", b"token"),
+            (b"oauth", b"revoke"),
+            (b"oauth", b"ws-ticket"),
+        })  # fmt: skip
+        for name in gate._inside.children:
+            if name not in gate._public:
+                response = self.house.request("GET", f"/{name.decode()}", {})
+                self.assert_turned_away(response)
+
     def test_public(self) -> None:
         for path in (
             "/health",
