@@ -66,6 +66,7 @@ class Books:
     def expire(self) -> None:
         """Forget what is over; to be called now and then."""
         self.tokens.expire()
+        self.tickets.expire()
 
     def withdraw(self, fingerprint: str) -> int:
         """Have nothing count that was given to that key.

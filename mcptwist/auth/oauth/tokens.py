@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
+from mcptwist.auth.givenout import GivenOut
 from mcptwist.auth.keys import to_base64url
 
 PREFIX = "mcp_at_"
@@ -79,15 +79,11 @@ class Token:
         return self.digest.hex()[:8]
 
 
-class TokenTable:
+class TokenTable(GivenOut[Token]):
     """The tokens that are good.
 
     :param monotonic: seconds that only grow.
     :param make_bytes: so many unguessable bytes each time.
-    :param limit: how many there may be.
-    :param per_key: how many of one key's; the oldest goes when there would be more.
-    :ivar displaced: how many went for that.
-    :ivar refused: how often there was no room for one more.
     """
 
     def __init__(
@@ -97,17 +93,8 @@ class TokenTable:
         limit: int = 100_000,
         per_key: int = 64,
     ) -> None:
-        self._monotonic = monotonic
+        super().__init__(monotonic, limit, per_key)
         self._make_bytes = make_bytes
-        self.limit = limit
-        self._per_key = per_key
-        self.displaced = 0
-        self.refused = 0
-        self._tokens: dict[bytes, Token] = {}
-        self._by_key: dict[str, OrderedDict[bytes, Token]] = {}
-
-    def __len__(self) -> int:
-        return len(self._tokens)
 
     def issue(
         self,
@@ -124,67 +111,38 @@ class TokenTable:
         :param lifetime: seconds.
         :raises TokensExhausted: there are too many.
         """
-        own = self._by_key.get(key)
-        if own is not None and len(own) >= self._per_key:
-            self._drop(next(iter(own.values())))
-            self.displaced += 1
-        if len(self._tokens) >= self.limit:
-            self.expire()
-        if len(self._tokens) >= self.limit:
-            self.refused += 1
+        if not self.has_room(key):
             raise TokensExhausted
         text = written(self._make_bytes(_BYTES))
         deadline = self._monotonic() + lifetime
         digest = digest_of(text.encode())
         token = Token(digest, principal, key, resource, scopes, deadline, jkt, client)
-        self._tokens[token.digest] = token
-        self._by_key.setdefault(key, OrderedDict())[token.digest] = token
+        self.add(token)
         return text, token
 
     def find(self, text: bytes) -> Token | None:
         """The token, if it is good."""
-        token = self._tokens.get(digest_of(text))
+        token = self.known(digest_of(text))
         if token is None or token.deadline > self._monotonic():
             return token
-        self._drop(token)
+        self.take(token.digest)
         return None
 
     def revoke(self, text: bytes, key: str) -> Token | None:
         """End a token of that key's; what was known of it."""
-        token = self._tokens.get(digest_of(text))
+        token = self.known(digest_of(text))
         if token is None or token.key != key:
             return None
-        self._drop(token)
-        return token
+        return self.take(token.digest)
 
     def end(self, token: Token) -> bool:
         """End one; whether it had not ended before."""
-        if not token.is_live:
-            return False
-        self._drop(token)
-        return True
+        return self.take(token.digest) is not None
 
-    def withdraw(self, key: str) -> int:
-        """End all tokens of that key; how many there were."""
-        own = list(self._by_key.get(key, {}).values())
-        for token in own:
-            self._drop(token)
-        return len(own)
-
-    def expire(self) -> None:
-        """Forget those whose time is over; to be called now and then."""
-        now = self._monotonic()
-        for token in [each for each in self._tokens.values() if each.deadline <= now]:
-            self._drop(token)
-
-    def _drop(self, token: Token) -> None:
-        token.deadline = _ENDED
-        token.avatar = None
-        del self._tokens[token.digest]
-        own = self._by_key[token.key]
-        del own[token.digest]
-        if not own:
-            del self._by_key[token.key]
+    def gone(self, one: Token) -> None:
+        """Called with each that goes: whoever holds on to it sees that it has ended."""
+        one.deadline = _ENDED
+        one.avatar = None
 
 
 def digest_of(text: bytes) -> bytes:
