@@ -1,4 +1,4 @@
-"""The scope that each method needs; whether it is there depends on what a request came with. Pure."""
+"""The scope that each method needs; whether it is there depends on the request. Pure."""
 
 from __future__ import annotations
 
