@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from mcptwist.auth.asking.identity import OWN
+from mcptwist.auth.asking.wallet import FILE as GRANTS
 from mcptwist.auth.authorizedkeys import LineProblem, read_authorized_keys, read_revoked_keys
 from mcptwist.auth.keyfiles import FileProblem, check_mode, read_strictly
 from mcptwist.auth.keystore import key_of_certificate
@@ -88,12 +89,12 @@ def _authorized(auth: Auth, environ: Mapping[str, str], now: float) -> Iterator[
 def look_at_own_files(environ: Mapping[str, str]) -> Iterator[Finding]:
     """The files by which we know others, and are known."""
     directory = config_directory(environ)
-    for name in (*OWN, "known_hosts"):
+    for name in (*OWN, GRANTS, "known_hosts"):
         path = os.path.join(directory, name)
         if not os.path.lexists(path):
             continue
         try:
-            read_strictly(path, secret=name in OWN)
+            read_strictly(path, secret=name != "known_hosts")
             yield ok("own files", f"{path} is for nobody else")
         except FileProblem as problem:
             yield fail("own files", str(problem), "correct its owner and its mode")

@@ -109,9 +109,11 @@ class KeyTests(CheckupCase):
     def test_own_files(self) -> None:
         self.write("id_ed25519", "x", 0o644)
         self.write("known_hosts", "x", 0o644)
+        self.write("grants.json", "{}", 0o640)
         found = list(look_at_own_files(self.environ))
         self.assert_found(found, "fail", "id_ed25519")
         self.assert_found(found, "ok", "known_hosts")
+        self.assert_found(found, "fail", "grants.json")
 
 
 class CertificateTests(CheckupCase):
