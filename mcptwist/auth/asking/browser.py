@@ -17,6 +17,7 @@ from twisted.internet.protocol import ProcessProtocol
 from mcptwist.auth.asking.discovery import is_page
 from mcptwist.errors import SignInFailed
 
+_OPEN = "import os, sys, webbrowser; os.setsid(); webbrowser.open(sys.argv[1])"
 _DISPLAYS = ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY", "TERMUX_VERSION")
 _WITH_WINDOWS = ("darwin", "win32", "cygwin")
 
@@ -43,21 +44,20 @@ class Browser:
             raise SignInFailed(f"{who} names a page to log in at that is none")
         self._tell(f"{who} wants you to log in. If no browser opens, open this page:\n{url}")
         if self._has_windows:
-            # -I: no module of the directory that we happen to be in is taken for webbrowser.
-            argv = [sys.executable, "-I", "-m", "webbrowser", url]
+            self._open(url)
+
+    def _open(self, url: str) -> None:
+        """Start the browser; it outlives us, and hears neither Ctrl-C nor that we are gone."""
+        # -I: no module of the directory that we happen to be in is taken for webbrowser.
+        argv = [sys.executable, "-I", "-c", _OPEN, url]
+        nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            descriptors = {0: nothing, 1: nothing, 2: nothing}
             self._reactor.spawnProcess(
-                _Silent(), argv[0], argv, env=os.environ, childFDs={0: "w", 1: "r", 2: "r"}
+                ProcessProtocol(), argv[0], argv, env=os.environ, childFDs=descriptors
             )
-
-
-class _Silent(ProcessProtocol):
-    """Whatever it says is dropped."""
-
-    transport: Any
-
-    def connectionMade(self) -> None:
-        """Called when it runs."""
-        self.transport.closeStdin()
+        finally:
+            os.close(nothing)
 
 
 def has_windows(environ: Mapping[str, str], platform: str = sys.platform) -> bool:

@@ -143,11 +143,15 @@ class Wallet:
         self._change(introduced)
 
     async def turn(self, clock: IReactorTime) -> Callable[[], None]:
-        """Wait until no other program renews what is here; returns what ends our turn."""
-        directory = os.path.dirname(self.path) or "."
-        os.makedirs(directory, mode=0o700, exist_ok=True)
+        """Wait until no other program renews what is here; returns what ends our turn.
+
+        :raises SignInFailed: nothing can be written here, so that what comes of it would be lost.
+        """
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        handle = os.open(f"{self.path}.turn", flags, 0o600)
+        try:
+            handle = os.open(f"{self.path}.turn", flags, 0o600)
+        except OSError as problem:
+            raise SignInFailed(f"{self.path} cannot be renewed: {problem.strerror}") from None
         until = clock.seconds() + _PATIENCE
         while not _taken(handle) and clock.seconds() < until:
             waiting: Any = deferLater(clock, _LOOK, lambda: None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
@@ -20,6 +21,7 @@ class BrowserTests(SynchronousTestCase):
 
     def spawnProcess(self, protocol: Any, *words: Any, **more: Any) -> None:
         """Called by who starts a process."""
+        self.devices = {os.fstat(each).st_rdev for each in more["childFDs"].values()}
         self.started.append((*words, more["childFDs"]))
 
     def show(self, url: str, windows: bool = True) -> None:
@@ -29,8 +31,11 @@ class BrowserTests(SynchronousTestCase):
         """One argument is the URL, no shell sees it, and nothing of ours is open there."""
         self.show(PAGE)
         ((program, argv, descriptors),) = self.started
-        self.assertEqual((program, argv[1:]), (sys.executable, ["-I", "-m", "webbrowser", PAGE]))
-        self.assertEqual(descriptors, {0: "w", 1: "r", 2: "r"})
+        self.assertEqual((program, argv[1:3]), (sys.executable, ["-I", "-c"]))
+        self.assertEqual(argv[4:], [PAGE])
+        self.assertNotIn(PAGE, argv[3])
+        self.assertEqual(set(descriptors), {0, 1, 2})
+        self.assertEqual(self.devices, {os.stat(os.devnull).st_rdev})
         self.assertTrue(self.said[0].endswith(f"\n{PAGE}"))
 
     def test_no_browser(self) -> None:

@@ -113,9 +113,17 @@ class WalletTests(SynchronousTestCase):
         self.assertEqual(victim.read_text(), "")
         self.assertFalse(self.path.is_symlink())
 
+    def test_nothing_can_be_written(self) -> None:
+        """What renews is good once, and is not used up where the next one cannot be kept."""
+        self.wallet.keep(grant())
+        os.mkdir(f"{self.path}.turn")
+        turn = Deferred.fromCoroutine(self.wallet.turn(Clock()))
+        self.assertIn("cannot be renewed", self.failureResultOf(turn, SignInFailed).value.message)
+
     def test_turns(self) -> None:
         """One renews at a time; who waits too long goes without."""
         clock = Clock()
+        self.wallet.keep(grant())
         first, second = (Deferred.fromCoroutine(self.wallet.turn(clock)) for _ in range(2))
         end = self.successResultOf(first)
         clock.advance(1)
