@@ -156,6 +156,16 @@ class ByteStreamTests(SynchronousTestCase):
         self.assertEqual(len(self.far.heard()), 1)
         self.assertTrue(self.far.lost)
 
+    def test_no_timer_stays(self) -> None:
+        """Whoever closed its side, waited for answers and was closed leaves nothing to wait for."""
+        self.rig.busy = True
+        self.wire.readConnectionLost()
+        self.rig.network.turn(0)
+        closed = self.wire.close()
+        self.turn()
+        self.successResultOf(closed)
+        self.assertEqual(self.rig.network.clock.getDelayedCalls(), [])
+
     def test_what_was_asked_before_the_end_is_answered(self) -> None:
         self.rig.busy = True
         self.far.say(Request(1, "ping"))
