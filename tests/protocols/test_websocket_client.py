@@ -7,13 +7,14 @@ from typing import Any
 
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
 from autobahn.websocket.types import ConnectionDeny
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from mcptwist.errors import ServerStartFailed, SignInFailed
 from mcptwist.messages import Message, Request, decode, encode
 from mcptwist.protocols.timers import Timers
-from mcptwist.protocols.websocket_client import DialLimits, WebSocketConnector
+from mcptwist.protocols.websocket_client import DialLimits, WebSocketClientWire, WebSocketConnector
 from tests.contracts.wires import WORDS, ConnectorContract, WireContract
 from tests.fakes import FakeReader
 from tests.joined import PORT, Network
@@ -458,3 +459,13 @@ class ProvingTests(SynchronousTestCase):
 
         self.patch(Server, "onConnect", on_connect)
         return came
+
+
+class UnconnectedTests(SynchronousTestCase):
+    """A wire that has no connection yet."""
+
+    def test_given_up(self) -> None:
+        """Whoever does not want it any more is told so, and nothing breaks."""
+        wire = WebSocketClientWire(FakeReader(), Clock(), "far", DialLimits())
+        wire.opened.cancel()
+        self.failureResultOf(wire.opened, CancelledError)
