@@ -106,7 +106,10 @@ class SignIn:
             self._found = resource, issuer
             named = (challenge.scopes if challenge else None) or resource.scopes
             scopes = want.scopes if want.only else named | want.scopes
-            return await self._in_some_way(resource, issuer, scopes, want)
+            wish = Wish(
+                resource, issuer, scopes, want.bound, want.spent, want.is_more, want.by_person
+            )
+            return await self._in_some_way(wish, want)
         except SignInFailed:
             self._found = None
             raise
@@ -163,41 +166,45 @@ class SignIn:
 
     # --- the ways -------------------------------------------------------------------------
 
-    async def _in_some_way(
-        self, resource: Resource, issuer: Issuer, scopes: frozenset[str], want: Want
-    ) -> Granted:
-        own, login = self._own, self._own.login
-        wish = Wish(resource, issuer, scopes, want.bound, want.spent, want.is_more, want.by_person)
-        form = {
-            "resource": resource.url,
-            "scope": " ".join(sorted(scopes)),
-            "expires_in": str(want.seconds or ""),
-        }
-        may_log_in = login is not None and issuer.takes_people
-        if login is not None and may_log_in and (want.by_person or self._has_leave(wish)):
+    async def _in_some_way(self, wish: Wish, want: Want) -> Granted:
+        login = self._own.login if wish.issuer.takes_people else None
+        if login is None:
+            if want.by_person:
+                raise SignInFailed(f"{wish.issuer.name} lets no people log in")
+            return await self._as_program(wish, want)
+        if want.by_person or self._is_for_people(login, wish):
             return await login.token(wish)
-        if want.by_person and not may_log_in:
-            raise SignInFailed(f"{issuer.name} lets no people log in")
-        if own.told.secret and issuer.takes_secrets and not issuer.takes_people:
-            make_form = make_secret_form(registered_client(issuer, own.told), form)
-            return await self._endpoint.ask(issuer, make_form, self._algorithm(issuer, want))
-        if own.keys is not None and (issuer.names_keys or (issuer.takes_keys and not may_log_in)):
-            try:
-                return await self._with_key(own.keys, issuer, form, want)
-            except SignInFailed as problem:
-                if login is None or not may_log_in or own.is_chosen:
-                    raise
-                if not login.can_ask:
-                    raise SignInFailed(f"{problem}; or {login.advice}") from None
-                login.say(f"{problem}; logging in instead")
-        if login is None or not may_log_in:
-            raise SignInFailed(_no_way(issuer))
+        try:
+            return await self._as_program(wish, want)
+        except SignInFailed as problem:
+            if self._own.is_chosen:
+                raise
+            if not login.can_ask:
+                raise SignInFailed(f"{problem}; or {login.advice}") from None
+            login.say(f"{problem}; logging in instead")
         return await login.token(wish)
 
-    def _has_leave(self, wish: Wish) -> bool:
-        """Whether a person has agreed already, and chose no key to come with instead."""
-        login = self._own.login
-        return login is not None and not self._own.is_chosen and login.has(wish)
+    def _is_for_people(self, login: Login, wish: Wish) -> bool:
+        """Whether a person's leave comes before a key, where both will do."""
+        own, issuer = self._own, wish.issuer
+        if own.keys is None or not (issuer.takes_keys if own.is_chosen else issuer.names_keys):
+            return True
+        return not own.is_chosen and (bool(own.told.name) or login.has(wish))
+
+    async def _as_program(self, wish: Wish, want: Want) -> Granted:
+        """A token that nobody has to agree to."""
+        issuer, own = wish.issuer, self._own
+        form = {
+            "resource": wish.resource.url,
+            "scope": " ".join(sorted(wish.scopes)),
+            "expires_in": str(want.seconds or ""),
+        }
+        if own.told.secret and issuer.takes_secrets:
+            make_form = make_secret_form(registered_client(issuer, own.told), form)
+            return await self._endpoint.ask(issuer, make_form, self._algorithm(issuer, want))
+        if own.keys is None or not issuer.takes_keys:
+            raise SignInFailed(_no_way(issuer))
+        return await self._with_key(own.keys, issuer, form, want)
 
     async def _with_key(
         self, keys: KeyHolder, issuer: Issuer, form: dict[str, str], want: Want

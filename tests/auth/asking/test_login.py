@@ -202,14 +202,14 @@ class WaysTests(LoginCase):
             self.people.answer(asked, None) if "client_assertion" in asked.form else token(asked)
         )
 
-    def with_key(self, is_chosen: bool = False, alone: bool = False) -> None:
+    def with_key(self, is_chosen: bool = False, **more: Any) -> None:
         async def load() -> Any:
             if self.signer is None:
                 raise SignInFailed("there is no key")
             return self.signer
 
         ways = Ways(self.there, self.there, self.reactor, self.wall, self.make_bytes)
-        self.begin_anew(alone=alone, keys=KeyHolder(load, "", ways), is_chosen=is_chosen)
+        self.begin_anew(**more, keys=KeyHolder(load, "", ways), is_chosen=is_chosen)
 
     def test_a_key(self) -> None:
         self.with_key()
@@ -223,6 +223,12 @@ class WaysTests(LoginCase):
         self.assertEqual(self.ask(), 200)
         self.assertEqual(len(self.shown), 1)
         self.assertIn("there is no key", self.said[0])
+
+    def test_who_was_registered(self) -> None:
+        """Who says as which client we come wants a person to be asked."""
+        self.with_key(told=Told("us"))
+        self.assertEqual(self.ask(), 200)
+        self.assertEqual(len(self.shown), 1)
 
     def test_neither_key_nor_person(self) -> None:
         """Both things to do are said."""
@@ -238,6 +244,17 @@ class WaysTests(LoginCase):
         self.with_key(is_chosen=True)
         self.assertIn("there is no key", self.fail_to_ask())
         self.assertEqual(self.shown, [])
+
+    def test_a_chosen_key_that_nobody_asks_for(self) -> None:
+        """A server that does not say how clients prove who they are may take it."""
+        del self.people.metadata["token_endpoint_auth_methods_supported"]
+        self.with_key(is_chosen=True)
+        self.assertEqual(self.ask(), 200)
+        self.assertEqual(self.shown, [])
+        self.with_key()
+        self.good = {"token-2"}
+        self.assertEqual(self.ask(), 200)
+        self.assertEqual(len(self.shown), 1)
 
     def test_who_has_logged_in(self) -> None:
         """What a person agreed to comes before a key that nobody chose."""
