@@ -14,13 +14,13 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from collections import OrderedDict
 from collections.abc import Callable
 
 import msgspec
 
 from mcptwist.auth.addresses import Address
 from mcptwist.auth.authorizedkeys import Grant
+from mcptwist.auth.givenout import GivenOut
 from mcptwist.auth.keys import from_base64url, to_base64url
 from mcptwist.auth.oauth.tokens import Token, TokenTable, digest_of, is_ours, written
 
@@ -98,6 +98,11 @@ class Login:
         self.tokens: list[Token] = []
 
     @property
+    def digest(self) -> bytes:
+        """What it is known by: its id, which is no secret."""
+        return self.id.encode()
+
+    @property
     def key(self) -> str:
         """The fingerprint of the key that approved it."""
         return self.allowed.grant.key.fingerprint
@@ -108,17 +113,13 @@ class Login:
         return digest_of(self.id.encode()).hex()[:8]
 
 
-class Logins:
+class Logins(GivenOut[Login]):
     """All that are.
 
     :param monotonic: seconds that only grow.
     :param make_bytes: so many unguessable bytes each time.
     :param tokens: where the tokens are that end with them.
     :param lifetime: seconds that a login may last; ``None``: for one token, that is not renewed.
-    :param limit: how many there may be.
-    :param per_key: how many of one key's; the oldest ends when there would be more.
-    :ivar displaced: how many have ended for that.
-    :ivar refused: how often there was no room for one more.
     """
 
     def __init__(
@@ -130,18 +131,10 @@ class Logins:
         limit: int = 10_000,
         per_key: int = 64,
     ) -> None:
-        self._monotonic = monotonic
+        super().__init__(monotonic, limit, per_key)
         self._make_bytes = make_bytes
         self._tokens = tokens
         self._lifetime = lifetime
-        self.limit = limit
-        self._per_key = per_key
-        self.displaced = self.refused = 0
-        self._logins: dict[str, Login] = {}
-        self._by_key: dict[str, OrderedDict[str, Login]] = {}
-
-    def __len__(self) -> int:
-        return len(self._logins)
 
     def begin(self, allowed: Allowed) -> tuple[Login, str]:
         """A new login, and the code for it.
@@ -158,20 +151,12 @@ class Logins:
 
         :raises LoginsFull: there are too many.
         """
-        own = self._by_key.get(allowed.grant.key.fingerprint)
-        if own is not None and len(own) >= self._per_key:
-            self.end(next(iter(own.values())))
-            self.displaced += 1
-        if len(self._logins) >= self.limit:
-            self.expire()
-        if len(self._logins) >= self.limit:
-            self.refused += 1
+        if not self.has_room(allowed.grant.key.fingerprint):
             raise LoginsFull
         lifetime = CODE_LIFETIME if self._lifetime is None else self._lifetime
         name = to_base64url(self._make_bytes(_ID))
         login = Login(name, allowed, self._monotonic() + lifetime)
-        self._logins[name] = login
-        self._by_key.setdefault(login.key, OrderedDict())[name] = login
+        self.add(login)
         return login
 
     def redeem(
@@ -249,37 +234,24 @@ class Logins:
 
     def end(self, login: Login) -> int:
         """End a login; how many tokens ended with it."""
-        if self._logins.pop(login.id, None) is None:
-            return 0
-        own = self._by_key[login.key]
-        del own[login.id]
-        if not own:
-            del self._by_key[login.key]
-        return sum(self._tokens.end(token) for token in login.tokens)
+        tokens = sum(token.is_live for token in login.tokens)
+        return 0 if self.take(login.digest) is None else tokens
+
+    def gone(self, one: Login) -> None:
+        """Called with each that goes: what came of it goes, too."""
+        for token in one.tokens:
+            self._tokens.end(token)
 
     def seconds_left(self, login: Login) -> float:
         """How long it will last."""
         return max(0.0, login.deadline - self._monotonic())
-
-    def withdraw(self, key: str) -> int:
-        """End all logins of that key; how many there were."""
-        own = list(self._by_key.get(key, {}).values())
-        for login in own:
-            self.end(login)
-        return len(own)
-
-    def expire(self) -> None:
-        """End those whose time is over; to be called now and then."""
-        now = self._monotonic()
-        for login in [each for each in self._logins.values() if each.deadline <= now]:
-            self.end(login)
 
     def _found(self, prefix: str, text: str) -> tuple[Login, bytes]:
         """The login whose id is in *text*, and the hash of what was brought."""
         raw = text.encode("utf-8", "replace")
         if len(raw) > _LONGEST or not is_ours(raw, prefix):
             raise LoginRefused("it is none of ours")
-        login = self._logins.get(text.removeprefix(prefix)[:_ID_LENGTH])
+        login = self.known(raw.removeprefix(prefix.encode())[:_ID_LENGTH])
         if login is None:
             raise LoginRefused("the login has ended", is_stale=True)
         if login.deadline <= self._monotonic():
