@@ -87,6 +87,7 @@ class Forwarder(Resource):
         self._there = there.encode()
         self._agent = H2Agent(reactor, Trust(str(authority)))
         site: Any = Site(self)
+        site.log = lambda request: None
         self._listening: Any = reactor.listenTCP(0, site, interface="127.0.0.1")
         self.here = f"http://127.0.0.1:{self._listening.getHost().port}"
 

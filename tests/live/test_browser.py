@@ -75,6 +75,7 @@ class Stage:
         root.putChild(b"authorize", Report(lambda line: self.authorize(line)))
         self.authorize: Callable[[str], object] = lambda line: None
         site: Any = Site(root)
+        site.log = lambda request: None  # what pages are opened with may be secret
         self._listening: Any = reactor.listenTCP(0, site, interface="127.0.0.1")
         address: Any = self._listening.getHost()
         self.port: int = address.port

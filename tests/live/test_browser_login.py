@@ -61,7 +61,9 @@ class LoginTests(BrowserTestCase):
         }
         self.back: Deferred[dict[str, str]] = Deferred()
         self.client = Client(self.back.callback)
-        listening: Any = reactor.listenTCP(0, Site(self.client), interface="127.0.0.1")  # type: ignore[attr-defined]
+        site: Any = Site(self.client)
+        site.log = lambda request: None  # it is sent codes in its URL
+        listening: Any = reactor.listenTCP(0, site, interface="127.0.0.1")  # type: ignore[attr-defined]
         self.addCleanup(listening.stopListening)
         self.origin = f"http://127.0.0.1:{listening.getHost().port}"
         return {**super().settings(), "auth": auth}
