@@ -11,7 +11,6 @@ RFC 7523 section 3, RFC 9449 section 11.1.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import time
 from collections.abc import Callable
@@ -19,12 +18,10 @@ from typing import Any
 
 from twisted.logger import Logger
 
-from mcptwist.auth.denials import CannotStart
-from mcptwist.auth.keyfiles import check_mode
 from mcptwist.auth.oauth.replay import ReplaysFull
+from mcptwist.auth.oauth.statefile import StateFile
 
 _VERSION = 1
-_WAIT = 0.25  # seconds for another daemon to finish writing
 _SWEEP = 10.0
 _TABLES = """
 CREATE TABLE used (
@@ -44,20 +41,15 @@ CREATE TRIGGER used_removed AFTER DELETE ON used BEGIN
 END;
 CREATE TABLE made (at REAL NOT NULL);
 """
+_MADE = "INSERT INTO made SELECT ? WHERE NOT EXISTS (SELECT * FROM made)"
 _COUNTS = "SELECT owner, number FROM counted WHERE owner IN ('', ?)"
 _ALL = "SELECT number FROM counted WHERE owner = ''"
 _ADD = "INSERT OR IGNORE INTO used VALUES (?, ?, ?, ?, ?)"
 _FORGET = "DELETE FROM used WHERE until < ? AND (boot <> ? OR kept < ?)"
 
 
-class StoreProblem(CannotStart):
-    """The file cannot be used; the message tells why."""
-
-
 class ReplayStore:
     """Who used what.
-
-    It is opened by the process that uses it, when it first does.
 
     :param path: of the file, which is made if need be; its directory must be ours alone to write.
     :param wall: seconds since 1970.
@@ -82,13 +74,12 @@ class ReplayStore:
         since_boot: Callable[[], float] | None = None,
         boot: str | None = None,
     ) -> None:
-        self._path = path
+        self._file = StateFile(path, "remember what was used")
         self._wall = wall
         self._since_boot = since_boot or _since_boot
         self._boot = _boot() if boot is None else boot
         self.limit = limit
         self._share = share
-        self._opened: tuple[int, sqlite3.Connection] | None = None
         self._swept = float("-inf")
         self.failures = 0
         self.refused = 0
@@ -97,7 +88,7 @@ class ReplayStore:
     def __len__(self) -> int:
         """How many uses are in the file; those that are over go when there is need or time."""
         try:
-            found = self._connection().execute(_ALL).fetchone()
+            found = self._file.connection().execute(_ALL).fetchone()
         except (sqlite3.Error, OSError):
             return 0
         return 0 if found is None else int(found[0])
@@ -111,7 +102,7 @@ class ReplayStore:
         # As bytes: JSON can say strings that are no text to the file.
         use = owner.encode("utf-8", "surrogatepass"), name.encode("utf-8", "surrogatepass")
         try:
-            return self._first_use(self._connection(), use, until)
+            return self._first_use(self._file.connection(), use, until)
         except _NoRoom:
             self.refused += 1
             raise ReplaysFull from None
@@ -119,14 +110,12 @@ class ReplayStore:
             self.failures += 1
             self.refused += 1
             if self.failures == 1:
-                self.log.error("{path}: {problem}", path=self._path, problem=str(problem))
+                self.log.error("{path}: {problem}", path=self._file.path, problem=str(problem))
             raise ReplaysFull from None
 
     def close(self) -> None:
         """Nothing is remembered any more."""
-        opened, self._opened = self._opened, None
-        if opened is not None and opened[0] == os.getpid():
-            opened[1].close()
+        self._file.close()
 
     def _first_use(
         self, connection: sqlite3.Connection, use: tuple[bytes, bytes], until: float
@@ -145,65 +134,23 @@ class ReplayStore:
                 raise _NoRoom
         return added
 
-    # --- the file -------------------------------------------------------------------------
-
-    def _connection(self) -> sqlite3.Connection:
-        """One for each process: none may be carried into another."""
-        if self._opened is None or self._opened[0] != os.getpid():
-            self._opened = os.getpid(), self._connected()
-        return self._opened[1]
-
-    def _connected(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, timeout=_WAIT, isolation_level=None)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")
-        return connection
-
     def _prepared(self) -> float:
         """Make the tables, if need be; since when uses are remembered."""
-        directory = os.path.dirname(os.path.abspath(self._path))
+        self._file.prepare(_TABLES, _VERSION)
         try:
-            os.makedirs(directory, 0o700, exist_ok=True)
-            check_mode(directory, os.stat(directory))
-            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600))
-            check_mode(self._path, os.stat(self._path), secret=True)
-            connection = self._connected()
-            try:
-                made = self._tables(connection)
-            finally:
-                connection.close()
-        except (OSError, sqlite3.Error) as problem:
-            raise StoreProblem(f"{self._path} cannot remember what was used: {problem}") from None
-        return max(made, self._wall() - self._since_boot())
-
-    def _tables(self, connection: sqlite3.Connection) -> float:
-        connection.execute("BEGIN IMMEDIATE")
-        with connection:
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
-            if version == 0:
-                for statement in _statements(_TABLES):
-                    connection.execute(statement)
-                connection.execute("INSERT INTO made VALUES (?)", (self._wall(),))
-                connection.execute(f"PRAGMA user_version = {_VERSION}")
-            elif version != _VERSION:
-                raise sqlite3.DatabaseError("it is of another version of mcptwist")
+            connection = self._file.connection()
+            with connection:
+                connection.execute(_MADE, (self._wall(),))
             (made,) = connection.execute("SELECT at FROM made").fetchone()
-        return float(made)
+        except sqlite3.Error as problem:
+            raise self._file.problem(problem) from None
+        finally:
+            self._file.close()
+        return max(float(made), self._wall() - self._since_boot())
 
 
 class _NoRoom(Exception):
     """There are as many uses as there may be; what was begun is undone."""
-
-
-def _statements(script: str) -> list[str]:
-    """The statements of a script, each whole."""
-    found, rest = [], ""
-    for line in script.splitlines():
-        rest += f"{line}\n"
-        if sqlite3.complete_statement(rest):
-            found.append(rest)
-            rest = ""
-    return found
 
 
 def _since_boot() -> float:

@@ -14,7 +14,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from mcptwist.auth.denials import CannotStart
 from mcptwist.auth.oauth.replay import ReplaysFull
-from mcptwist.auth.oauth.replaystore import ReplayStore, StoreProblem
+from mcptwist.auth.oauth.replaystore import ReplayStore
+from mcptwist.auth.oauth.statefile import StoreProblem
 from tests.auth.closed import BASE, Closed, ClosedCase
 from tests.auth.people import NOW, assertion
 
@@ -177,11 +178,11 @@ class TroubleTests(StoreCase):
         """A connection is never carried into another process."""
         store = self.open()
         self.use(store, "a")
-        assert store._opened is not None
-        mine = store._opened[1]
-        store._opened = (os.getpid() + 1, mine)
+        assert store._file._opened is not None
+        mine = store._file._opened[1]
+        store._file._opened = (os.getpid() + 1, mine)
         self.assertFalse(self.use(store, "a"))
-        self.assertIsNot(store._opened[1], mine)
+        self.assertIsNot(store._file._opened[1], mine)
         mine.close()
 
 

@@ -1,0 +1,104 @@
+"""An SQLite file of ours alone, in which something is remembered beyond a restart.
+
+It is opened by the process that uses it, when it first does: no connection may be carried into
+another process.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+
+from mcptwist.auth.denials import CannotStart
+from mcptwist.auth.keyfiles import check_mode
+
+_WAIT = 0.25  # seconds for another daemon to finish writing
+
+
+class StoreProblem(CannotStart):
+    """The file cannot be used; the message tells why."""
+
+
+class StateFile:
+    """One such file.
+
+    :param path: of the file, which is made if need be; its directory must be ours alone to write.
+    :param purpose: what it cannot be used for, if it cannot: ``remember what was used``.
+    :param durable: whether what was written is on the disk before anything else is done, and not
+        only safe from our own end.
+    """
+
+    def __init__(self, path: str, purpose: str, durable: bool = False) -> None:
+        self.path = path
+        self._purpose = purpose
+        self._synchronous = "FULL" if durable else "NORMAL"
+        self._opened: tuple[int, sqlite3.Connection] | None = None
+
+    def connection(self) -> sqlite3.Connection:
+        """The one of this process.
+
+        :raises sqlite3.Error: the file cannot be opened.
+        """
+        if self._opened is None or self._opened[0] != os.getpid():
+            self._opened = os.getpid(), self._connected()
+        return self._opened[1]
+
+    def close(self) -> None:
+        """Close what this process has opened."""
+        opened, self._opened = self._opened, None
+        if opened is not None and opened[0] == os.getpid():
+            opened[1].close()
+
+    def prepare(self, script: str, version: int) -> None:
+        """Make what is missing: directory, file, tables.
+
+        :param script: makes the tables.
+        :raises StoreProblem: it cannot be done, others may read or write there, or the tables are
+            of another version.
+        """
+        directory = os.path.dirname(os.path.abspath(self.path))
+        try:
+            os.makedirs(directory, 0o700, exist_ok=True)
+            check_mode(directory, os.stat(directory))
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600))
+            check_mode(self.path, os.stat(self.path), secret=True)
+            connection = self._connected()
+            try:
+                _make_tables(connection, script, version)
+            finally:
+                connection.close()
+        except (OSError, sqlite3.Error) as problem:
+            raise self.problem(problem) from None
+
+    def problem(self, problem: Exception) -> StoreProblem:
+        """Why the daemon cannot start with it."""
+        return StoreProblem(f"{self.path} cannot {self._purpose}: {problem}")
+
+    def _connected(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self.path, timeout=_WAIT, isolation_level=None)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA synchronous = {self._synchronous}")
+        return connection
+
+
+def _make_tables(connection: sqlite3.Connection, script: str, version: int) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    with connection:
+        (found,) = connection.execute("PRAGMA user_version").fetchone()
+        if found == 0:
+            for statement in _statements(script):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {version}")
+        elif found != version:
+            raise sqlite3.DatabaseError("it is of another version of mcptwist")
+
+
+def _statements(script: str) -> list[str]:
+    """The statements of a script, each whole."""
+    found, rest = [], ""
+    for line in script.splitlines():
+        rest += f"{line}\n"
+        if sqlite3.complete_statement(rest):
+            found.append(rest)
+            rest = ""
+    return found
