@@ -56,6 +56,7 @@ class Census:
             "tasks_forgotten": books.handles.tasks.forgotten,
             "waiting_refused": 0 if people is None else people.approvals.refused,
             "logins_refused": 0 if people is None else people.logins.refused,
+            "logins_unkept": 0 if people is None else people.logins.store.failures,
             "logins_displaced": 0 if people is None else people.logins.displaced,
             "hasty": books.pace.hasty,
             "sources_forgotten": books.penalties.forgotten,

@@ -142,6 +142,8 @@ class Gatehouse(MultiService):
         self.census = Census(self)
         self.books.keyring.when_withdrawn(self._withdrawn)
         self.files.load()
+        if self.people is not None:
+            self.people.restore()
         self._sweep_now_and_then(clock)
 
     # --- how it is put together -----------------------------------------------------------
@@ -242,6 +244,8 @@ class Gatehouse(MultiService):
         if self._file is not None:
             self._file.close()
         self.books.close()
+        if self.people is not None:
+            self.people.close()
         return stopped
 
     # --- what stands before the tree ------------------------------------------------------

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from mcptwist.configuration.paths import path
 from mcptwist.configuration.settings import (
     Key,
     Place,
@@ -79,6 +80,9 @@ class People(msgspec.Struct, frozen=True, kw_only=True):
     logins_per_key: Annotated[
         int, Key(count, "the same, by one key; with one more, the oldest ends")
     ] = 64
+    store: Annotated[
+        str | None, Key(path, "a file of who is logged in, so that logins outlast a restart")
+    ] = None
 
 
 def people_table(place: Place, value: Any) -> People | None:

@@ -13,6 +13,7 @@ from mcptwist.auth.asking.wallet import FILE as GRANTS
 from mcptwist.auth.authorizedkeys import LineProblem, read_authorized_keys, read_revoked_keys
 from mcptwist.auth.keyfiles import FileProblem, check_mode, read_strictly
 from mcptwist.auth.keystore import key_of_certificate
+from mcptwist.auth.oauth.statefile import check_file
 from mcptwist.config import Config, Loaded
 from mcptwist.configuration.gateconfig import Auth, config_directory
 from mcptwist.configuration.listening import encrypted, is_local
@@ -79,11 +80,24 @@ def _authorized(auth: Auth, environ: Mapping[str, str], now: float) -> Iterator[
     if signers and not auth.http_signatures:
         text = f"{signers[0]} must sign its requests (require-signature), which is not taken here"
         yield fail("keys", text, "set http_signatures = true in [auth], or change the line")
+    yield from _stores(auth)
     for grant in found.grants.values():
         left = ((grant.expires or now + 1e9) - now) / _DAY
         if left < _SOON:
             text = f"the key of {grant.principal} {_ends(left)} ({grant.key.fingerprint})"
             yield warn("keys", text, "mcptwist authorize rotate, or rm")
+
+
+def _stores(auth: Auth) -> Iterator[Finding]:
+    """The files in which something is remembered beyond a restart."""
+    for path in (auth.replay_store, auth.people.store if auth.people else None):
+        if path is None:
+            continue
+        try:
+            check_file(path)
+            yield ok("keys", f"{path} is for nobody else")
+        except (FileProblem, OSError) as problem:
+            yield fail("keys", str(problem), "correct its owner and its mode, or name another")
 
 
 def look_at_own_files(environ: Mapping[str, str]) -> Iterator[Finding]:

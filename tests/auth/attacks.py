@@ -212,6 +212,10 @@ MADE: Mapping[str, tuple[str, ...]] = {
     "E7 refresh tokens that come again": (
         f"{_LOGIN}.RefreshAttackTests",
         "tests.auth.oauth.test_logins.RefreshTests",
+        "tests.auth.oauth.test_loginstore.RestartTests.test_used_before",
+        "tests.auth.oauth.test_loginstore.RestartTests.test_no_answer",
+        "tests.auth.oauth.test_loginstore.TroubleTests",
+        "tests.auth.oauth.test_loginstore.DaemonTests",
     ),
     # Content and processes
     "F1 bodies that are none": (f"{_PAGES}.BodyTests",),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import stat
 import sys
 import tempfile
@@ -28,8 +30,9 @@ class LoginTests(KeyCase):
         public = str(self.home / "mcptwist" / "id_ed25519.pub")
         self.done("authorize", "add", "--scope", "mcp:read mcp:call", public)
         self.audit = self.home / "audit.jsonl"
-        auth = {"people": True, "audit_log": str(self.audit), "dpop_nonces": True}
-        self.url = f"{self.start('tcp:0:interface=127.0.0.1', auth)}/mcp"
+        people = {"store": str(self.home / "logins.sqlite3")}
+        self.auth = {"people": people, "audit_log": str(self.audit), "dpop_nonces": True}
+        self.url = f"{self.start('tcp:0:interface=127.0.0.1', self.auth)}/mcp"
         self.environ[agreeing.CONFIG] = self.environ["XDG_CONFIG_HOME"]
         self.place = self.home / "program"
         self.environ["XDG_CONFIG_HOME"] = str(self.place)
@@ -67,6 +70,31 @@ class LoginTests(KeyCase):
         self.assertGreaterEqual(self.events("auth.login.ended"), 1)
         self.assertNotIn("mcp_", self.grants.read_text())
         self.assertNotIn("mcp_at_", self.audit.read_text())
+
+    def restart(self) -> None:
+        """Kill the daemon, which has no time to write anything, and start it again."""
+        os.kill(self.pid, signal.SIGKILL)
+        own, self.environ["XDG_CONFIG_HOME"] = str(self.place), self.environ[agreeing.CONFIG]
+        port = self.url.split(":")[2].removesuffix("/mcp")
+        self.start(f"tcp:{port}:interface=127.0.0.1", self.auth)
+        self.environ["XDG_CONFIG_HOME"] = own
+
+    def test_after_a_crash(self) -> None:
+        """Nobody has to agree again, and what was used before is known."""
+        self.with_browser()
+        self.log_in()
+        del self.environ["BROWSER"]
+        stolen = self.grants.read_text()
+        for _ in range(2):
+            self.restart()
+            self.assertIn("42", self.done("call", self.url, *SUM))
+        self.assertEqual(self.events("auth.login.begun"), 1)
+        kept = self.grants.read_text()
+        for grants in (stolen, kept):
+            self.grants.write_text(grants)
+            self.restart()
+            self.assertEqual(self.mcptwist("call", self.url, *SUM).returncode, 1)
+        self.assertEqual(self.events("auth.login.ended"), 1)
 
     def test_when_it_is_wanted(self) -> None:
         """The call that finds out goes on when somebody has said yes."""

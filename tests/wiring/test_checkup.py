@@ -101,6 +101,19 @@ class KeyTests(CheckupCase):
         self.write("authorized_keys", f"{key().public.words()} alice\n", 0o666)
         self.assert_found(self.look(), "fail", "chmod go-w")
 
+    def test_stores(self) -> None:
+        """Files that others may read, and no complaint of those that are not there yet."""
+        self.write("authorized_keys", f"{key().public.words()} alice\n")
+        path = self.own / "logins.sqlite3"
+        stored = self.AUTH.replace("[auth]", f"[auth]\n[auth.people]\nstore = '{path}'")
+        self.assert_found(self.look(stored), "ok", "logins.sqlite3")
+        self.write("logins.sqlite3", "", 0o640)
+        self.assert_found(self.look(stored), "fail", "logins.sqlite3")
+        path.chmod(0o600)
+        self.own.chmod(0o770)
+        used = self.AUTH.replace("[auth]", f"[auth]\nreplay_store = '{path}'")
+        self.assert_found(self.look(used), "fail", "can be written by others")
+
     def test_revoked(self) -> None:
         self.write("authorized_keys", f"{key().public.words()} alice\n")
         self.write("revoked_keys", "nonsense")

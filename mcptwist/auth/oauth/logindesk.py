@@ -11,6 +11,7 @@ from mcptwist.auth.guard import source_of
 from mcptwist.auth.keyring import Keyring
 from mcptwist.auth.oauth.forms import Form, Refused, invalid_client, overloaded
 from mcptwist.auth.oauth.issuing import Issuer, check_bound
+from mcptwist.auth.oauth.loginkeeping import NotKept
 from mcptwist.auth.oauth.logins import Allowed, Login, LoginRefused, Logins, LoginsFull
 from mcptwist.auth.oauth.registrations import CODE, REFRESH
 from mcptwist.auth.oauth.tokens import LONGEST
@@ -39,7 +40,7 @@ class LoginDesk:
 
         :param address: where the client asks for them.
         :param jkt: the thumbprint of the key that was proved, if one was.
-        :raises Refused: its key may not have them, or not there.
+        :raises Refused: its key may not have them, or not there; or they cannot be written down.
         :raises TokensExhausted: there are too many.
         """
         allowed, issuer = login.allowed, self.issuer
@@ -57,7 +58,14 @@ class LoginDesk:
         if login.refresh is None:
             login.jkt = jkt
         self.logins.given(login, issued.token)
-        issuer.give(request, issued, self.logins.next_refresh(login))
+        try:
+            refresh = self.logins.next_refresh(login)
+        except NotKept:
+            self._on.tokens.end(issued.token)
+            raise self._unkept(request, login) from None
+        except LoginRefused as refused:
+            raise self.refused(request, refused) from None
+        issuer.give(request, issued, refresh)
 
     def begin_without_code(self, allowed: Allowed) -> Login:
         """A login for a client that waited for its answer itself, as devices do.
@@ -75,12 +83,14 @@ class LoginDesk:
         if login is None:
             return invalid_grant(refused.reason, STALE_TOKEN if refused.is_stale else BAD_TOKEN)
         self._tell_ended(request, login, refused.reason, refused.tokens)
+        if not refused.is_kept:
+            return self._unkept(request, login, BAD_LOGIN)
         return invalid_grant(refused.reason, BAD_LOGIN)
 
     def revoke(self, request: Request, form: Form) -> None:
         """A client without a key gives back what it has (RFC 7009).
 
-        :raises Refused: it does not say who it is.
+        :raises Refused: it does not say who it is, or it cannot be written down.
         """
         client, text = form.get("client_id", ""), form.get("token", "")
         if not client:
@@ -88,6 +98,8 @@ class LoginDesk:
         login = self.logins.of_refresh(text, client)
         if login is not None:
             self._tell_ended(request, login, "given back", self.logins.end(login))
+            if self.logins.store.is_behind:
+                raise self._unkept(request, login)
             return
         raw = text.encode("utf-8", "replace")
         token = self._on.tokens.find(raw) if len(raw) <= LONGEST else None
@@ -107,6 +119,20 @@ class LoginDesk:
         if not grant.takes(source_of(request)):
             raise invalid_grant("not from there", BAD_TOKEN)
         return grant
+
+    def _unkept(self, request: Request, login: Login, failure: str = "") -> Refused:
+        """What has become of the login cannot be written down, so nothing is given for it."""
+        self._on.audit.tell(
+            "auth.login.unkept",
+            principal=login.allowed.grant.principal,
+            key=login.key,
+            peer=source_of(request),
+            client=login.allowed.client,
+            login=login.mark,
+        )
+        refused = overloaded("the login cannot be written down")
+        refused.failure = failure
+        return refused
 
     def _tell_ended(self, request: Request, login: Login, reason: str, tokens: int) -> None:
         grant = login.allowed.grant

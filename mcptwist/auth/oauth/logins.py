@@ -6,6 +6,7 @@ read by somebody else, so everything that came of the login ends. It ends after 
 the key that approved it, whatever happens.
 
 Each text holds the login's id, by which it is found, and a secret, of which the table has a hash.
+Logins end with the daemon, unless there is a store; then each change is written before it is told.
 RFC 6749 sections 4.1.2 and 6, RFC 7636, RFC 9700 sections 4.13 and 4.14. Pure.
 """
 
@@ -18,10 +19,11 @@ from collections.abc import Callable
 
 import msgspec
 
-from mcptwist.auth.addresses import Address
+from mcptwist.auth.addresses import Address, place_of
 from mcptwist.auth.authorizedkeys import Grant
 from mcptwist.auth.givenout import GivenOut
 from mcptwist.auth.keys import from_base64url, to_base64url
+from mcptwist.auth.oauth.loginkeeping import Kept, LoginStore, NothingKept, digest_of_line
 from mcptwist.auth.oauth.tokens import Token, TokenTable, digest_of, is_ours, written
 
 CODE_PREFIX, REFRESH_PREFIX = "mcp_ac_", "mcp_rt_"
@@ -46,16 +48,23 @@ class LoginRefused(Exception):
     :ivar is_stale: whether it looks like something that was good once.
     :ivar ended: the login that has ended because of it.
     :ivar tokens: how many tokens ended with that.
+    :ivar is_kept: whether it is known beyond the daemon's end that it has ended.
     """
 
     def __init__(
-        self, reason: str, is_stale: bool = False, ended: Login | None = None, tokens: int = 0
+        self,
+        reason: str,
+        is_stale: bool = False,
+        ended: Login | None = None,
+        tokens: int = 0,
+        is_kept: bool = True,
     ) -> None:
         super().__init__(reason)
         self.reason = reason
         self.is_stale = is_stale
         self.ended = ended
         self.tokens = tokens
+        self.is_kept = is_kept
 
 
 class Allowed(msgspec.Struct, frozen=True):
@@ -120,6 +129,8 @@ class Logins(GivenOut[Login]):
     :param make_bytes: so many unguessable bytes each time.
     :param tokens: where the tokens are that end with them.
     :param lifetime: seconds that a login may last; ``None``: for one token, that is not renewed.
+    :param store: what keeps them beyond the daemon's end; nothing otherwise.
+    :ivar store: that; what it cannot write is not told to anybody.
     """
 
     def __init__(
@@ -130,11 +141,39 @@ class Logins(GivenOut[Login]):
         lifetime: float | None = 12 * 3600.0,
         limit: int = 10_000,
         per_key: int = 64,
+        store: LoginStore | None = None,
     ) -> None:
         super().__init__(monotonic, limit, per_key)
         self._make_bytes = make_bytes
         self._tokens = tokens
         self._lifetime = lifetime
+        self.store = store or NothingKept()
+        self._over: list[str] = []
+
+    def restore(self, grant_of: Callable[[str], Grant | None]) -> list[tuple[Kept, str]]:
+        """Take up what was kept when the daemon ended.
+
+        :param grant_of: what the key of a fingerprint may do now, if it is good.
+        :return: those that have ended meanwhile before their time, and why.
+        :raises CannotStart: they cannot be read.
+        """
+        ended, over = [], []
+        for kept in self.store.all():
+            left = 0.0 if self._lifetime is None else min(kept.left, self._lifetime)
+            grant, place = grant_of(kept.key), place_of(kept.path)
+            if left <= 0 or place is None:
+                over.append(kept.id)
+            elif grant is None or digest_of_line(grant) != kept.line:
+                ended.append((kept, "the key is not good any more"))
+            elif not self.has_room(kept.key):
+                ended.append((kept, "there are too many"))
+            else:
+                resource = Address(kept.base, kept.path, place)
+                self._take_up(kept, Allowed(kept.client, resource, kept.scopes, grant), left)
+        self._over += [*over, *(kept.id for kept, _ in ended)]
+        self._write_ends()
+        self.store.close()
+        return ended
 
     def begin(self, allowed: Allowed) -> tuple[Login, str]:
         """A new login, and the code for it.
@@ -151,7 +190,9 @@ class Logins(GivenOut[Login]):
 
         :raises LoginsFull: there are too many.
         """
-        if not self.has_room(allowed.grant.key.fingerprint):
+        has_room = self.has_room(allowed.grant.key.fingerprint)
+        self._write_ends()
+        if not has_room:
             raise LoginsFull
         lifetime = CODE_LIFETIME if self._lifetime is None else self._lifetime
         name = to_base64url(self._make_bytes(_ID))
@@ -219,10 +260,17 @@ class Logins(GivenOut[Login]):
         return login if login.allowed.client == client else None
 
     def next_refresh(self, login: Login) -> str | None:
-        """A new refresh token in the place of the last one; ``None`` where there are none."""
+        """A new refresh token in the place of the last one; ``None`` where there are none.
+
+        :raises NotKept: it cannot be written down; the last one is good still.
+        :raises LoginRefused: another daemon has given the next one already.
+        """
         if self._lifetime is None:
             return None
-        text, login.refresh = self._written(REFRESH_PREFIX, login.id)
+        text, refresh = self._written(REFRESH_PREFIX, login.id)
+        if not self.store.keep(self._kept(login, refresh), login.refresh):
+            raise self._ended(login, "the refresh token was used at another daemon")
+        login.refresh = refresh
         return text
 
     def given(self, login: Login, token: Token) -> None:
@@ -235,12 +283,56 @@ class Logins(GivenOut[Login]):
     def end(self, login: Login) -> int:
         """End a login; how many tokens ended with it."""
         tokens = sum(token.is_live for token in login.tokens)
-        return 0 if self.take(login.digest) is None else tokens
+        is_news = self.take(login.digest) is not None
+        self._write_ends()
+        return tokens if is_news else 0
+
+    def withdraw(self, key: str) -> int:
+        """End all of that key; how many there were."""
+        ended = super().withdraw(key)
+        self._write_ends()
+        return ended
+
+    def expire(self) -> None:
+        """End those whose time is over; to be called now and then."""
+        super().expire()
+        self._write_ends()
+        self.store.look()
 
     def gone(self, one: Login) -> None:
         """Called with each that goes: what came of it goes, too."""
         for token in one.tokens:
             self._tokens.end(token)
+        if one.refresh is not None:
+            self._over.append(one.id)
+
+    def _write_ends(self) -> None:
+        """Write down which have ended, all at once."""
+        over, self._over = self._over, []
+        if over:
+            self.store.end(over)
+
+    def _kept(self, login: Login, refresh: bytes) -> Kept:
+        """A login, as it is written down."""
+        allowed, grant = login.allowed, login.allowed.grant
+        return Kept(
+            login.id,
+            refresh,
+            allowed.client,
+            login.key,
+            grant.principal,
+            digest_of_line(grant),
+            allowed.resource.base,
+            allowed.resource.path,
+            allowed.scopes,
+            login.jkt,
+            self.seconds_left(login),
+        )
+
+    def _take_up(self, kept: Kept, allowed: Allowed, left: float) -> None:
+        login = Login(kept.id, allowed, self._monotonic() + left)
+        login.refresh, login.jkt = kept.refresh, kept.jkt
+        self.add(login)
 
     def seconds_left(self, login: Login) -> float:
         """How long it will last."""
@@ -260,7 +352,8 @@ class Logins(GivenOut[Login]):
         return login, digest_of(raw)
 
     def _ended(self, login: Login, reason: str) -> LoginRefused:
-        return LoginRefused(reason, ended=login, tokens=self.end(login))
+        tokens = self.end(login)
+        return LoginRefused(reason, ended=login, tokens=tokens, is_kept=not self.store.is_behind)
 
     def _written(self, prefix: str, name: str) -> tuple[str, bytes]:
         """A text for a login, and the hash that it is known by."""

@@ -18,6 +18,7 @@ from mcptwist.auth.oauth.devices import Devices
 from mcptwist.auth.oauth.issuing import Issuer, Issuing, TokenGrant
 from mcptwist.auth.oauth.logindesk import CodeGrant, LoginDesk, RefreshGrant
 from mcptwist.auth.oauth.logins import Logins
+from mcptwist.auth.oauth.loginstore import LoginFile
 from mcptwist.auth.oauth.metadata import Page
 from mcptwist.auth.oauth.registrationdesk import RegistrationDesk
 from mcptwist.auth.oauth.registrations import Redirects
@@ -35,6 +36,7 @@ class People:
     :ivar desk: where that becomes tokens.
     :ivar devices: where devices ask, which no browser can come back to.
     :ivar browsers: where browsers wait for it.
+    :raises CannotStart: the file of logins cannot be used.
     """
 
     def __init__(
@@ -50,6 +52,9 @@ class People:
         )
         self.approvals = Approvals(monotonic, make_bytes, bounds)
         self._approving = ApprovalDesk(on.guard, on.portal, self.approvals, on.audit)
+        self._audit = on.audit
+        self._keyring = keyring
+        store = LoginFile(settings.store, on.wall, monotonic) if settings.store else None
         self.logins = Logins(
             monotonic,
             make_bytes,
@@ -57,6 +62,7 @@ class People:
             settings.login_ttl,
             settings.logins,
             settings.logins_per_key,
+            store,
         )
         self.desk = LoginDesk(Issuer(on), self.logins, keyring)
         self.devices = DeviceDesk(
@@ -103,6 +109,25 @@ class People:
             b"register": self._registering.page(),
             **self.browsers.pages(),
         }
+
+    def restore(self) -> None:
+        """Take up the logins that were kept, once it is known which keys are good.
+
+        :raises CannotStart: they cannot be read.
+        """
+        for kept, reason in self.logins.restore(self._keyring.grant):
+            self._audit.tell(
+                "auth.login.ended",
+                principal=kept.principal,
+                key=kept.key,
+                client=kept.client,
+                login=kept.mark,
+                reason=reason,
+            )
+
+    def close(self) -> None:
+        """The daemon stops."""
+        self.logins.store.close()
 
     def expire(self) -> None:
         """End what has waited or lasted for too long; to be called now and then."""

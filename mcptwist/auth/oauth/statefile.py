@@ -56,12 +56,11 @@ class StateFile:
         :raises StoreProblem: it cannot be done, others may read or write there, or the tables are
             of another version.
         """
-        directory = os.path.dirname(os.path.abspath(self.path))
         try:
-            os.makedirs(directory, 0o700, exist_ok=True)
-            check_mode(directory, os.stat(directory))
+            os.makedirs(_directory(self.path), 0o700, exist_ok=True)
+            _check_directory(self.path)
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600))
-            check_mode(self.path, os.stat(self.path), secret=True)
+            check_file(self.path)
             connection = self._connected()
             try:
                 _make_tables(connection, script, version)
@@ -79,6 +78,27 @@ class StateFile:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA synchronous = {self._synchronous}")
         return connection
+
+
+def check_file(path: str) -> None:
+    """Whether others may read or write the file at *path*, as far as it is there.
+
+    :raises FileProblem: they may, or it is somebody else's.
+    :raises OSError: it cannot be looked at.
+    """
+    if os.path.lexists(_directory(path)):
+        _check_directory(path)
+    if os.path.lexists(path):
+        check_mode(path, os.stat(path), secret=True)
+
+
+def _check_directory(path: str) -> None:
+    directory = _directory(path)
+    check_mode(directory, os.stat(directory))
+
+
+def _directory(path: str) -> str:
+    return os.path.dirname(os.path.abspath(path))
 
 
 def _make_tables(connection: sqlite3.Connection, script: str, version: int) -> None:

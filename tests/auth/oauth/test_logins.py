@@ -140,6 +140,8 @@ class CodeTests(LoginCase):
             self.assertEqual((refused.ended, refused.is_stale), (None, False), text)
         self.redeem(code)
 
+
+class GuessedTests(LoginCase):
     @given(st.text(max_size=120) | st.binary(max_size=90).map(lambda raw: to_base64url(raw)))
     @settings(max_examples=100, deadline=None)
     def test_guessed(self, text: str) -> None:
