@@ -19,7 +19,6 @@ from msgspec import UNSET, Raw, UnsetType
 from mcptwist.auth.keys import to_base64url
 from mcptwist.errors import InvalidMessage, InvalidParams, UnknownName
 from mcptwist.messages import Json, encode_json, open_fields
-from mcptwist.params import read_params
 
 TASK_STATUS = "notifications/tasks/status"
 #: Longer results are no questions to the client.
@@ -34,11 +33,6 @@ class _Given(msgspec.Struct, gc=False):
 
 
 _given = msgspec.json.Decoder(_Given)
-
-
-def may_bring_state(params: Json) -> bool:
-    """Whether there may be a state in *params*, as any server might read them."""
-    return read_params(params) is None
 
 
 def holds_handle(result: Json) -> bool:

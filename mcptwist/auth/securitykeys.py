@@ -16,7 +16,7 @@ import hashlib
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
-from mcptwist.auth.keyformats import KeyProblem, fingerprint_of, string, strings
+from mcptwist.auth.keyformats import KeyProblem, fingerprint_of, strings
 from mcptwist.auth.keys import SMALLEST_RSA, PublicKey
 
 SK_ED25519 = "sk-ssh-ed25519@openssh.com"
@@ -84,11 +84,6 @@ class SecurityKey:
     def words(self) -> str:
         """As ``authorized_keys`` has it."""
         return f"{self.kind} {base64.b64encode(self.blob).decode('ascii')}"
-
-
-def made_blob(point: bytes, application: bytes = b"ssh:") -> bytes:
-    """The bytes of a key, as SSH has them."""
-    return string(SK_ED25519.encode()) + string(point) + string(application)
 
 
 def read_key(kind: str, text: str, smallest_rsa: int = SMALLEST_RSA) -> PublicKey | SecurityKey:

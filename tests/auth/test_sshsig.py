@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from mcptwist.auth.keyformats import mpint, string
 from mcptwist.auth.keys import ED25519, P256, RS512, RSA, PublicKey
-from mcptwist.auth.securitykeys import SK_ED25519, made_blob
+from mcptwist.auth.securitykeys import SK_ED25519
 from mcptwist.auth.sshsig import (
     LONGEST,
     SignatureRefused,
@@ -26,7 +26,7 @@ from mcptwist.auth.sshsig import (
     sign_text,
 )
 from tests.auth.people import KINDS, key
-from tests.auth.touched import Authenticator
+from tests.auth.touched import Authenticator, made_blob
 
 PURPOSE = "mcptwist-approve"
 TEXT = b"approve BCDF-GHJK https://a.example c1 - https://a.example/mcp mcp:read\n"

@@ -7,8 +7,13 @@ import hashlib
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from mcptwist.auth.keyformats import string
-from mcptwist.auth.securitykeys import SK_ED25519, TOUCHED, SecurityKey, made_blob
+from mcptwist.auth.securitykeys import SK_ED25519, TOUCHED, SecurityKey
 from mcptwist.auth.sshsig import armored
+
+
+def made_blob(point: bytes, application: bytes = b"ssh:") -> bytes:
+    """The bytes of a key in hardware, as SSH has them."""
+    return string(SK_ED25519.encode()) + string(point) + string(application)
 
 
 class Authenticator:

@@ -19,7 +19,7 @@ from mcptwist.auth.asking.sshagent import _read_signature as read_signature_of_a
 from mcptwist.auth.asking.sshagent import _read_touched as read_touched
 from mcptwist.auth.authorizedkeys import LineProblem, read_authorized_keys, read_revoked_keys
 from mcptwist.auth.commands.approvecommand import shown
-from mcptwist.auth.handles import States, Tasks, may_bring_state
+from mcptwist.auth.handles import States, Tasks
 from mcptwist.auth.hostkeys import StatementRefused, read_statement
 from mcptwist.auth.httpsignatures import (
     REQUIRED,
@@ -49,6 +49,7 @@ from mcptwist.auth.sshsig import SignatureRefused, read_sshsig
 from mcptwist.auth.structuredfields import FieldProblem, read_dictionary
 from mcptwist.errors import McpTwistError
 from mcptwist.messages import check_utf8
+from mcptwist.params import read_params
 
 NOW, ISSUER = 1_800_000_000.0, "https://a.example"
 _LOOPBACK = tuple(f"http://{name}:8080" for name in ("localhost", "127.0.0.1", "[::1]"))
@@ -332,7 +333,7 @@ def handles(data: bytes) -> None:
     states, tasks = States(b"s" * 32), Tasks()
     try:
         check_utf8(data)
-        passed = bytes(states.opened(data, _OWNER)) if may_bring_state(data) else data
+        passed = bytes(states.opened(data, _OWNER)) if read_params(data) is None else data
     except McpTwistError:
         return
     try:
