@@ -59,8 +59,11 @@ async def log_out(question: LoginQuestion, reactor: Any, say: Say, aside: Say) -
 
 async def tell_logins(question: LoginQuestion, reactor: Any, say: Say, aside: Say) -> int:
     """Say where somebody is logged in."""
-    for grant in make_wallet().contents().grants:
+    grants = make_wallet().contents().grants
+    for grant in grants:
         say(described(grant, time.time()))
+    if not grants:
+        aside("you are logged in nowhere")
     return OK
 
 

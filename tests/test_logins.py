@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.python import usage
 from twisted.trial.unittest import SynchronousTestCase
 
 from mcptwist import asking, logins
-from mcptwist.logins import LoginOptions, LogoutOptions, described
+from mcptwist.configuration.reach import Reach
+from mcptwist.logins import LoginOptions, LoginQuestion, LogoutOptions, described
 from tests.auth.asking.test_wallet import grant
 
 
@@ -51,6 +54,23 @@ class OptionsTests(SynchronousTestCase):
             (LoginOptions(), ["--redirect-port", "x", "https://mcp.example.com"]),
         ):
             self.assertRaises(usage.UsageError, options.parseOptions, words)
+
+
+class TellingTests(SynchronousTestCase):
+    """``mcptwist login`` without a URL."""
+
+    def said(self) -> tuple[list[str], list[str]]:
+        said: list[str] = []
+        aside: list[str] = []
+        question = LoginQuestion("", Reach(), frozenset())
+        telling = logins.tell_logins(question, None, said.append, aside.append)
+        self.assertEqual(self.successResultOf(Deferred.fromCoroutine(telling)), 0)
+        return said, aside
+
+    def test_nowhere(self) -> None:
+        """Nothing is not said with nothing."""
+        self.patch(os, "environ", {**os.environ, "XDG_CONFIG_HOME": self.mktemp()})
+        self.assertEqual(self.said(), ([], ["you are logged in nowhere"]))
 
 
 class DescribedTests(SynchronousTestCase):

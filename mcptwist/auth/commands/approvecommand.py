@@ -110,7 +110,7 @@ async def _waiting_at(socket: str, reactor: Any) -> list[WaitingStatus]:
     return msgspec.json.decode(str(content.get("text", "")), type=list[WaitingStatus])
 
 
-async def _base_of(question: ApproveQuestion, reactor: Any) -> str:
+async def _base_of(question: ApproveQuestion, reactor: Any, aside: Say) -> str:
     """Where the code is: at a daemon of this machine, or where something was approved last."""
     if question.base:
         return question.base
@@ -118,7 +118,9 @@ async def _base_of(question: ApproveQuestion, reactor: Any) -> str:
     for each in waiting or ():
         if each.code == question.code:
             return each.issuer
-    return _last() or DAEMON
+    base = _last() or DAEMON
+    aside(f"{question.code} does not wait on this machine; asking {base} (--url says otherwise)")
+    return base
 
 
 def _last() -> str:
@@ -149,7 +151,7 @@ def _remember(base: str) -> None:
 
 async def approve(question: ApproveQuestion, reactor: Any, say: Say, aside: Say) -> int:
     """Show what waits, have the person decide, and sign that."""
-    base = await _base_of(question, reactor)
+    base = await _base_of(question, reactor, aside)
     introduce_to(base, question.reach)
 
     async def load() -> ISigner:
