@@ -246,7 +246,8 @@ class InteropCase(TestCase):
         """Start a program, with the mark and *env* added to our own environment."""
         processes, clock = IReactorProcess(reactor), IReactorTime(reactor)
         program = Program(clock)
-        own = {MARK: self.mark, "XDG_STATE_HOME": str(self.place / "state")}
+        homes = {"XDG_STATE_HOME": "state", "XDG_CONFIG_HOME": "config"}
+        own = {MARK: self.mark, **{name: str(self.place / at) for name, at in homes.items()}}
         environ = {**os.environ, **own, **self.environ, **(env or {})}
         processes.spawnProcess(program, argv[0], argv, env=environ, path=str(self.place))
         self.programs.append(program)
