@@ -27,6 +27,7 @@ from mcptwist.watching import standin
 from mcptwist.watching.doorkeeper import Doorkeeper, Seconds
 from mcptwist.watching.events import ServerChange, Watched, Watching
 from mcptwist.watching.journal import Journal, Line
+from mcptwist.watching.keykeeper import Keykeeper
 from mcptwist.watching.metrics import exposition
 from mcptwist.watching.reports import (
     Answered,
@@ -34,9 +35,7 @@ from mcptwist.watching.reports import (
     Connections,
     Done,
     KeyDesk,
-    KeyStatus,
     Sessions,
-    WaitingStatus,
 )
 from mcptwist.watching.sieve import BadFilter, Sieve
 from mcptwist.watching.standin import NAME
@@ -70,7 +69,7 @@ Level = Literal["debug", "info", "warn", "error", "critical"]
 Topic = Literal["traffic", "servers", "log", "audit"]
 
 
-class Admin(Doorkeeper):
+class Admin(Doorkeeper, Keykeeper):
     """What can be seen of a daemon and done to it.
 
     :param survey: looks at the daemon.
@@ -221,16 +220,6 @@ class Admin(Doorkeeper):
         bans = self.daemon.bans
         return Bans({host: bans.left(host) for host in bans})
 
-    def keys(self) -> list[KeyStatus]:
-        """The keys that are authorized, and those that nobody knows and somebody came with."""
-        assert self._desk is not None
-        return self._desk.all()
-
-    def approvals(self) -> list[WaitingStatus]:
-        """The browsers and devices that wait for somebody with a key to say yes."""
-        assert self._desk is not None
-        return self._desk.waiting()
-
     # --- what happens -----------------------------------------------------------------
 
     async def watch(
@@ -318,19 +307,7 @@ class Admin(Doorkeeper):
         await backend.stop(reason)
         return Done(f"{name} is stopped" + (f"; {left} calls were not answered" if left else ""))
 
-    # --- what can be done to keys, and to itself ---------------------------------------
-
-    def revoke_key(self, fingerprint: Annotated[str, Meta(max_length=100)]) -> Done:
-        """Revoke a key for good: its tokens and connections end, and it is written down."""
-        assert self._desk is not None
-        if fingerprint not in {key.fingerprint for key in self._desk.all()}:
-            raise Refused(f"no key {fingerprint} is authorized")
-        try:
-            self._desk.revoke(fingerprint)
-        except OSError as problem:
-            raise Refused(f"it could not be written down: {problem.strerror}") from None
-        self.log.warn("the key {key} is revoked by request", key=fingerprint)
-        return Done(f"{fingerprint} is revoked")
+    # --- what can be done to itself ---------------------------------------------------
 
     def reload_configuration(self) -> Done:
         """Read the configuration again: put its servers and groups into effect, and tell what
