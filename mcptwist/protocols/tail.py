@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Collection
 
 from mcptwist.configuration.redaction import SHORTEST, redact
+from mcptwist.protocols.lastwords import telling_line
 from mcptwist.protocols.lines import LineSplitter, LineTooLong
 
 STDERR_LINES = 50
@@ -98,8 +99,8 @@ class Tail:
         return [self._blotter.clean(line) for line in self._kept]
 
     def last(self) -> str:
-        """The last line that says something, or nothing."""
-        return next((line for line in reversed(self.lines()) if line.strip()), "")
+        """The line that says why it ended, as far as that can be told, or nothing."""
+        return telling_line(self.lines())
 
     def _cut(self, _problem: LineTooLong) -> None:
         self._add(b"(a line too long to be kept)")
