@@ -21,8 +21,6 @@ A :class:`Server` does no input or output. It :meth:`~Server.serve`\\ s one
 
 from __future__ import annotations
 
-import importlib
-import inspect
 import secrets
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -32,7 +30,6 @@ import msgspec
 from msgspec import Raw
 from twisted.internet.interfaces import IReactorTime
 
-from mcptwist.errors import ServerStartFailed
 from mcptwist.interfaces import IWire
 from mcptwist.messages import encode_json
 from mcptwist.negotiation import SERVER_KEY
@@ -81,7 +78,6 @@ __all__ = [
     "Server",
     "Text",
     "ToolResult",
-    "load_server",
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -435,54 +431,6 @@ class Server:
     def _changed(self, kind: str) -> None:
         for conversation in list(self._conversations):
             conversation.changed(kind)
-
-
-def load_server(where: str, clock: IReactorTime) -> Server:
-    """The server that a configuration names.
-
-    :param where: ``package.module:attribute``; the attribute is a :class:`Server`,
-        or a function that returns one. A function with a parameter is given the
-        clock, which in a daemon is the reactor.
-    :raises ServerStartFailed: saying what is wrong with it.
-    """
-    module_name, colon, attribute = where.partition(":")
-    if not colon or not module_name or not attribute:
-        raise ServerStartFailed(
-            f"{where!r} names no server: it must be package.module:attribute, "
-            "such as myapp.mcp:server"
-        )
-    found = _import(where, module_name)
-    for name in attribute.split("."):
-        try:
-            found = getattr(found, name)
-        except AttributeError:
-            raise ServerStartFailed(f"{where}: {module_name} has no {attribute}") from None
-    if not isinstance(found, Server) and callable(found):
-        found = _call(where, found, clock)
-    if not isinstance(found, Server):
-        raise ServerStartFailed(
-            f"{where} is a {type(found).__name__}, not a mcptwist.server.Server"
-        )
-    return found
-
-
-def _import(where: str, module_name: str) -> Any:
-    try:
-        return importlib.import_module(module_name)
-    except Exception as problem:
-        # Importing runs the user's code, which may raise anything.
-        raise ServerStartFailed(
-            f"{where}: importing {module_name} failed with {type(problem).__name__}: {problem}"
-        ) from problem
-
-
-def _call(where: str, factory: Callable[..., Any], clock: IReactorTime) -> Any:
-    try:
-        return factory(clock) if inspect.signature(factory).parameters else factory()
-    except Exception as problem:
-        raise ServerStartFailed(
-            f"{where} failed with {type(problem).__name__}: {problem}"
-        ) from problem
 
 
 def _json(value: Any) -> Raw:

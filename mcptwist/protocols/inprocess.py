@@ -11,8 +11,9 @@ from zope.interface import implementer
 from mcptwist.errors import ServerStartFailed
 from mcptwist.interfaces import IConnector, IWire, IWireReader
 from mcptwist.protocols.memory import MemoryConnector
-from mcptwist.server import Server, load_server
+from mcptwist.server import Server
 from mcptwist.serving.conversation import Conversation
+from mcptwist.serving.loading import load_server
 
 
 @implementer(IConnector)

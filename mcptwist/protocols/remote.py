@@ -36,7 +36,7 @@ from mcptwist.protocols.httpsse_client import HttpSseConnector
 from mcptwist.protocols.streamable_client import StreamableConnector, StreamableWire
 from mcptwist.protocols.trust import Trust
 from mcptwist.protocols.upstream import Upstream, UpstreamLimits
-from mcptwist.protocols.websocket_client import WebSocketConnector, make_endpoint
+from mcptwist.protocols.websocket_connector import WebSocketConnector, make_endpoint
 
 AUTO, HTTP, SSE, WEBSOCKET = "auto", "http", "sse", "websocket"
 

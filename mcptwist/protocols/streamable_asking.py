@@ -39,7 +39,8 @@ from mcptwist.protocols.bodies import (
     read_messages,
 )
 from mcptwist.protocols.eventstream import Event
-from mcptwist.protocols.upstream import Refusal, patient
+from mcptwist.protocols.setbacks import Refusal
+from mcptwist.protocols.waits import patient
 from mcptwist.versions import REVISIONS
 
 if TYPE_CHECKING:

@@ -58,9 +58,11 @@ from mcptwist.protocols.eventstream import Event
 from mcptwist.protocols.inbox import Inbox
 from mcptwist.protocols.lane import Lane
 from mcptwist.protocols.mirror import Mirror
+from mcptwist.protocols.setbacks import Refusal
 from mcptwist.protocols.streamable_asking import Asking, Stay, forgotten
 from mcptwist.protocols.streamable_session import INITIALIZED, Renewal, Standing
-from mcptwist.protocols.upstream import HeaderList, Refusal, Upstream, UpstreamLimits, bounded
+from mcptwist.protocols.upstream import HeaderList, Upstream, UpstreamLimits
+from mcptwist.protocols.waits import bounded
 from mcptwist.versions import LATEST
 
 if TYPE_CHECKING:

@@ -1,8 +1,8 @@
 """A far end that is reached over HTTP, as the asking ends of the wires see it.
 
 An :class:`Upstream` makes requests with the configured headers and nothing of
-anybody else's, follows redirects within its own origin and tells in words why
-it had no success.
+anybody else's and follows redirects within its own origin. Why it had no success
+is told in words by :mod:`mcptwist.protocols.setbacks`.
 
 It asks an :class:`twisted.web.iweb.IAgent` directly: treq's convenience around
 it costs 140 µs a request and buys nothing here.
@@ -11,15 +11,13 @@ it costs 140 µs a request and buys nothing here.
 from __future__ import annotations
 
 import base64
-import re
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
 import msgspec
-from twisted.internet import error
 from twisted.internet.defer import CancelledError, Deferred, succeed
-from twisted.internet.interfaces import IConsumer, IReactorTime
+from twisted.internet.interfaces import IConsumer
 from twisted.python.failure import Failure
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IBodyProducer, IResponse
@@ -27,24 +25,10 @@ from zope.interface import implementer
 
 import mcptwist
 from mcptwist.configuration.redaction import redact
-from mcptwist.errors import (
-    ClientError,
-    McpTwistError,
-    ServerError,
-    ServerExited,
-    ServerMisbehaved,
-    ServerUnreachable,
-)
+from mcptwist.errors import McpTwistError, ServerError, ServerMisbehaved
 from mcptwist.interfaces import IAdmission, IKeepsConnections
-from mcptwist.messages import Error
-from mcptwist.protocols.bodies import (
-    WholeBody,
-    drop,
-    header,
-    is_json,
-    media_type,
-    read_messages,
-)
+from mcptwist.protocols.bodies import WholeBody, drop, header
+from mcptwist.protocols.setbacks import Refusal, unreachable
 
 HeaderList = Sequence[tuple[bytes, bytes]]
 
@@ -52,10 +36,8 @@ _REDIRECTS = 3
 _ADMISSIONS = 3
 _TURNED_AWAY = (401, 403)
 _KEPT = (307, 308)
-_EXCERPT = 200
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _keeps = IKeepsConnections.providedBy
-_CUT = (error.ConnectionLost, error.ConnectionDone, error.ConnectionAborted)
 
 
 class UpstreamLimits(msgspec.Struct, frozen=True):
@@ -221,63 +203,6 @@ class Upstream:
         return Refusal(response, content, self.description, secrets)
 
 
-def unreachable(description: str, failure: Failure) -> ServerError:
-    """Why there was no connection or no response, for a person."""
-    problem = _root(failure).value
-    if isinstance(problem, ServerError):
-        return problem
-    why, advice = _reason(problem)
-    text = f"{description} {why}"
-    if isinstance(problem, _CUT):
-        return ServerExited(text)
-    return ServerUnreachable(f"{text}; {advice}" if advice else text)
-
-
-class Refusal:
-    """A response that is no success.
-
-    :ivar status: of HTTP.
-    :ivar error: the JSON-RPC error in its body, if there is one.
-    :ivar problem: the same for a person.
-    """
-
-    def __init__(
-        self, response: IResponse, content: bytes, description: str, secrets: Collection[str]
-    ) -> None:
-        self.status: int = response.code
-        self.error = _error_in(content) if is_json(response) else None
-        said = redact(_excerpt(response, content), secrets)
-        advice = _missing_scope(response) or _ADVICE.get(self.status, "")
-        text = f"{description} answered {self.status} {_phrase(response)}".rstrip()
-        after = _retry_after(response)
-        self.problem = ServerError(
-            "; ".join(part for part in (text, advice, said) if part),
-            httpStatus=self.status,
-            retryAfter=after,
-        )
-
-
-_ADVICE = {
-    401: "it wants credentials: a key that it lets in (key, --identity), or a valid Authorization "
-    "in headers",
-    403: "it does not allow that: see what the key, or the credentials in headers, may do there",
-    404: "see whether url is right",
-    405: "see whether url is right, and is spoken to over the right wire",
-    407: "a proxy wants credentials",
-    413: "the message is longer than it takes",
-    429: "it is asked too often",
-}
-
-
-_SCOPE = re.compile(rb'insufficient_scope.*\bscope="([\x20\x21\x23-\x5b\x5d-\x7e]{1,200})"')
-
-
-def _missing_scope(response: IResponse) -> str:
-    """What is missing, where a refusal says it (RFC 6750 section 3.1)."""
-    found = _SCOPE.search(header(response, b"www-authenticate"))
-    return "" if found is None else f"that needs the scope {found[1].decode()}, which we have not"
-
-
 @implementer(IBodyProducer)
 class AtHand:
     """The body of a request, at hand as a whole.
@@ -306,107 +231,11 @@ class AtHand:
         """Called when the request was given up."""
 
 
-# --- small things ---------------------------------------------------------------------
-
-
 def origin(url: str) -> tuple[str, str, int | None]:
     """Scheme, host and port."""
     parts = urlsplit(url)
     scheme = parts.scheme.lower()
     return scheme, (parts.hostname or "").lower(), parts.port or _DEFAULT_PORTS.get(scheme)
-
-
-async def bounded(
-    waiting: Deferred[Any], seconds: float, clock: IReactorTime, problem: ServerError
-) -> Any:
-    """Wait for so long at most.
-
-    :raises ServerError: *problem*, when it was too long.
-    """
-
-    def late(_: Failure, __: float) -> Failure:
-        return Failure(problem)
-
-    return await waiting.addTimeout(seconds, clock, onTimeoutCancel=late)
-
-
-async def patient(
-    waiting: Deferred[Any],
-    seconds: float,
-    clock: IReactorTime,
-    problem: ServerError,
-    excused: Callable[[], bool],
-) -> Any:
-    """The same, but that as long as there is an excuse it is waited on.
-
-    :param excused: asked each time that so many seconds are over.
-    :raises ServerError: *problem*.
-    """
-    is_late = False
-    call: Any = None
-
-    def look() -> None:
-        nonlocal call, is_late
-        if excused():
-            call = clock.callLater(seconds, look)
-        else:
-            is_late = True
-            waiting.cancel()
-
-    call = clock.callLater(seconds, look)
-    try:
-        return await waiting
-    except BaseException:
-        if is_late:
-            raise problem from None
-        raise
-    finally:
-        if call.active():
-            call.cancel()
-
-
-def _error_in(content: bytes) -> Error | None:
-    try:
-        found = read_messages(content)[0]
-    except ClientError:
-        return None
-    return found if isinstance(found, Error) else None
-
-
-class _Said(msgspec.Struct):
-    """What frameworks put into the body of a refusal."""
-
-    error: Any = None
-    error_description: Any = None
-    detail: Any = None
-    message: Any = None
-
-
-def _excerpt(response: IResponse, content: bytes) -> str:
-    """The beginning of what a refusal says, where that is meant to be read."""
-    text = ""
-    if is_json(response):
-        try:
-            said = msgspec.json.decode(content, type=_Said)
-        except msgspec.DecodeError:
-            return ""
-        inner = said.error.get("message") if isinstance(said.error, dict) else said.error
-        found = (said.error_description, said.detail, said.message, inner)
-        text = next((each for each in found if isinstance(each, str)), "")
-    elif media_type(response) == b"text/plain":
-        text = content.decode("utf-8", "replace")
-    line = " ".join(text.split())
-    return "".join(c if c.isprintable() else "\ufffd" for c in line)[:_EXCERPT]
-
-
-def _phrase(response: IResponse) -> str:
-    phrase = bytes(getattr(response, "phrase", b"") or b"").decode("latin-1")
-    return phrase if phrase.isprintable() else ""
-
-
-def _retry_after(response: IResponse) -> int | None:
-    value = header(response, b"retry-after")
-    return int(value) if value.isdigit() and len(value) < 8 else None
 
 
 def _without_credentials(url: str) -> tuple[str, list[tuple[bytes, bytes]]]:
@@ -422,35 +251,3 @@ def _without_credentials(url: str) -> tuple[str, list[tuple[bytes, bytes]]]:
 def _shown(url: str) -> str:
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.hostname or ''}"
-
-
-def _root(failure: Failure) -> Failure:
-    """What is at the bottom of Twisted's wrapped reasons."""
-    while True:
-        reasons = getattr(failure.value, "reasons", None)
-        if not reasons:
-            return failure
-        failure = reasons[0]
-
-
-def _reason(problem: BaseException | None) -> tuple[str, str]:
-    """What happened, and what to do."""
-    if isinstance(problem, error.ConnectionRefusedError):
-        return "refuses connections", "see whether it runs"
-    if isinstance(problem, error.DNSLookupError):
-        return "has a host name that nobody knows", "correct its url"
-    if isinstance(problem, error.TimeoutError):
-        return "did not take a connection in time", "see whether it can be reached from here"
-    if isinstance(problem, error.ConnectError):
-        return f"cannot be reached ({problem.__doc__})", "see whether it can be reached from here"
-    if isinstance(problem, _CUT):
-        return "closed the connection before it answered", ""
-    name = type(problem).__name__
-    if "Verif" in name or "certificate" in str(problem).lower():
-        return (
-            "has a certificate that is not trusted here, or not for its name",
-            "see its certificate",
-        )
-    if type(problem).__module__.startswith("OpenSSL"):
-        return f"cannot be spoken to over TLS ({problem})", "see whether url says the right scheme"
-    return f"did not answer as HTTP has it ({name})", "see whether url is right"

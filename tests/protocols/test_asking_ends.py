@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from mcptwist.protocols.bytestream import ByteStreamConnector
 from mcptwist.protocols.remote import remote_connector
-from mcptwist.protocols.websocket_client import WebSocketConnector
+from mcptwist.protocols.websocket_connector import WebSocketConnector
 from mcptwist.versions import MODERN
 from tests.contracts.asking import SERVER, AskingContract, House
 from tests.protocols.encrypted import secured_agent

@@ -24,8 +24,8 @@ from mcptwist.protocols.h2agent import H2Agent
 from mcptwist.protocols.h2limits import HTTP2ClientLimits, HTTP2Limits
 from mcptwist.protocols.http2 import HTTP2Connection
 from mcptwist.protocols.request import Request
+from mcptwist.protocols.setbacks import unreachable
 from mcptwist.protocols.trust import Trust
-from mcptwist.protocols.upstream import unreachable
 from tests.joined import PORT, Network
 from tests.protocols.encrypted import secured_agent
 from tests.protocols.front import Early, Front

@@ -11,8 +11,8 @@ from zope.interface import implementer
 from mcptwist.errors import HostNotTrusted
 from mcptwist.interfaces import IHostKeys
 from mcptwist.protocols.h2agent import H2Agent
+from mcptwist.protocols.setbacks import unreachable
 from mcptwist.protocols.trust import Trust
-from mcptwist.protocols.upstream import unreachable
 from tests.protocols.test_h2agent import AgentCase
 
 

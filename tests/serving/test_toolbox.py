@@ -9,7 +9,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 import mcptwist
-from mcptwist.server import load_server
+from mcptwist.serving.loading import load_server
 from mcptwist.serving.toolbox import NAME, make_toolbox
 from tests.conversations.asking import Client, ModernClient
 

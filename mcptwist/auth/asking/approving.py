@@ -29,7 +29,9 @@ from mcptwist.auth.oauth.approvals import PURPOSE, Wanted, statement
 from mcptwist.auth.sshsig import sign_text
 from mcptwist.errors import McpTwistError, SignInFailed
 from mcptwist.protocols.bodies import WholeBody
-from mcptwist.protocols.upstream import AtHand, bounded, unreachable
+from mcptwist.protocols.setbacks import unreachable
+from mcptwist.protocols.upstream import AtHand
+from mcptwist.protocols.waits import bounded
 
 LARGEST = 16 * 1024
 _PATIENCE = 15.0

@@ -20,7 +20,9 @@ import mcptwist
 from mcptwist.auth.asking import discovery
 from mcptwist.errors import McpTwistError, SignInFailed
 from mcptwist.protocols.bodies import WholeBody, header
-from mcptwist.protocols.upstream import AtHand, bounded, origin, unreachable
+from mcptwist.protocols.setbacks import unreachable
+from mcptwist.protocols.upstream import AtHand, origin
+from mcptwist.protocols.waits import bounded
 
 _STEP = 15.0
 """Seconds that each document may take."""

@@ -40,7 +40,7 @@ from mcptwist.auth.asking.tokenendpoint import (
 from mcptwist.auth.asking.wallet import Grant, Wallet
 from mcptwist.auth.keys import KeyProblem, PrivateKey
 from mcptwist.errors import McpTwistError, SignInFailed
-from mcptwist.protocols.upstream import bounded
+from mcptwist.protocols.waits import bounded
 
 PATIENCE = 300.0
 """Seconds that a person has to log in."""

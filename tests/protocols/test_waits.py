@@ -9,7 +9,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from mcptwist.errors import ServerUnreachable
-from mcptwist.protocols.upstream import patient
+from mcptwist.protocols.waits import patient
 
 
 class PatientTests(SynchronousTestCase):
