@@ -23,7 +23,7 @@ from mcptwist.auth.oauth.approvals import (
     code_in,
 )
 from mcptwist.auth.oauth.devices import INTERVAL, Device, Devices, DevicesFull
-from mcptwist.auth.oauth.forms import Form, Refused, invalid_client, overloaded
+from mcptwist.auth.oauth.forms import MOST_PARAMETERS, Form, Refused, invalid_client, overloaded
 from mcptwist.auth.oauth.logindesk import LoginDesk, invalid_grant
 from mcptwist.auth.oauth.logins import Allowed
 from mcptwist.auth.oauth.metadata import NO_STORE, respond
@@ -83,8 +83,7 @@ class DeviceDesk:
         if request.method not in (b"GET", b"HEAD"):
             respond(request, 405, {"error": "invalid_request"}, ((b"allow", b"GET, HEAD"),))
             return
-        found = parse_qs(request.uri.partition(b"?")[2].decode("latin-1"), max_num_fields=8)
-        code = code_in(found.get("user_code", [""])[0])
+        code = _code_of(request.uri.partition(b"?")[2])
         request.respond(200, loginpages.HEADERS, loginpages.device(address.base, code))
 
 
@@ -134,6 +133,15 @@ class DeviceGrant:
             raise Refused(error, f"the device was {outcome}")
         error = "slow_down" if is_hasty else "authorization_pending"
         raise Refused(error, "nobody has decided yet")
+
+
+def _code_of(query: bytes) -> str | None:
+    """The code that a person's link has in it, if it has one."""
+    try:
+        found = parse_qs(query.decode("latin-1"), max_num_fields=MOST_PARAMETERS)
+    except ValueError:  # of so many, none is ours
+        return None
+    return code_in(found.get("user_code", [""])[0])
 
 
 def _wanted(asked: str | None, resource: Address) -> frozenset[str]:

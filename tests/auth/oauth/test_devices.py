@@ -213,6 +213,18 @@ class GrantTests(DeviceCase):
             self.assertNotIn(b"script", page.body)
         self.assertEqual(self.house.request("POST", "/oauth/device", {}).status, 405)
 
+    def test_page_with_any_query(self) -> None:
+        """Nobody fills the log with what breaks here (trial looks for that itself)."""
+        for query in (
+            "&".join(f"a{n}=1" for n in range(200)),
+            "&" * 500,
+            "%ff=%ff",
+            "user_code=%00",
+        ):
+            page = self.house.request("GET", f"/oauth/device?{query}", {})
+            self.assertEqual(page.status, 200, query)
+            self.assertIn(f"approve --url {BASE} CODE".encode(), page.body)
+
 
 class AttackTests(DeviceCase):
     """Nobody but the device that asked gets anything, nothing before a key has said yes."""
