@@ -39,11 +39,13 @@ class WatchedFile:
     """One file, and whether it is another than it was.
 
     :ivar content: what it said when it was read last, ``None`` where there was none.
+    :ivar problem: why what it says now is not believed, empty while that is well.
     """
 
     def __init__(self, path: str, optional: bool) -> None:
         self.path = path
         self.content: str | None = None
+        self.problem = ""
         self._optional = optional
         self._read: Any = None
         self._seen: Any = None
@@ -86,7 +88,6 @@ class KeyFiles:
     :param authorized: the path of ``authorized_keys``.
     :param revoked: the path of ``revoked_keys``, which need not exist.
     :param keys_per_principal: how many keys may go by one name.
-    :ivar problem: why what they say now is not believed, empty while all is well.
     """
 
     log = Logger()
@@ -101,10 +102,16 @@ class KeyFiles:
     ) -> None:
         self._authorized = WatchedFile(authorized, optional=False)
         self._revoked = WatchedFile(revoked, optional=True)
+        # Who is revoked and authorized at once is revoked first.
+        self._both = (self._revoked, self._authorized)
         self._keyring = keyring
         self._audit = audit
         self._keys_per_principal = keys_per_principal
-        self.problem = ""
+
+    @property
+    def problem(self) -> str:
+        """Why what they say now is not believed, empty while all is well."""
+        return "; ".join(each.problem for each in self._both if each.problem)
 
     def load(self) -> None:
         """Read both.
@@ -117,23 +124,27 @@ class KeyFiles:
 
     def look(self) -> None:
         """Read again what has changed, and see whose time is over; to be called often."""
-        changed = [each for each in (self._authorized, self._revoked) if each.has_changed()]
-        if changed:
-            self._reload(changed)
+        for each in self._both:
+            if each.has_changed():
+                self._reload(each)
         self._keyring.look()
 
-    def _reload(self, changed: list[WatchedFile]) -> None:
-        """What cannot be believed is not tried again until it changes once more."""
-        before = {each: each.content for each in changed}
+    def _reload(self, file: WatchedFile) -> None:
+        """Read one again, by itself: what is wrong with it keeps no key good that the other revokes.
+
+        What cannot be believed is not tried again until it changes once more.
+        """
+        before = file.content
         try:
-            for each in changed:
-                self._read_again(each)
+            self._read_again(file)
             self._take()
         except FileProblem as problem:
-            for each in changed:
-                each.content = before[each]
-                each.accept()
-            self._failed(str(problem))
+            file.content = before
+            file.accept()
+            file.problem = str(problem)
+            self._failed(file.problem)
+        else:
+            file.problem = ""
 
     def _read_again(self, file: WatchedFile) -> None:
         try:
@@ -153,7 +164,6 @@ class KeyFiles:
         except LineProblem as problem:
             raise FileProblem(f"{self._revoked.path}: {problem}") from None
         found = read_authorized_keys(self._authorized.content or "", self._keys_per_principal)
-        self.problem = ""
         for line in found.refused:
             self.log.error(
                 "{path} line {number} is refused: it {reason}",
@@ -166,7 +176,6 @@ class KeyFiles:
         self._audit.tell("auth.keys.loaded", keys=len(self._keyring), refused=len(found.refused))
 
     def _failed(self, problem: str) -> None:
-        self.problem = problem
         self.log.error("the keys stay as they were: {problem}", problem=problem)
         self._audit.tell("auth.keys.reload_failed", reason=problem)
 

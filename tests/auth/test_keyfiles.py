@@ -130,6 +130,38 @@ class KeyFilesTests(SynchronousTestCase):
         self.files.look()
         self.assertEqual((self.names(), self.files.problem), (["mallory"], ""))
 
+    def test_each_for_itself(self) -> None:
+        """Who is revoked is out, whatever becomes of the other file in the same moment."""
+        self.files.load()
+        self.put(self.authorized, "alice", "mallory")
+        self.authorized.chmod(0o666)
+        self.put(self.revoked, text=key("alice").public.fingerprint)
+        self.files.look()
+        self.files.look()
+        self.assertEqual((self.names(), self.withdrawn), (["bob"], ["alice revoked"]))
+        self.assertIn("authorized_keys can be written", self.files.problem)
+
+    def test_the_other_for_itself(self) -> None:
+        self.files.load()
+        self.put(self.revoked, text="nonsense")
+        self.put(self.authorized, "carol")
+        self.files.look()
+        self.files.look()
+        self.assertEqual(self.names(), ["carol"])
+        self.assertIn("line 1", self.files.problem)
+
+    def test_both_at_once(self) -> None:
+        """A key that is put in both was never let in in between."""
+        self.put(self.revoked, text="# nobody")
+        self.files.load()
+        come: list[str] = []
+        self.keyring.when_withdrawn(lambda grant, why: come.append(grant.principal))
+        self.put(self.authorized, "alice", "bob", "mallory")
+        self.put(self.revoked, text=key("mallory").public.fingerprint)
+        self.files.look()
+        self.files.look()
+        self.assertEqual((self.names(), come), (["alice", "bob"], []))
+
     def test_start(self) -> None:
         """A4: at the start, nothing is believed, and the daemon does not start."""
         self.authorized.chmod(0o620)
