@@ -130,7 +130,7 @@ class KeyFiles:
         self._keyring.look()
 
     def _reload(self, file: WatchedFile) -> None:
-        """Read one again, by itself: what is wrong with it keeps no key good that the other revokes.
+        """Read one by itself: what is wrong with it keeps no key good that the other revokes.
 
         What cannot be believed is not tried again until it changes once more.
         """
