@@ -11,24 +11,23 @@ It writes through :class:`~mcptwist.protocols.httpstream.IHTTPStream`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cached_property, partial
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IAddress, IProtocol, IReactorTime
+from twisted.internet.interfaces import IProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web import http
 from twisted.web.error import UnsupportedMethod
-from twisted.web.http_headers import Headers
 from twisted.web.resource import IResource
 from twisted.web.server import NOT_DONE_YET
-from twisted.web.server import Request as StockRequest
 from zope.interface import Interface
 
 from mcptwist.protocols import refusals
-from mcptwist.protocols.httpstream import HeaderList, RequestHead
+from mcptwist.protocols.httpstream import HeaderList
+from mcptwist.protocols.lazyrequest import LazyRequest
+from mcptwist.protocols.pulling import Pulled
 from mcptwist.protocols.refusals import Refusal
 
 __all__ = ["IAsksEarly", "Request"]
@@ -43,75 +42,17 @@ class IAsksEarly(Interface):
     """
 
 
-# Headers, what was left out of them, and what is left: for the next head like it.
-_FORGOTTEN = "request.forgotten"
-_LENGTH = b"content-length"
-
-
-def _values(
-    headers: dict[bytes, bytes], repeated: list[tuple[bytes, bytes]] | None, name: bytes
-) -> list[bytes]:
-    """All values of a header, by a head's last ones and its fields if any came twice."""
-    if repeated is not None:
-        return [value for field, value in repeated if field == name]
-    value = headers.get(name)
-    return [] if value is None else [value]
-
-
-def _with_length(headers: dict[bytes, bytes], length: bytes | None) -> dict[bytes, bytes]:
-    if length is not None:
-        return {**headers, _LENGTH: length}
-    return {name: value for name, value in headers.items() if name != _LENGTH}
-
-
 def _pieces(body: Body) -> Sequence[bytes]:
     if isinstance(body, bytes):
         return (body,)
     return (bytes(body),) if isinstance(body, bytearray | memoryview) else body
 
 
-class _Pulled:
-    """A push producer around a pull producer: pulls once per reactor turn while allowed."""
+class Request(LazyRequest):
+    """A request as its resource sees it: what was asked, and the way back.
 
-    def __init__(self, producer: Any, clock: IReactorTime) -> None:
-        self._producer = producer
-        self._clock = clock
-        self._call: Any = None
-        self.resumeProducing()
-
-    def resumeProducing(self) -> None:
-        if self._call is None:
-            self._call = self._clock.callLater(0, self._pull)
-
-    def pauseProducing(self) -> None:
-        if self._call is not None:
-            self._call.cancel()
-            self._call = None
-
-    def stopProducing(self) -> None:
-        self.pauseProducing()
-        self._producer.stopProducing()
-
-    def _pull(self) -> None:
-        self._call = self._clock.callLater(0, self._pull)
-        self._producer.resumeProducing()
-
-
-class Request(StockRequest):
-    """A request as its resource sees it.
-
-    It is Twisted's request with everything costly put off until asked for: ``requestHeaders``,
-    ``args``, cookies and ``responseHeaders`` do not exist before they are touched. Multipart
-    forms are not parsed into ``args``.
-
-    :ivar method: the method, upper case.
-    :ivar uri: the target in origin form, path and query.
-    :ivar path: the target without its query.
-    :ivar content_length: of the body; negative when it was not told beforehand.
     :ivar answer_headers: headers every answer to this request carries, whoever makes it; None
         or a list to append to.
-    :ivar facts: what was concluded from the head, to be reused as long as the same connection
-        sends the same head but for its Content-Length; None where heads are not compared.
     :ivar principal: who is calling, as far as that was proved; set by whoever found out.
     :ivar body_check: told the whole body before whoever asked for it; says whether they may have
         it, and has answered where they may not.
@@ -132,72 +73,6 @@ class Request(StockRequest):
     _body: BytesIO | None = None
     _body_limit = 0
     _body_done: Callable[[bytes], None] | None = None
-
-    def __init__(self, stream: Any, head: RequestHead) -> None:
-        # The stock __init__ builds what is lazy here; nothing of it is needed.
-        self.stream = stream
-        self._headers = head.headers
-        self._repeated = head.repeated
-        self.method = head.method
-        self.uri = head.uri
-        self.path = head.path
-        self.content_length = head.length
-        self._minor = head.minor
-        self.facts = head.facts
-
-    # -- what was asked ------------------------------------------------------------------
-
-    def header(self, name: bytes) -> bytes | None:
-        """The value of a header by its lower-case name; of several, the last."""
-        return self._headers.get(name)
-
-    def header_values(self, name: bytes) -> list[bytes]:
-        """All values of a header by its lower-case name, in order."""
-        return _values(self._headers, self._repeated, name)
-
-    def headers_alone(self) -> Callable[[bytes], list[bytes]]:
-        """What :meth:`header_values` finds, for who should not keep the request for it."""
-        return partial(_values, self._headers, self._repeated)
-
-    def forget(self, names: frozenset[bytes]) -> None:
-        """Leave those headers out from now on, as if they had not come; names in lower case."""
-        facts, whole = self.facts, self._headers
-        if facts is not None and _FORGOTTEN in facts:
-            known, without, rest = facts[_FORGOTTEN]
-            if without is names:
-                if known is not whole:  # the same head, but for this
-                    rest = _with_length(rest, whole.get(_LENGTH))
-                    facts[_FORGOTTEN] = whole, names, rest
-                self._headers = rest
-                return
-        self._headers = headers = whole.copy()
-        for name in names:
-            headers.pop(name, None)
-        if facts is not None and self._repeated is None:
-            facts[_FORGOTTEN] = whole, names, headers
-        if self._repeated is not None:
-            self._repeated = [pair for pair in self._repeated if pair[0] not in names]
-
-    @property
-    def raw_headers(self) -> list[tuple[bytes, bytes]]:
-        """All headers in order, names in lower case."""
-        return list(self._headers.items() if self._repeated is None else self._repeated)
-
-    @property
-    def connection(self) -> Any:
-        """What carries the request; several requests may share it."""
-        return self.stream.connection
-
-    @property
-    def client_address(self) -> IAddress:
-        """The address of the far end."""
-        address: IAddress = self.client
-        return address
-
-    @property
-    def is_secure(self) -> bool:
-        """Whether the request came over an encrypted connection."""
-        return bool(self._forceSSL or self.stream.is_secure)
 
     @property
     def is_open(self) -> bool:
@@ -506,93 +381,18 @@ class Request(StockRequest):
         if not self._open:
             producer.stopProducing()
             return
-        self._producer = producer if streaming else _Pulled(producer, self.stream.clock)
+        self._producer = producer if streaming else Pulled(producer, self.stream.clock)
         self.stream.register_producer(self._producer)
 
     def unregisterProducer(self) -> None:
         """The producer has made all it had."""
         producer, self._producer = self._producer, None
-        if isinstance(producer, _Pulled):
+        if isinstance(producer, Pulled):
             producer.pauseProducing()
         if producer is not None and self._open:
             self.stream.unregister_producer()
 
-    # -- what stock resources ask for, built when they ask -------------------------------
 
-    def getHeader(self, key: Any) -> Any:
-        """A header by name, of the type the name has."""
-        made = self.__dict__.get("requestHeaders")
-        if made is not None:  # it may have been changed, as setHost() does
-            values = made.getRawHeaders(key)
-            return values[-1] if values else None
-        if isinstance(key, bytes):
-            return self._headers.get(key.lower())
-        value = self._headers.get(key.lower().encode("iso-8859-1"))
-        return None if value is None else value.decode("iso-8859-1")
-
-    def isSecure(self) -> bool:
-        """Whether the request came over an encrypted connection."""
-        return self.is_secure
-
-    if not TYPE_CHECKING:  # Twisted declares these as plain attributes
-
-        @cached_property
-        def client(self) -> IAddress:
-            return self.stream.peer
-
-        @cached_property
-        def host(self) -> IAddress:
-            return self.stream.host
-
-        @cached_property
-        def clientproto(self) -> bytes:
-            return b"HTTP/1.%d" % self._minor if self._minor >= 0 else b"HTTP/2"
-
-        @cached_property
-        def requestHeaders(self) -> Headers:
-            headers = Headers()
-            for name, value in self.raw_headers:
-                headers.addRawHeader(name, value)
-            return headers
-
-        @cached_property
-        def responseHeaders(self) -> Headers:
-            return Headers()
-
-        @cached_property
-        def sitepath(self) -> list[bytes]:
-            return []
-
-        @cached_property
-        def cookies(self) -> list[bytes]:
-            return []
-
-        @cached_property
-        def received_cookies(self) -> dict[bytes, bytes]:
-            pairs = (
-                crumb.split(b"=", 1)
-                for line in self.header_values(b"cookie")
-                for crumb in line.split(b";")
-                if b"=" in crumb
-            )
-            return {name.strip(): value.strip() for name, value in pairs}
-
-        @cached_property
-        def args(self) -> dict[bytes, list[bytes]]:
-            args = http.parse_qs(self.uri.partition(b"?")[2], keep_blank_values=True)
-            kind = (self.header(b"content-type") or b"").partition(b";")[0].strip().lower()
-            if self.method == b"POST" and kind == _FORM and self.content is not None:
-                form = http.parse_qs(self.content.getvalue(), keep_blank_values=True)
-                for name, values in form.items():
-                    args.setdefault(name, []).extend(values)
-            return args
-
-        @cached_property
-        def _adapterCache(self) -> dict[str, object]:
-            return {}
-
-
-_FORM = b"application/x-www-form-urlencoded"
 #: What the stream says itself (RFC 9110 section 7.6.1, and the Date and Server headers).
 _FRAMING = frozenset(
     [b"connection", b"keep-alive", b"transfer-encoding", b"upgrade", b"trailer", b"date", b"server"]

@@ -4,208 +4,26 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import klein
 from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.twisted import MetricsResource, _exposition
-from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.logger import globalLogPublisher
 from twisted.python.failure import Failure
-from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.error import UnsupportedMethod
-from twisted.web.iweb import IRequest
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 from twisted.web.static import Data, File
 from twisted.web.util import DeferredResource, Redirect, redirectTo
-from zope.interface.verify import verifyObject
 
-from mcptwist.protocols.request import Request
-from tests.protocols.front import HOST, Early, Front, Wire, answers
-
-HELD = b"GET /held?a=1&a=2&b=%20c HTTP/1.1\r\n" + HOST
+from tests.protocols.front import HOST, Early, answers
+from tests.protocols.requestcase import RequestCase
 
 
-class Case(SynchronousTestCase):
-    def setUp(self) -> None:
-        self.front = Front()
-
-    def held(self, raw: bytes = HELD + b"\r\n") -> tuple[Wire, Request]:
-        wire = self.front.talk(raw)
-        return wire, self.front.held.requests[-1]
-
-    def ask(
-        self, resource: Any, method: bytes = b"GET", extra: bytes = b"", body: bytes = b""
-    ) -> tuple[int, dict[bytes, bytes], bytes]:
-        """What a resource at /it answers; time is turned until it does."""
-        self.front.root.putChild(b"it", resource)
-        if body:
-            extra += b"Content-Length: %d\r\n" % len(body)
-        wire = self.front.talk(method + b" HTTP/1.1\r\n" + HOST + extra + b"\r\n" + body)
-        for _ in range(20):
-            self.front.clock.advance(0)
-        [answer] = answers(wire.value())
-        return answer
-
-
-class ForgettingTests(SynchronousTestCase):
-    """Headers that are left out, of a head that comes again and again."""
-
-    SECRETS = frozenset({b"authorization", b"cookie"})
-
-    def left(self, headers: dict[bytes, bytes], facts: Any, repeated: Any = None) -> Any:
-        """What is left of that head."""
-        head = SimpleNamespace(
-            headers=headers, repeated=repeated, facts=facts, length=0, minor=1,
-            method=b"GET", uri=b"/", path=b"/",
-        )  # fmt: skip
-        request = Request(None, head)
-        request.forget(self.SECRETS)
-        for name in self.SECRETS:
-            self.assertEqual(request.header_values(name), [])
-        return request.raw_headers
-
-    def test_left_out(self) -> None:
-        headers = {b"host": b"a", b"authorization": b"s", b"content-length": b"5"}
-        for facts in (None, {}):
-            left = [(b"host", b"a"), (b"content-length", b"5")]
-            for _ in range(3):
-                self.assertEqual(self.left(headers, facts), left)
-        self.assertIn(b"authorization", headers)
-
-    def test_other_length(self) -> None:
-        """The same head but for its Content-Length, which is the new one each time."""
-        facts: dict[str, Any] = {}
-        for length in (b"5", b"6", b"6", None, b"5", None):
-            headers = {b"host": b"a", b"cookie": b"s", b"accept": b"x"}
-            left = [(b"host", b"a"), (b"accept", b"x")]
-            if length is not None:
-                headers[b"content-length"] = length
-                left.append((b"content-length", length))
-            for _ in range(2):
-                self.assertEqual(self.left(headers, facts), left)
-
-    def test_repeated(self) -> None:
-        pairs = [(b"cookie", b"1"), (b"x", b"1"), (b"cookie", b"2"), (b"x", b"2")]
-        for _ in range(2):
-            self.assertEqual(self.left(dict(pairs), {}, pairs), [(b"x", b"1"), (b"x", b"2")])
-
-
-class AskedTests(Case):
-    """What was asked."""
-
-    def test_provides_irequest(self) -> None:
-        verifyObject(IRequest, self.held()[1])
-
-    def test_line(self) -> None:
-        _, request = self.held()
-        self.assertEqual(
-            (request.method, request.uri, request.path, request.clientproto),
-            (b"GET", b"/held?a=1&a=2&b=%20c", b"/held", b"HTTP/1.1"),
-        )
-        self.assertEqual(request.args, {b"a": [b"1", b"2"], b"b": [b" c"]})
-        self.assertEqual((request.prepath, request.postpath), ([b"held"], []))
-
-    def test_headers(self) -> None:
-        _, request = self.held(HELD + b"X-One: 1\r\nX-Two: a\r\nx-two: b\r\n\r\n")
-        self.assertEqual(request.header(b"x-one"), b"1")
-        self.assertEqual(request.header(b"x-two"), b"b")
-        self.assertIsNone(request.header(b"x-three"))
-        self.assertEqual(request.header_values(b"x-one"), [b"1"])
-        self.assertEqual(request.header_values(b"x-two"), [b"a", b"b"])
-        self.assertEqual(request.header_values(b"x-three"), [])
-        self.assertEqual(
-            request.raw_headers,
-            [(b"host", b"localhost:8080"), (b"x-one", b"1"), (b"x-two", b"a"), (b"x-two", b"b")],
-        )
-
-    def test_headers_the_stock_way(self) -> None:
-        _, request = self.held(HELD + b"X-One: 1\r\nX-Two: a\r\nx-two: b\r\n\r\n")
-        self.assertEqual(request.getHeader(b"X-Two"), b"b")
-        self.assertEqual(request.getHeader("X-One"), "1")
-        self.assertIsNone(request.getHeader("X-Three"))
-        self.assertEqual(request.requestHeaders.getRawHeaders(b"x-two"), [b"a", b"b"])
-        self.assertEqual(request.getAllHeaders()[b"x-one"], b"1")
-        self.assertEqual(request.getRequestHostname(), b"localhost")
-        request.setHost(b"other", 443, 1)
-        self.assertEqual(request.getHeader(b"host"), b"other")
-        self.assertTrue(request.isSecure())
-
-    def test_nothing_is_built_that_nobody_asked_for(self) -> None:
-        _, request = self.held()
-        request.header(b"host")
-        request.respond(200, [], b"")
-        lazy = {"requestHeaders", "responseHeaders", "args", "received_cookies", "cookies"}
-        self.assertEqual(lazy & set(vars(request)), set())
-
-    def test_addresses(self) -> None:
-        _, request = self.held()
-        self.assertEqual(request.client_address, IPv4Address("TCP", "192.168.1.1", 54321))
-        self.assertEqual(request.getClientAddress(), request.client_address)
-        self.assertEqual(request.getHost(), IPv4Address("TCP", "127.0.0.1", 8080))
-        self.assertFalse(request.is_secure)
-        wire = self.front.connect(secure=True)
-        wire.protocol.dataReceived(HELD + b"\r\n")
-        request = self.front.held.requests[-1]
-        self.assertTrue(request.is_secure)
-        self.assertIs(request.connection, wire.protocol)
-
-    def test_cookies_and_credentials(self) -> None:
-        _, request = self.held(
-            HELD + b"Cookie: a=1; b=x=y\r\nAuthorization: Basic dXNlcjpwYXNz\r\n\r\n"
-        )
-        self.assertEqual((request.getCookie(b"a"), request.getCookie(b"b")), (b"1", b"x=y"))
-        self.assertEqual((request.getUser(), request.getPassword()), (b"user", b"pass"))
-
-    def test_paths(self) -> None:
-        _, request = self.held()
-        self.assertEqual(request.prePathURL(), b"http://localhost:8080/held")
-        self.assertEqual(str(request.URLPath()), "http://localhost:8080/held")
-        request.rememberRootURL()
-        self.assertEqual(request.getRootURL(), b"http://localhost:8080/")
-
-    def test_form(self) -> None:
-        class Form(Resource):
-            isLeaf = True
-
-            def render_POST(self, request: Any) -> bytes:
-                return repr(sorted(request.args.items())).encode()
-
-        kind = b"Content-Type: application/x-www-form-urlencoded; charset=utf-8\r\n"
-        _, _, body = self.ask(Form(), b"POST /it?a=1", kind, b"a=2&b=3")
-        self.assertEqual(body, b"[(b'a', [b'1', b'2']), (b'b', [b'3'])]")
-
-    def test_session(self) -> None:
-        class Counting(Resource):
-            isLeaf = True
-
-            def render_GET(self, request: Any) -> bytes:
-                session = request.getSession()
-                session.count = getattr(session, "count", 0) + 1
-                return b"%d" % session.count
-
-        resource = Counting()
-        _, headers, body = self.ask(resource, b"GET /it")
-        cookie = headers[b"set-cookie"].partition(b";")[0]
-        self.assertEqual(body, b"1")
-        _, _, body = self.ask(resource, b"GET /it", b"Cookie: " + cookie + b"\r\n")
-        self.assertEqual(body, b"2")
-        self.front.clock.advance(1000)
-        self.assertEqual(self.front.site.sessions, {})
-
-    def test_sessions_are_bounded(self) -> None:
-        self.front.site.most_sessions = 2
-        uids = [self.front.site.makeSession().uid for _ in range(3)]
-        self.assertEqual(list(self.front.site.sessions), uids[1:])
-        for session in list(self.front.site.sessions.values()):
-            session.expire()
-
-
-class AnsweredTests(Case):
+class AnsweredTests(RequestCase):
     """Our own way of answering."""
 
     def test_lost_is_told_once(self) -> None:
@@ -290,7 +108,7 @@ class AnsweredTests(Case):
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 3)
 
 
-class StockTests(Case):
+class StockTests(RequestCase):
     """Resources written for twisted.web work unchanged."""
 
     def test_failure_leaks_nothing(self) -> None:
