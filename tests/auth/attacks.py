@@ -26,6 +26,7 @@ MADE: Mapping[str, tuple[str, ...]] = {
     # Exposure
     "A1 only loopback is listened to": (f"{_SHOWN}.SocketTests",),
     "A2 open to a network without keys": (
+        "tests.wiring.test_admission",
         f"{_LIVE}.RefusalTests.test_open_without_keys",
         f"{_LIVE}.RefusalTests.test_no_keys",
     ),
@@ -58,6 +59,7 @@ MADE: Mapping[str, tuple[str, ...]] = {
     "B4 native clients have no origin": (f"{_PAGES}.OriginTests.test_native_clients",),
     "B5 other types of bodies": (
         f"{_PAGES}.BodyTests.test_types",
+        f"{_OWN}.LegacyStreamTests.test_types",
         f"{_BROWSER}.RefusedTests.test_blind",
     ),
     "B6 preflights": (f"{_PAGES}.PreflightTests", "tests.protocols.test_cors.PreflightTests"),
@@ -159,7 +161,10 @@ MADE: Mapping[str, tuple[str, ...]] = {
         "tests.auth.test_authorizedkeys.PatternTests.test_sources",
     ),
     # Sessions, handles, multiplexing
-    "D1 guessing sessions": (f"{_OWN}.SessionTests.test_keys_are_unguessable",),
+    "D1 guessing sessions": (
+        f"{_OWN}.SessionTests.test_keys_are_unguessable",
+        f"{_OWN}.SessionTests.test_keys_are_of_the_system",
+    ),
     "D2 another's session": (f"{_OWN}.SessionTests",),
     "D3 another's stream": (f"{_OWN}.SessionTests.test_anothers_stream",),
     "D4 another's messages": (
@@ -184,6 +189,7 @@ MADE: Mapping[str, tuple[str, ...]] = {
     ),
     "D9 nobody after somebody": (
         f"{_GATE}.TokenAttackTests.test_keep_alive",
+        "tests.auth.test_gate.KnownHeadTests",
         f"{_WIRES}.Http2Tests.test_each_stream_its_own_avatar",
     ),
     # People with a browser
@@ -222,6 +228,7 @@ MADE: Mapping[str, tuple[str, ...]] = {
     "F2 headers that belie the body": (
         f"{_PAGES}.HeaderTests",
         f"{_OWN}.ScopeTests.test_from_the_body",
+        f"{_OWN}.ScopeTests.test_from_the_body_in_a_session",
     ),
     "F3 hostile metadata": (
         "tests.auth.asking.test_discovery",

@@ -65,6 +65,15 @@ class AdminGateTests(ClosedCase):
         self.assert_told_to_ask(response)
         self.assert_unseen()
 
+    def test_without_the_other_scopes(self) -> None:
+        """Who may administer does no more of it than what the token was asked for."""
+        token = self.house.token(key("ann"), "ann", resource=RESOURCE, scope="mcp:admin")
+        for method, missing in (("tools/call", "mcp:call"), ("tools/list", "mcp:read")):
+            response = self.ask(token, method)
+            self.assertEqual((response.status, response.error["data"]["scope"]), (403, missing))
+            self.assert_audited("auth.stepup")
+        self.assert_unseen()
+
     def test_token_for_another_place(self) -> None:
         token = self.house.token(key("ann"), "ann", scope=f"{FULL} mcp:admin")
         self.assert_turned_away(self.ask(token), error="invalid_token")

@@ -6,6 +6,7 @@ Attacks on sessions, streams and handles, and the withdrawal of keys.
 from __future__ import annotations
 
 import json
+import random
 from typing import Any
 
 from mcptwist.eras.held import Held
@@ -84,7 +85,9 @@ class SessionTests(BelongingCase):
         """D3: it cannot be taken over, and its owner goes on hearing."""
         self.session_of_alice()
         stream = self.house.get(**self.hers)
-        self.assertEqual(self.house.get(last_event_id="1-1", **self.his).status, 404)
+        for more in ({}, {"last_event_id": "1-1"}):
+            self.assertEqual(self.house.get(**more, **self.his).status, 404)
+            self.assert_audited("auth.session.foreign")
         self.house.say(Notification("notifications/tools/list_changed"))
         self.assertEqual(len(stream.said), 1)
 
@@ -115,6 +118,16 @@ class SessionTests(BelongingCase):
         # The last of 43 characters has four values only, so they are not all equally frequent.
         self.assertTrue(all(0.9 * expected < n < 1.6 * expected for n in counts.values()))
 
+    def test_keys_are_of_the_system(self) -> None:
+        """D1: nobody who has seen some of what is random here can go on with it."""
+        before = random.getstate()
+        self.addCleanup(random.setstate, before)
+        keys = set()
+        for _ in range(3):
+            random.seed(1)
+            keys.add(make_key())
+        self.assertEqual(len(keys), 3)
+
 
 class LegacyStreamTests(BelongingCase):
     """HTTP+SSE of 2024-11-05, whose session is in the URL."""
@@ -137,8 +150,23 @@ class LegacyStreamTests(BelongingCase):
         stream, place = self.open()
         response = self.house.post(rpc("ping"), path=place, **self.his)
         self.assertEqual(response.status, 404)
-        self.assertEqual(len(stream.blocks), 1)
+        self.assert_audited("auth.session.foreign")
+        unknown = self.house.post(rpc("ping"), path="/messages?session_id=none", **self.his)
+        self.assertEqual(response.body, unknown.body)
         self.assertEqual(self.house.post(rpc("ping"), path=place).status, 401)
+        bad = self.house.post(rpc("ping"), path=place, authorization="Bearer mcp_at_x")
+        self.assert_turned_away(bad, error="invalid_token")
+        self.assertEqual(self.house.events()[-1]["path"], "/messages")
+        self.assertEqual(len(stream.blocks), 1)
+
+    def test_types(self) -> None:
+        """B5: a page that knew the URL could send nothing there that is read."""
+        stream, place = self.open()
+        for kind in ("text/plain", "text/plain; application/json", "", None):
+            response = self.house.post(rpc("ping"), path=place, content_type=kind, **self.hers)
+            self.assertEqual(response.status, 415, kind)
+        self.assertEqual(len(stream.blocks), 1)
+        self.assert_unseen()
 
     def test_scopes(self) -> None:
         """What the stream was opened with is what it may do."""
@@ -258,6 +286,16 @@ class ScopeTests(BelongingCase):
         self.assertEqual(response.status, 400)
         self.assertEqual(response.error["code"], -32020)
         self.assert_unseen()
+
+    def test_from_the_body_in_a_session(self) -> None:
+        """Older revisions know no such headers; who sends them all the same decides nothing."""
+        little = {"authorization": f"Bearer {self.house.token(self.alice, scope='mcp:read')}"}
+        self.house.shake_hands(**little)
+        response = self.house.post(rpc("tools/call", {"name": "t"}), mcp_method="tools/list",
+                                   mcp_name="t", **little)  # fmt: skip
+        self.assertEqual(response.status, 403)
+        self.assert_audited("auth.stepup")
+        self.assertEqual(self.house.wire.take(), [])
 
     def test_batch(self) -> None:
         """A call among others does not slip through."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 from unittest import mock
 
+from mcptwist.versions import MODERN
 from tests.auth.closed import BASE, FORM, MCP, ClosedCase, Response
 from tests.auth.people import assertion
 from tests.conversations.posting import rpc
@@ -270,11 +271,34 @@ class BodyTests(PageCase):
             (b'{"a":' * 100_000, 400, -32600),
             (b'{"jsonrpc":"2.0","id":1,"method":"ping"}{}', 400, -32700),
         ]
-        for body, status, code in cases:
-            response = self.house.post(body, **self.hers)
-            self.assertEqual((response.status, response.error["code"]), (status, code), body[:60])
-        self.assertEqual(self.house.post(b" " * (1 << 20) + b"x", **self.hers).status, 413)
+        modern = {"mcp_protocol_version": MODERN, "mcp_method": "tools/call", "mcp_name": "t"}
+        for era in ({}, modern):
+            for body, status, code in cases:
+                response = self.house.post(body, **self.hers, **era)
+                told = response.status, response.error["code"]
+                self.assertEqual(told, (status, code), (body[:60], era))
+                if era:  # it is the body that is wrong, and not what else might be
+                    kind = {-32600: "invalid-request", -32700: "parse-error"}[code]
+                    self.assertEqual(response.error["data"]["code"], kind, body[:60])
+            big = self.house.post(b" " * (1 << 20) + b"x", **self.hers, **era)
+            self.assertEqual(big.status, 413)
         self.assert_unseen()
+
+    def test_no_message_in_a_session(self) -> None:
+        """F1: the same where there is one; its revision has no batches."""
+        self.house.shake_hands(**self.hers)
+        self.house.wire.take()
+        for body in (
+            b'{"jsonrpc":"2.0","id":1,"Method":"tools/call","params":{"name":"t"}}',
+            b'{"jsonrpc":"2.0","id":1,"METHOD":"tools/list"}',
+            b'[{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"t"}}]',
+            b' [{"jsonrpc":"2.0","id":1,"method":"tools/list"}]',
+            b"[]",
+        ):
+            response = self.house.post(body, **self.hers)
+            told = response.status, response.error["data"]["code"]
+            self.assertEqual(told, (400, "invalid-request"), body)
+        self.assertEqual(self.house.wire.take(), [])
 
     def test_twice(self) -> None:
         """F1: what is in a message twice leaves the daemon once: all read the same."""
@@ -326,6 +350,10 @@ class HeaderTests(PageCase):
             response = self.ask(header, "danger")
             self.assertEqual((response.status, response.error["code"]), (400, -32602))
             self.assertEqual(self.house.events("mcp.denied")[-1]["name"], "danger")
+        self.assert_unseen()
+        # The same in another spelling of base64, which some would read and others not.
+        response = self.ask("=?base64?c2FmZR==?=", "safe")
+        self.assertEqual((response.status, response.error["code"]), (400, -32020))
         self.assert_unseen()
         self.ask("=?base64?c2FmZQ==?=", "safe")
         self.assertEqual(self.house.asked().method, "tools/call")

@@ -54,6 +54,10 @@ class BrowserTests(SynchronousTestCase):
             "https://a@evil.example/",
             "https://login.example.com/\x1b[2J",
             "https://login.example.com/ x",
+            "https://login.example.com/?x=\x1b[2J",
+            "https://login.example.com/?x=\nhttps://evil.example/",
+            "https://login.example.com/?x= --new-window",
+            "https://login.example.com/?x=\u202e",
             "https://",
             "",
         ):
