@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 
 from mcptwist.auth.denials import CannotStart
-from mcptwist.auth.keyfiles import check_mode
+from mcptwist.auth.keyfiles import FileProblem, check_mode
 
 _WAIT = 0.25  # seconds for another daemon to finish writing
 
@@ -93,8 +94,19 @@ def check_file(path: str) -> None:
 
 
 def _check_directory(path: str) -> None:
+    """Whether nobody else can put anything beside the file.
+
+    Not even where they could not touch the file itself, as in ``/tmp``: SQLite takes up whatever
+    journal it finds there, and believes it.
+    """
     directory = _directory(path)
-    check_mode(directory, os.stat(directory))
+    status = os.stat(directory)
+    check_mode(directory, status)
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise FileProblem(
+            f"{directory} can be written by others; keep {os.path.basename(path)} in a directory "
+            "of your own"
+        )
 
 
 def _directory(path: str) -> str:

@@ -419,8 +419,10 @@ class TroubleTests(FileCase):
         os.chmod(self.path, 0o640)
         self.assertRaises(CannotStart, self.open)
         os.chmod(self.path, 0o600)
-        self.place.chmod(0o777)
-        self.assertRaises(CannotStart, self.open)
+        for mode in (0o777, 0o770, 0o1777, 0o1770):  # a journal beside it would be believed
+            self.place.chmod(mode)
+            self.assertRaises(CannotStart, self.open)
+        self.place.chmod(0o700)
 
     def test_no_such_file(self) -> None:
         for path in (self.place / "other", Path("/dev/null/x")):
