@@ -114,10 +114,12 @@ async def examine(what: Examination, reactor: Any, say: Say, aside: Say) -> int:
         told(finding)
     config = what.loaded.config
     if config is not None:
-        for entry in config.endpoints.values():
-            await _try_endpoint(entry, what, reactor, told)
-        for url in config.auth.public_urls if config.auth else ():
-            told(await _seen_from_outside(url, what, reactor))
+        tried = [
+            await _try_endpoint(entry, what, reactor, told) for entry in config.endpoints.values()
+        ]
+        if not all(tried):
+            for url in config.auth.public_urls if config.auth else ():
+                told(await _seen_from_outside(url, what, reactor))
         if what.starts:
             await _start_servers(config, what, reactor, told)
     say(as_json(found) if what.is_json else summary(found))
@@ -139,23 +141,28 @@ def _looked_at(what: Examination) -> Iterator[Finding]:
 # --- endpoints, and who answers there -------------------------------------------------------
 
 
-async def _try_endpoint(entry: str, what: Examination, reactor: Any, told: Told) -> None:
-    """Whether the daemon could listen there; if one does already, how it is."""
+async def _try_endpoint(entry: str, what: Examination, reactor: Any, told: Told) -> bool:
+    """Whether the daemon could listen there; if one does already, how it is.
+
+    :return: whether it is known that nobody listens there.
+    """
     is_encrypted, description = encrypted(entry.removeprefix(LINES))
     kind, *arguments = description.split(":")
     if kind == "unix":
         told(_unix(arguments[0]))
-        return
+        return False
     if kind not in ("tcp", "tcp6"):
         told(ok("endpoint", f"{entry} is the system's to give"))
-        return
+        return False
     try:
         port = await serverFromString(reactor, description).listen(Factory())
         await port.stopListening()
         told(ok("endpoint", f"{entry} is free"))
+        return True
     except CannotListenError as problem:
         url = _url_of(is_encrypted, description)
         await _look_at_daemon(url, entry, str(problem.socketError), what, reactor, told)
+        return False
 
 
 def _unix(path: str) -> Finding:

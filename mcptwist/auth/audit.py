@@ -7,16 +7,19 @@ make a line look like two, or like another, or move the cursor of who reads it.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
 import msgspec
 from twisted.logger import Logger
 
+from mcptwist.auth.denials import CannotStart
 from mcptwist.watching.journal import Journal
 
 _LONGEST = 300
@@ -97,6 +100,8 @@ class AuditFile:
     """A file that events are added to; it may be moved away at any time, and is made anew.
 
     :param path: readable by nobody but us.
+    :ivar failures: how many events it could not take.
+    :raises CannotStart: it cannot be written; the message tells what to do.
     """
 
     log = Logger()
@@ -105,19 +110,31 @@ class AuditFile:
         self._path = path
         self._file = -1
         self._node = (0, 0)
+        self._missed = 0
+        self._is_torn = False
         self.failures = 0
-        self._open()
+        problem = file_problem(path)
+        if problem:
+            raise CannotStart(problem)
+        try:
+            self._open()
+        except OSError as refused:
+            raise CannotStart(_cannot(path, str(refused.strerror))) from None
 
     def write(self, line: bytes) -> None:
         """Add one line. A disk that is full does not stop the daemon, but is told of."""
         try:
             if self._file < 0:
                 self._open()
-            os.write(self._file, line)
+            self._append(line)
         except OSError as problem:
             self.failures += 1
-            if self.failures == 1:
-                self.log.error("cannot write the audit log: {reason}", reason=problem.strerror)
+            self._missed += 1
+            if self._missed == 1:
+                self.log.error(
+                    "{told}; events are lost until it can be",
+                    told=_cannot(self._path, str(problem.strerror)),
+                )
 
     def look(self) -> None:
         """Open it anew if it was moved away; to be called now and then."""
@@ -128,10 +145,9 @@ class AuditFile:
             moved = True
         if moved:
             self.close()
-            try:
+            # Where it cannot be made, the next event tells so.
+            with suppress(OSError):
                 self._open()
-            except OSError:
-                self.failures += 1
 
     def close(self) -> None:
         """No more events."""
@@ -139,11 +155,49 @@ class AuditFile:
             os.close(self._file)
             self._file = -1
 
+    def _append(self, line: bytes) -> None:
+        """:raises OSError: not all of it could be written."""
+        # What was cut off by a full disk must not run together with what comes after it.
+        data = b"\n" + line if self._is_torn else line
+        written = os.write(self._file, data)
+        if written < len(data):
+            self._is_torn = True
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._is_torn = False
+        if self._missed:
+            self.log.warn(
+                "the audit log {path} can be written again; events lost: {missed}",
+                path=self._path,
+                missed=self._missed,
+            )
+            self._missed = 0
+
     def _open(self) -> None:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         self._file = os.open(self._path, flags, 0o600)
         status = os.fstat(self._file)
         self._node = (status.st_dev, status.st_ino)
+        self._is_torn = False
+
+
+def file_problem(path: str) -> str:
+    """What keeps an audit log from being written there, and what to do; empty if nothing does.
+
+    Nothing is made or opened.
+    """
+    directory = os.path.dirname(path) or "."
+    if os.path.islink(path):
+        return _cannot(path, "it is a link, and none is followed; name the file itself")
+    if not os.path.isdir(directory):
+        return _cannot(path, f"there is no directory {directory}; make it, for the daemon's user")
+    there = path if os.path.exists(path) else directory
+    if not os.path.isdir(path) and os.access(there, os.W_OK):
+        return ""
+    return _cannot(path, f"{there} is not for this user to write; correct its owner and mode")
+
+
+def _cannot(path: str, why: str) -> str:
+    return f"the audit log {path} cannot be written: {why}"
 
 
 def inert(value: Any) -> Any:

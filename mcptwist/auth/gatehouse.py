@@ -93,7 +93,7 @@ class Gatehouse(MultiService):
     :ivar people: what serves people whose clients have no key, where that is wanted.
     :ivar census: what it holds and has counted, for the metrics.
     :raises FileProblem: the key files cannot be read or not be believed.
-    :raises OSError: the audit log cannot be written.
+    :raises CannotStart: the audit log cannot be written.
     """
 
     log = Logger()

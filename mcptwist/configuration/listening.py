@@ -62,7 +62,7 @@ def _endpoint(place: Place, value: Any) -> str | None:
         place.mistake("would be encrypted twice", '"https:" and the arguments of "tcp:"')
         return None
     if not is_local(found):
-        place.note("is open to the network: who may come in is said by auth")
+        place.note("is open to the network: who may come in is said by auth", is_doubtful=False)
     return found
 
 

@@ -47,11 +47,15 @@ class Mistake(msgspec.Struct, frozen=True):
 
 
 class Note(msgspec.Struct, frozen=True):
-    """Something in the file which is worth knowing, but stops nothing."""
+    """Something in the file which is worth knowing, but stops nothing.
+
+    :ivar is_doubtful: whether somebody should see if it is meant.
+    """
 
     path: str
     text: str
     server: str | None = None
+    is_doubtful: bool = True
 
     def __str__(self) -> str:
         return f"{self.path}: {self.text}"
@@ -110,9 +114,10 @@ class Place:
             Mistake(self.path or "the file", problem, expected, self.ledger.server)
         )
 
-    def note(self, text: str) -> None:
+    def note(self, text: str, is_doubtful: bool = True) -> None:
         """Report something worth knowing about what is here."""
-        self.ledger.notes.append(Note(self.path or "the file", text, self.ledger.server))
+        where = self.path or "the file"
+        self.ledger.notes.append(Note(where, text, self.ledger.server, is_doubtful))
 
 
 class Reader(Protocol):

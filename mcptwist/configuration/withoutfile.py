@@ -19,7 +19,8 @@ BUILTIN_SERVER = "mcptwist.serving.toolbox:toolbox"
 
 def default_config() -> Config:
     """What is used when nothing was configured: the built-in server alone."""
-    return Config(servers=(PythonServer(name=BUILTIN_NAME, python=BUILTIN_SERVER),))
+    toolbox = PythonServer(name=BUILTIN_NAME, python=BUILTIN_SERVER)
+    return Config(servers=(toolbox,), keyless=True)
 
 
 def command_config(name: str | None, argv: Sequence[str], listen: Sequence[str] = ()) -> Loaded:
@@ -38,7 +39,9 @@ def command_config(name: str | None, argv: Sequence[str], listen: Sequence[str] 
     if ledger.mistakes:
         return Loaded("the command line", None, tuple(ledger.mistakes))
     server = StdioServer(name=chosen, command=argv[0], args=tuple(argv[1:]), env_inherit=("*",))
-    return override_listen(Loaded("the command line", Config(servers=(server,))), listen)
+    return override_listen(
+        Loaded("the command line", Config(servers=(server,), keyless=True)), listen
+    )
 
 
 def override_listen(loaded: Loaded, listen: Sequence[str]) -> Loaded:

@@ -10,13 +10,14 @@ from pathlib import Path
 
 from mcptwist.auth.asking.identity import OWN
 from mcptwist.auth.asking.wallet import FILE as GRANTS
+from mcptwist.auth.audit import file_problem
 from mcptwist.auth.authorizedkeys import LineProblem, read_authorized_keys, read_revoked_keys
 from mcptwist.auth.keyfiles import FileProblem, check_mode, read_strictly
 from mcptwist.auth.keystore import key_of_certificate
 from mcptwist.auth.oauth.statefile import check_file
 from mcptwist.config import Config, Loaded
 from mcptwist.configuration.gateconfig import Auth, config_directory
-from mcptwist.configuration.listening import encrypted, is_local
+from mcptwist.configuration.listening import encrypted, is_local, is_socket
 from mcptwist.findings import Finding, fail, ok, warn
 from mcptwist.protocols.hostcertificate import state_directory
 from mcptwist.protocols.tls import CertificateFiles, CertificateProblem
@@ -37,18 +38,18 @@ def look_at_configuration(loaded: Loaded) -> Iterator[Finding]:
         count = len(loaded.config.servers)
         yield ok("configuration", f"{loaded.name} is good; servers: {count}")
     for note in loaded.config.notes:
-        yield warn("configuration", str(note), "see whether that is meant")
+        if note.is_doubtful:
+            yield warn("configuration", str(note), "see whether that is meant")
+        else:
+            yield ok("configuration", str(note))
 
 
 def look_at_keys(config: Config, environ: Mapping[str, str], now: float) -> Iterator[Finding]:
     """Who is let in."""
     if config.auth is None:
-        if all(is_local(entry) for entry in config.endpoints.values()):
-            yield ok("keys", "none are wanted; whoever is on this machine may call")
-        else:
-            advice = "say who may come in (auth), or listen on interface=127.0.0.1"
-            yield fail("keys", "open to the network, and none are wanted", advice)
+        yield _without_keys(config)
         return
+    yield from _audit(config.auth)
     yield from _authorized(config.auth, environ, now)
     _, revoked = config.auth.paths(environ)
     if os.path.lexists(revoked):
@@ -58,6 +59,28 @@ def look_at_keys(config: Config, environ: Mapping[str, str], now: float) -> Iter
         except (FileProblem, LineProblem) as problem:
             advice = "correct it; until then no change of the keys is taken"
             yield fail("keys", f"{revoked}: {problem}", advice)
+
+
+def _without_keys(config: Config) -> Finding:
+    entries = config.endpoints.values()
+    if not all(is_local(entry) for entry in entries):
+        advice = "say who may come in (auth), or listen on interface=127.0.0.1"
+        return fail("keys", "open to the network, and none are wanted", advice)
+    if config.keyless or all(map(is_socket, entries)):
+        return ok("keys", "none are wanted; whoever is on this machine may call")
+    advice = "say auth = false if that is meant, or make an [auth] section"
+    text = "nothing is said of them: mcptwist run starts, twistd mcpd not without --without-keys"
+    return warn("keys", text, advice)
+
+
+def _audit(auth: Auth) -> Iterator[Finding]:
+    if auth.audit_log is None:
+        return
+    problem = file_problem(auth.audit_log)
+    if problem:
+        yield fail("audit log", problem, "do that, or name another with audit_log")
+    else:
+        yield ok("audit log", f"{auth.audit_log} can be written")
 
 
 def _authorized(auth: Auth, environ: Mapping[str, str], now: float) -> Iterator[Finding]:

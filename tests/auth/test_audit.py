@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from twisted.logger import LogEvent, Logger, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from mcptwist.auth.audit import Audit, AuditFile
+from mcptwist.auth.denials import CannotStart
 
 
 class AuditTests(SynchronousTestCase):
@@ -76,15 +79,52 @@ class FileTests(SynchronousTestCase):
         self.file.write(b"three\n")
         self.assertEqual(self.path.read_bytes(), b"two\nthree\n")
 
-    def test_no_link_is_followed(self) -> None:
+    def test_where_it_cannot_be_it_says_why_and_what_to_do(self) -> None:
         link = Path(self.mktemp())
         link.symlink_to("/dev/null")
-        self.assertRaises(OSError, AuditFile, str(link))
+        directory = Path(self.mktemp())
+        directory.mkdir()
+        for path, told in (
+            (link, "none is followed"),
+            (directory / "no" / "log", "there is no directory"),
+            (directory, "correct its owner and mode"),
+        ):
+            with self.assertRaises(CannotStart) as refused:
+                AuditFile(str(path))
+            self.assertIn(f"{path} cannot be written: ", str(refused.exception))
+            self.assertIn(told, str(refused.exception))
 
     def test_cannot_be_written(self) -> None:
-        """The daemon goes on; it is told of once."""
+        """The daemon goes on; it is told of once, and again when events are written again."""
         self.file.close()
-        self.file._path = "/nonexistent/audit"
-        self.file.write(b"x")
-        self.file.write(b"x")
+        directory = self.path.with_suffix(".away")
+        path, self.file._path = self.file._path, str(directory / "log")
+        told = self.logged(lambda: [self.file.look(), *map(self.file.write, [b"x\n", b"x\n"])])
+        self.assertEqual(len(told), 1)
+        self.assertIn("No such file", formatEvent(told[0]))
         self.assertEqual(self.file.failures, 2)
+        self.file._path = path
+        told = self.logged(lambda: self.file.write(b"one\n"))
+        self.assertIn("events lost: 2", formatEvent(told[0]))
+        self.assertEqual(self.path.read_bytes(), b"one\n")
+
+    def test_what_a_full_disk_cut_off_stays_a_line_of_its_own(self) -> None:
+        written = iter((3, 8))
+        whole: list[bytes] = []
+
+        def write(_file: int, data: bytes) -> int:
+            whole.append(data[: next(written)])
+            return len(whole[-1])
+
+        self.patch(os, "write", write)
+        told = self.logged(lambda: [self.file.write(line * 3 + b"\n") for line in (b"aa", b"bb")])
+        self.assertEqual(b"".join(whole), b"aaa\nbbbbbb\n")
+        self.assertIn("No space left", formatEvent(told[0]))
+        self.assertIn("events lost: 1", formatEvent(told[1]))
+
+    def logged(self, doing: Callable[[], object]) -> list[LogEvent]:
+        """What is logged meanwhile."""
+        events: list[LogEvent] = []
+        self.file.log = Logger(observer=events.append)  # type: ignore[arg-type]
+        doing()
+        return events

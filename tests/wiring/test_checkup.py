@@ -55,6 +55,13 @@ class ConfigurationTests(CheckupCase):
         good = load('[mcpServers.b]\ncommand = "b"', "x.toml", {})
         self.assert_found(look_at_configuration(good), "ok", "servers: 1")
 
+    def test_notes(self) -> None:
+        """Some only say what is so."""
+        server = '[auth]\n[mcpServers.b]\ncommand = "b"'
+        for text, level in (('listen = "tcp:80"', "ok"), ("limits.keepalive = 40", "warn")):
+            found = look_at_configuration(load(f"{text}\n{server}", "x.toml", {}))
+            self.assertEqual(self.levels(found), ["ok", level])
+
 
 class KeyTests(CheckupCase):
     AUTH = '[auth]\n[mcpServers.b]\ncommand = "b"'
@@ -67,7 +74,17 @@ class KeyTests(CheckupCase):
         (self.own / name).chmod(mode)
 
     def test_none_wanted(self) -> None:
-        self.assertEqual(self.levels(self.look('[mcpServers.b]\ncommand = "b"')), ["ok"])
+        server = '[mcpServers.b]\ncommand = "b"'
+        self.assertEqual(self.levels(self.look(f"auth = false\n{server}")), ["ok"])
+        self.assertEqual(self.levels(self.look(f'listen = "unix:/run/x"\n{server}')), ["ok"])
+        self.assert_found(self.look(server), "warn", "twistd mcpd")
+
+    def test_audit_log(self) -> None:
+        """The daemon does not start where it cannot be written."""
+        self.write("audit.jsonl", "")
+        for path, level in ((self.own / "audit.jsonl", "ok"), (self.own / "no" / "log", "fail")):
+            text = f'[auth]\naudit_log = "{path}"\n[mcpServers.b]\ncommand = "b"'
+            self.assert_found(self.look(text), level, str(path))
 
     def test_none_there(self) -> None:
         self.assert_found(self.look(), "fail", "authorized_keys")
