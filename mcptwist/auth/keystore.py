@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from mcptwist.auth.authorizedkeys import LineProblem, read_line, read_revoked_keys
@@ -57,7 +59,7 @@ def key_of_certificate(path: str) -> PublicKey | None:
         key = certificate.public_key()
         spki = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         return PublicKey.from_spki(spki, SMALLEST_HOST_RSA)
-    except (OSError, ValueError):
+    except (OSError, UnsupportedAlgorithm, ValueError):
         return None
 
 
@@ -104,10 +106,10 @@ class KeyList:
         :raises FileProblem: it cannot be written.
         """
         with self._locked():
-            lines = self.text().splitlines(keepends=True)
-            kept = [line for line in lines if is_kept(line.rstrip("\n"))]
+            lines = _lines(self.text())
+            kept = [line for line in lines if is_kept(line)]
             if len(kept) < len(lines):
-                self._replace("".join(kept))
+                self._replace("".join(f"{line}\n" for line in kept))
             return len(lines) - len(kept)
 
     def rewrite(self, changed: Callable[[str], str]) -> bool:
@@ -129,7 +131,7 @@ class KeyList:
         :raises FileProblem: it cannot be written.
         """
         with self._locked():
-            lines = [each for line in self.text().splitlines() for each in changed(line)]
+            lines = [each for line in _lines(self.text()) for each in changed(line)]
             self._replace("".join(f"{line}\n" for line in lines))
 
     def _replace(self, text: str) -> None:
@@ -138,6 +140,8 @@ class KeyList:
             if os.path.lexists(new):
                 os.unlink(new)
             write_new(new, text.encode(), PRIVATE)
+            if os.path.exists(self.path):
+                _pass_on(os.stat(self.path), new)
             os.replace(new, self.path)
         except OSError as problem:
             raise FileProblem(f"{self.path} cannot be written: {problem.strerror}") from None
@@ -156,6 +160,26 @@ class KeyList:
             yield
         finally:
             os.close(handle)
+
+
+def _pass_on(before: os.stat_result, path: str) -> None:
+    """Let those read *path* who could read what it takes the place of.
+
+    Otherwise a daemon that reads root's file by its group could not any more, and whom root has
+    removed would stay.
+    """
+    try:
+        os.chown(path, before.st_uid, before.st_gid)
+    except PermissionError:
+        return  # it stays ours alone
+    os.chmod(path, stat.S_IMODE(before.st_mode))
+
+
+def _lines(text: str) -> list[str]:
+    """The lines as the daemon reads them: other characters at which Python would break a text end
+    no line there, and what stands behind them in a comment must not begin to count.
+    """
+    return text.removesuffix("\n").split("\n") if text else []
 
 
 def is_line_of(line: str, name: str) -> bool:
