@@ -13,7 +13,7 @@ from typing import Any
 
 from twisted.python import usage
 
-from mcptwist.command import FAILED, OK, USAGE, Command
+from mcptwist.command import FAILED, OK, USAGE, Command, misuse
 
 
 def named(where: str) -> Callable[[], Any]:
@@ -95,17 +95,12 @@ def _run(words: Sequence[str]) -> int:
     try:
         options.parseOptions(words)
     except usage.UsageError as problem:
-        print(_usage(options, problem), file=sys.stderr)
+        print(misuse(options, problem), file=sys.stderr)
         return USAGE
     except SystemExit:
         return OK  # --help and --version have said all
     status: int = options.subOptions.perform()
     return status
-
-
-def _usage(options: Any, problem: Exception) -> str:
-    command = getattr(options, "subOptions", None)
-    return f"{options if command is None else command}\nmcptwist: {problem}"
 
 
 if __name__ == "__main__":

@@ -16,6 +16,9 @@ import mcptwist
 OK, FAILED, USAGE = 0, 1, 2
 """What commands end with."""
 
+_CALLED = re.compile(r"mcptwist(?: [a-z]+)*(?![^ ])")
+_MISCOUNTED = "Wrong number of arguments."
+"""What Twisted says where there are too few arguments, or too many."""
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
@@ -28,6 +31,12 @@ class Command(usage.Options):
 
     synopsis = ""
     is_free = False
+
+    @property
+    def called(self) -> str:
+        """How it is called: the synopsis as far as nothing is to be filled in."""
+        found = _CALLED.match(self.synopsis)
+        return found[0] if found else "mcptwist"
 
     @property
     def longdesc(self) -> str:
@@ -59,13 +68,28 @@ class Command(usage.Options):
                 raise usage.UsageError(str(problem)) from None
             words = [word for pair in found for word in self._words(*pair)]
             given = [*words, "--", *arguments]
-        super().parseOptions(given)
+        try:
+            super().parseOptions(given)
+        except usage.UsageError as problem:
+            if str(problem) != _MISCOUNTED:
+                raise
+            raise usage.UsageError(f"that is too little or too much for {self.synopsis}") from None
 
     def _words(self, name: str, value: str) -> list[str]:
         """An option as it is written in one or two words; its value may be empty."""
         if name.startswith("--"):
             return [f"{name}={value}"] if f"{name[2:]}=" in self.longOpt else [name]
         return [name, value] if f"{name[1:]}:" in self.shortOpt else [name]
+
+
+def misuse(options: Command, problem: Exception) -> str:
+    """What is said of wrong usage: what is wrong, and where to read what would be right.
+
+    :param options: of the command, or of one above it, as far as they were read.
+    """
+    while isinstance(below := getattr(options, "subOptions", None), Command):
+        options = below
+    return f"{options.called}: {problem}\ntry '{options.called} --help'"
 
 
 def header(text: str) -> tuple[str, str]:

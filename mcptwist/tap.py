@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -23,6 +23,10 @@ from mcptwist.hangup import Hangup
 from mcptwist.protocols.openfiles import open_files
 from mcptwist.services import make_daemon
 from mcptwist.stopping import Stopping
+
+
+class Unusable(usage.UsageError):
+    """The command line is as it should be; what is wrong is in the file that it names."""
 
 
 class Options(usage.Options):
@@ -54,11 +58,29 @@ class Options(usage.Options):
 
     opt_l = opt_listen
 
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        """Called with the rest of the command line; twistd ends with a line on what is wrong there.
+
+        :raises UsageError: what is wrong, where it was not twistd that called.
+        """
+        try:
+            super().parseOptions(options)
+        except usage.UsageError as problem:
+            if not _is_twistd(getattr(self, "parent", None)):
+                raise
+            advice = "" if isinstance(problem, Unusable) else "\ntry 'twistd mcpd --help'"
+            raise SystemExit(f"twistd mcpd: {problem}{advice}") from None
+
+    def parseArgs(self, *words: str) -> None:
+        """Called with what follows the options, which is nothing."""
+        if words:
+            raise usage.UsageError(f"{words[0]!r} is no option; a file is named with --config")
+
     def postOptions(self) -> None:
         """Called when all options are there: read the file."""
         loaded = load(self["config"], self["listen"])
         if loaded.config is None:
-            raise usage.UsageError(configuration.report(loaded))
+            raise Unusable(configuration.report(loaded).rstrip())
         self._refuse_silence(loaded, loaded.config)
         self.loaded = loaded
         twistd = getattr(self, "parent", None)
@@ -69,17 +91,24 @@ class Options(usage.Options):
     def _refuse_silence(self, loaded: configuration.Loaded, config: configuration.Config) -> None:
         """Serving without keys has to be said; a file that says nothing may have been forgotten.
 
-        :raises UsageError: nobody said it.
+        :raises Unusable: nobody said it.
         """
         is_said = config.keyless or self["without-keys"] or self["config"] is None
         ports = [entry for entry in config.endpoints.values() if not is_socket(entry)]
         if config.auth is None and ports and not is_said:
             table, setting = loaded.table("auth"), loaded.setting("auth", "false")
-            raise usage.UsageError(
+            raise Unusable(
                 f"{self['config']} has no {table}, and whoever is on this machine could come in "
                 f"at {ports[0]}. If that is meant, say {setting} in the file, or --without-keys; "
                 "if not, see the guide about keys."
             )
+
+
+def _is_twistd(caller: object) -> bool:
+    """Whether that ends with the whole help on wrong usage; ``twist`` and tests have other ways."""
+    from twisted.application.app import ServerOptions
+
+    return isinstance(caller, ServerOptions)
 
 
 class _Chosen:

@@ -58,10 +58,41 @@ class UsageTests(CommandCase):
             self.err.seek(0)
             self.err.truncate()
             self.assertEqual(self.run_command(*words), 2, words)
-            self.assertIn("\nmcptwist: ", self.err.getvalue())
-            command = words[0] if words and words[0] in cli.COMMANDS else "COMMAND"
-            self.assertIn(f"Usage: mcptwist {command}", self.err.getvalue())
+            known = bool(words) and words[0] in cli.COMMANDS
+            called = f"mcptwist {words[0]}" if known else "mcptwist"
+            problem, advice = self.err.getvalue().splitlines()
+            self.assertTrue(problem.startswith(f"{called}: "), problem)
+            self.assertEqual(advice, f"try '{called} --help'")
         self.assertEqual(self.out.getvalue(), "")
+
+    def test_unknown_option(self) -> None:
+        """Every command ends so with an option that it has not, and those below it, too."""
+        below = (["authorize", "list"], ["key", "show"], ["hostkey", "rotate"])
+        for words in (*([name] for name in cli.COMMANDS), *below):
+            self.err.seek(0)
+            self.err.truncate()
+            self.assertEqual(self.run_command(*words, "--nonsense"), 2, words)
+            called = " ".join(["mcptwist", *words])
+            self.assertEqual(
+                self.err.getvalue(),
+                f"{called}: option --nonsense not recognized\ntry '{called} --help'\n",
+            )
+
+    def test_miscounted(self) -> None:
+        """Where there is too little or too much, it is said how the command is written."""
+        self.assertEqual(self.run_command("check"), 2)
+        self.assertIn("for mcptwist check FILE\n", self.err.getvalue())
+
+    def test_which(self) -> None:
+        """What has commands below it names them."""
+        self.assertEqual(self.run_command("authorize"), 2)
+        self.assertIn("which command: add, list, rm, rotate?", self.err.getvalue())
+
+    def test_found_out_later(self) -> None:
+        """What is wrong may show only when the command does its work."""
+        self.assertEqual(self.run_command("keyscan", "::"), 2)
+        said = "mcptwist keyscan: that is no HOST:PORT\ntry 'mcptwist keyscan --help'\n"
+        self.assertEqual(self.err.getvalue(), said)
 
     def test_help(self) -> None:
         """Every command explains itself."""

@@ -15,6 +15,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import LogLevel
 from twisted.python import usage
 from twisted.python.reflect import namedAny
+from twisted.scripts.twistd import ServerOptions
 from twisted.trial.unittest import SynchronousTestCase
 
 from mcptwist import tap
@@ -82,6 +83,19 @@ class OptionsTests(TapCase):
             ["word"],
         ):
             self.assertRaises(usage.UsageError, self.options, *words)
+
+    def test_told_by_twistd(self) -> None:
+        """twistd says what is wrong, and where to read on; in a file, that is all there is."""
+        for words, told in (
+            (["--nonsense"], "option --nonsense not recognized\ntry 'twistd mcpd --help'"),
+            (["word"], "'word' is no option; a file is named with --config"),
+            (["--config", "/nowhere/at/all.json"], "/nowhere/at/all.json: cannot be used"),
+        ):
+            twistd = ServerOptions()
+            ended = self.assertRaises(SystemExit, twistd.parseOptions, ["mcpd", *words])
+            self.assertTrue(str(ended.code).startswith(f"twistd mcpd: {told}"), ended.code)
+            self.assertEqual("--help" in str(ended.code), not words[0].startswith("--config"))
+            self.assertNotIn("Usage:", str(ended.code))
 
     def test_nothing_said_of_keys(self) -> None:
         """Whoever is on this machine may come in only if that was said."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from twisted.python import usage
@@ -16,7 +16,7 @@ from twisted.python import usage
 from mcptwist.auth.authorizedkeys import LineProblem
 from mcptwist.auth.denials import CannotStart
 from mcptwist.auth.keys import KeyProblem
-from mcptwist.command import Command
+from mcptwist.command import Command, misuse
 from mcptwist.configuration.gateconfig import MACHINE, config_directory
 from mcptwist.errors import HostNotTrusted, McpTwistError
 
@@ -50,7 +50,8 @@ class KeyCommand(Command):
         try:
             return self.do()
         except usage.UsageError as problem:
-            return _failed(problem, USAGE)
+            print(misuse(self, problem), file=sys.stderr)
+            return USAGE
         except HostNotTrusted as problem:
             return _failed(problem, NOT_TRUSTED)
         except EOFError:
@@ -72,11 +73,13 @@ class Nouns(KeyCommand):
     """A command that has others below it."""
 
     is_free = False
+    subCommands: Sequence[Any]
 
     def postOptions(self) -> None:
         """Called when all options are there."""
         if getattr(self, "subOptions", None) is None:
-            raise usage.UsageError("which command?")
+            names = ", ".join(name for name, *_ in self.subCommands)
+            raise usage.UsageError(f"which command: {names}?")
 
     def do(self) -> int:
         """Do what was asked."""
