@@ -43,6 +43,7 @@ from mcptwist.messages import (
 from mcptwist.opened import Opened
 from mcptwist.versions import MODERN
 from mcptwist.watching.tally import Tally
+from mcptwist.withdrawals import Withdrawals
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -117,6 +118,7 @@ class Link:
         self._traffic = self.tally.traffic
         self._asked = Asked(self._deadlines.in_flight, self.tally, self._deadlines.listens)
         self._opened = Opened(self._deadlines.in_flight)
+        self._withdrawals = Withdrawals(clock, self.tell, self._deadlines.in_flight)
         self._held: set[Exchange] = set()
         self._paused = False
         self._sweep: IDelayedCall | None = None
@@ -228,7 +230,7 @@ class Link:
     def _cancel(self, id: MessageId, reason: str) -> None:
         cancelled = self._asked.cancelled(id, reason)
         if cancelled is not None:
-            self.tell(cancelled)
+            self._withdrawals.add(id, cancelled)
 
     def _watch(self) -> None:
         """See to it that late answers are noticed, with one timer for all of them."""
@@ -287,6 +289,7 @@ class Link:
             return
         self.gone = reason
         self.stop_watching()
+        self._withdrawals.forget()
         self.tally.lost += len(self._asked)
         for exchange in self._asked:
             self._traffic.unanswered(exchange, "lost")
@@ -300,6 +303,8 @@ class Link:
             self.answers += 1
             if self._held:
                 self._flow()
+            return
+        if self._withdrawals.answered(answer.id):
             return
         self._stray()
         self.log.debug(
@@ -353,6 +358,8 @@ class Link:
 
     def answered(self, exchange: Exchange, answer: Answer) -> None:
         """The answer to a question of the server's."""
+        if exchange.request.method != "ping":
+            self._withdrawals.we_answered()
         self._send(answer)
 
     def cancelled(self, exchange: Exchange, reason: str) -> None:

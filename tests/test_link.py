@@ -19,6 +19,7 @@ from mcptwist.interfaces import IAnswerer, ICompany, IReply, IWireReader
 from mcptwist.link import Deadlines, Link
 from mcptwist.messages import Error, Notification, Request, Result, encode_json
 from mcptwist.versions import LEGACY, MODERN
+from mcptwist.withdrawals import GRACE
 from tests.fakes import FakeWire
 from tests.scripted import Heard, opened
 
@@ -154,6 +155,34 @@ class AskingTests(LinkCase):
         self.assertEqual(opened(self.sent().params), {"requestId": id, "reason": "why"})
         self.wire.receive(Result(id, b"1"))
         self.assertEqual(self.link.strays, 1)
+
+    def test_cancel_after_an_answer_of_ours(self) -> None:
+        """A server that was just answered may end its call itself; else it is told soon."""
+        self.ask()
+        first = self.sent().id
+        self.ask()
+        second = self.sent().id
+        other = self.exchange
+        self.ask()
+        self.wire.take()
+        self.wire.receive(Request("q", "sampling/createMessage"))
+        self.company.questions[0].fail(MethodNotFound("no"))
+        self.wire.take()
+        for exchange in (self.exchange, other):
+            exchange.cancel("it cannot be asked")
+        self.wire.receive(Result(second, b"1"))
+        self.assertEqual((self.wire.take(), self.link.strays), ([], 0))
+        self.clock.advance(GRACE)
+        self.assertEqual(opened(self.sent().params)["requestId"], second + 1)
+        self.assertEqual(first, second - 1)
+
+    def test_cancel_after_a_ping(self) -> None:
+        """A ping is no question of a call's: the server is told at once."""
+        self.ask()
+        self.wire.receive(Request(0, "ping"))
+        self.wire.take()
+        self.exchange.cancel("enough")
+        self.assertEqual(self.sent().method, "notifications/cancelled")
 
     def test_limit(self) -> None:
         """Only so many may wait for one server."""
