@@ -46,9 +46,15 @@ class Logout:
         issuer = discovery.read_issuer(document, grant.issuer, grant.url)
         if not issuer.revocation_endpoint:
             raise SignInFailed(f"{grant.issuer} takes no tokens back")
+        failed: McpTwistError | None = None
         for kind, token in (("refresh_token", grant.refresh), ("access_token", grant.token)):
             if token:
-                await self._take_back(issuer.revocation_endpoint, grant, kind, token)
+                try:
+                    await self._take_back(issuer.revocation_endpoint, grant, kind, token)
+                except McpTwistError as problem:
+                    failed = failed or problem
+        if failed is not None:
+            raise failed
 
     async def _take_back(self, place: str, grant: Grant, kind: str, token: str) -> None:
         shown, headers = grant.client.proof()

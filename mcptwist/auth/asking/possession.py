@@ -18,6 +18,9 @@ from mcptwist.auth.oauth.dpop import token_hash
 _KINDS = {"ES256": P256, "EdDSA": ED25519, "Ed25519": ED25519}
 _LONGEST_NONCE = 512
 
+MOST_NONCES = 64
+"""Of how many servers the nonces are remembered: each may name others, and these further ones."""
+
 
 class Possession:
     """Makes proofs.
@@ -87,7 +90,10 @@ class Possession:
         fits = 0 < len(nonce) <= _LONGEST_NONCE and nonce.isascii() and nonce.isprintable()
         if not fits or self._nonces.get(_origin(url)) == nonce:
             return False
+        self._nonces.pop(_origin(url), None)
         self._nonces[_origin(url)] = nonce
+        if len(self._nonces) > MOST_NONCES:
+            del self._nonces[next(iter(self._nonces))]
         return True
 
 
