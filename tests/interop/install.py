@@ -8,7 +8,7 @@ Five environments, each from files in ``pins/`` that name every version exactly:
 - ``python1``: the last Python SDK 1.x;
 - ``autobahn``: the cases of Autobahn's test-suite for WebSockets.
 
-And what Debian has, where we may install it: see :mod:`tests.interop.debian`.
+And what Debian has, where we may install it: see :mod:`tests.debian`.
 
 A second call does nothing unless the pins or the Python have changed: each environment carries a
 stamp of what it was made from. Without npm on the machine ``node`` and ``programs`` are left out,
@@ -29,8 +29,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.debian import CURL, H2LOAD, in_ci
 from tests.interop import autobahncases
-from tests.interop.debian import CURL, H2LOAD, in_ci
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 HOME = CHECKOUT / ".interop"

@@ -27,7 +27,7 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SkipTest, TestCase
 
-from tests.interop.debian import DebianProgram, in_ci
+from tests.debian import DebianProgram, in_ci
 from tests.interop.install import CLIENTS, ENVIRONMENTS, obstacle
 
 MARK = "MCPTWIST_INTEROP_TEST"

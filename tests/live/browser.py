@@ -1,6 +1,6 @@
 """``python -m tests.live.browser``: a real browser for the tests; and how a test looks at a page.
 
-Chromium comes from Debian's packages: see :mod:`tests.interop.debian`.
+Chromium comes from Debian's packages: see :mod:`tests.debian`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 
-from tests.interop.debian import DebianProgram
+from tests.debian import DebianProgram
 
 CHROMIUM = DebianProgram(
     "chromium",

@@ -1,6 +1,6 @@
 """``python -m tests.live.terminal``: a real terminal for the tests, by tmux.
 
-tmux comes from Debian's packages: see :mod:`tests.interop.debian`.
+tmux comes from Debian's packages: see :mod:`tests.debian`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 
-from tests.interop.debian import DebianProgram
+from tests.debian import DebianProgram
 
 TMUX = DebianProgram("tmux", ("tmux",), "tests.live.terminal")
 

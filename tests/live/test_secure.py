@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.threads import deferToThread
 
 from mcptwist.negotiation import modern_meta
-from tests.interop.debian import CURL, H2LOAD
+from tests.debian import CURL, H2LOAD
 from tests.interop.install import CLIENTS
 from tests.interop.rig import Ending, node
 from tests.live.test_commands import MCPTWIST, CommandCase

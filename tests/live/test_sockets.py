@@ -9,7 +9,7 @@ from pathlib import Path
 
 from twisted.internet.threads import deferToThread
 
-from tests.interop.debian import CURL
+from tests.debian import CURL
 from tests.interop.rig import Program
 from tests.live.test_commands import INITIALIZE, INITIALIZED, MCPTWIST, CommandCase, calculate
 
