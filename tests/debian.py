@@ -1,7 +1,7 @@
 """Programs that tests need and that Debian has: where they are, and how they get there.
 
 They are installed on Debian and as root. Where there is none, the tests that need it are skipped
-and say so; where ``CI`` is ``true`` and it could have been installed, that is a failure instead.
+and say so; where ``CI`` is ``true`` that is a failure instead, which names the package.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from unittest import SkipTest
 
 #: It waits for others who are installing, but not for a network that is not there.
 APT = (
@@ -59,15 +60,26 @@ class DebianProgram:
         """The program's path, where there is no :meth:`obstacle`."""
         path = self.find()
         if path is None:
-            raise AssertionError(f"{self.names[0]} could have been installed, and is not there")
+            raise AssertionError(f"{self.missing()}, and in CI nothing is skipped")
         return path
+
+    def needed(self) -> str:
+        """The program's path, for a test that cannot do without: it ends here if there is none."""
+        reason = self.obstacle()
+        if reason is not None:
+            raise SkipTest(reason)
+        return self.path
 
     def obstacle(self) -> str | None:
         """Why a test cannot use it, for a person to read; None when it can, or should."""
-        if self.find() or (in_ci() and is_possible()):
-            return None
-        how = f"as root on Debian, `python -m {self.installer}` installs it"
-        return f"{self.names[0]} is not on PATH; {how}"
+        return None if self.find() or in_ci() else self.missing()
+
+    def missing(self) -> str:
+        """That it is not there, and how it gets there, for a person to read."""
+        return (
+            f"{self.names[0]} is not on PATH: Debian's package {self.package} has it,"
+            f" and as root `python -m {self.installer}` installs that"
+        )
 
     def install(self) -> bool:
         """Install it if there is none and we may; say whether there is one then."""
@@ -82,9 +94,21 @@ class DebianProgram:
         """Install it if need be, and tell if that fails; whether the tests may go ahead."""
         found = self.install()
         if not found:
-            sys.stderr.write(f"There is no {self.names[0]}; the tests that need it are skipped.\n")
-        return found or not (in_ci() and is_possible())
+            sys.stderr.write(f"{self.missing()}; without it, tests are skipped, or fail in CI.\n")
+        return found or not in_ci()
 
 
-CURL = DebianProgram("curl", ("curl",), "tests.interop.install")
-H2LOAD = DebianProgram("nghttp2-client", ("h2load",), "tests.interop.install")
+INSTALLER = "tests.interop.install"
+
+BASH = DebianProgram("bash", ("bash",), INSTALLER)
+CURL = DebianProgram("curl", ("curl",), INSTALLER)
+GIT = DebianProgram("git", ("git",), INSTALLER)
+H2LOAD = DebianProgram("nghttp2-client", ("h2load",), INSTALLER)
+OPENSSL = DebianProgram("openssl", ("openssl",), INSTALLER)
+SETPRIV = DebianProgram("util-linux", ("setpriv",), INSTALLER)
+SSH_ADD = DebianProgram("openssh-client", ("ssh-add",), INSTALLER)
+SSH_AGENT = DebianProgram("openssh-client", ("ssh-agent",), INSTALLER)
+SSH_KEYGEN = DebianProgram("openssh-client", ("ssh-keygen",), INSTALLER)
+
+#: What :data:`INSTALLER` installs; tmux and Chromium are at home in :mod:`tests.live`.
+PROGRAMS = (BASH, CURL, GIT, H2LOAD, OPENSSL, SETPRIV, SSH_ADD, SSH_AGENT, SSH_KEYGEN)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -29,6 +28,7 @@ from mcptwist.auth.keys import (
     to_base64url,
 )
 from tests.auth.people import KINDS, key
+from tests.debian import SSH_KEYGEN
 
 #: The examples of RFC 8037, appendix A.
 RFC8037 = {"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}
@@ -81,9 +81,7 @@ class FormatTests(SynchronousTestCase):
 
     def test_ssh_keygen(self) -> None:
         """``ssh-keygen`` reads what we write, and we read what it writes."""
-        program = shutil.which("ssh-keygen")
-        if program is None:
-            self.skipTest("there is no ssh-keygen here")
+        program = SSH_KEYGEN.needed()
         place = Path(self.mktemp())
         place.mkdir()
         for kind, name in ((ED25519, "ed25519"), (P256, "ecdsa"), (RSA, "rsa")):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from mcptwist.auth.sshsig import (
 )
 from tests.auth.people import KINDS, key
 from tests.auth.touched import Authenticator, made_blob
+from tests.debian import SSH_KEYGEN
 
 PURPOSE = "mcptwist-approve"
 TEXT = b"approve BCDF-GHJK https://a.example c1 - https://a.example/mcp mcp:read\n"
@@ -213,13 +213,12 @@ class OpenSshTests(SynchronousTestCase):
     """``ssh-keygen -Y``: what it signs we verify, and what we sign it does."""
 
     def setUp(self) -> None:
-        if not shutil.which("ssh-keygen"):
-            self.skipTest("there is no ssh-keygen here")
+        self.program = SSH_KEYGEN.needed()
         self.place = Path(self.mktemp())
         self.place.mkdir()
 
     def ssh_keygen(self, *words: str, said: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-        argv = ["ssh-keygen", *words]
+        argv = [self.program, *words]
         return subprocess.run(argv, input=said, capture_output=True, check=False, timeout=60)
 
     def test_theirs(self) -> None:
@@ -269,12 +268,11 @@ class OpenSshTests(SynchronousTestCase):
 class ReadKeyTests(SynchronousTestCase):
     def test_for_nothing_else(self) -> None:
         """What RSA keys sign for SSH alone is good for no JWS."""
-        if not shutil.which("ssh-keygen"):
-            self.skipTest("there is no ssh-keygen here")
+        program = SSH_KEYGEN.needed()
         path = Path(self.mktemp())
         path.write_bytes(key(kind=RSA).openssh())
         path.chmod(0o600)
-        argv = ["ssh-keygen", "-Y", "sign", "-n", PURPOSE, "-f", str(path)]
+        argv = [program, "-Y", "sign", "-n", PURPOSE, "-f", str(path)]
         made = subprocess.run(argv, input=TEXT, capture_output=True, check=True, timeout=60)
         found = read_sshsig(made.stdout.decode())
         self.assertEqual(found.algorithm, RS512)

@@ -29,7 +29,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.debian import CURL, H2LOAD, in_ci
+from tests.debian import PROGRAMS, in_ci
 from tests.interop import autobahncases
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -168,7 +168,7 @@ def bring_up(environment: Environment) -> bool:
 def main() -> int:
     with ThreadPoolExecutor() as pool:
         made = list(pool.map(bring_up, ENVIRONMENTS.values()))
-    there = [program.bring_up() for program in (CURL, H2LOAD)]
+    there = [program.bring_up() for program in PROGRAMS]
     return 0 if all([*made, *there]) else 1
 
 

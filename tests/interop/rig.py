@@ -27,7 +27,7 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SkipTest, TestCase
 
-from tests.debian import DebianProgram, in_ci
+from tests.debian import in_ci
 from tests.interop.install import CLIENTS, ENVIRONMENTS, obstacle
 
 MARK = "MCPTWIST_INTEROP_TEST"
@@ -234,13 +234,6 @@ class InteropCase(TestCase):
         if in_ci() or ENVIRONMENTS[name].is_possible():
             self.fail(reason)
         raise SkipTest(reason)
-
-    def need(self, program: DebianProgram) -> str:
-        """The path of a program that Debian has; the test is skipped where there is none."""
-        reason = program.obstacle()
-        if reason is not None:
-            raise SkipTest(reason)
-        return program.path
 
     def start(self, argv: Sequence[str], env: Mapping[str, str] | None = None) -> Program:
         """Start a program, with the mark and *env* added to our own environment."""

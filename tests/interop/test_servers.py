@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+from tests.debian import GIT
 from tests.interop.rig import InteropCase, Json, binary, node, script
 
 LEGACY = "2025-11-25"
@@ -58,7 +59,7 @@ class ServerTests(InteropCase):
         return first, second
 
     async def git(self, *arguments: str) -> None:
-        ending = await self.run_program(["/usr/bin/env", "git", *arguments])
+        ending = await self.run_program([GIT.needed(), *arguments])
         self.assertEqual(ending.code, 0, ending.said())
 
     async def test_time(self) -> None:

@@ -9,7 +9,6 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from unittest import SkipTest
 
 from tests.live import terminal
 from tests.live.test_keys import SECONDS, KeyCase
@@ -48,8 +47,7 @@ class RemoteTests(KeyCase):
 
     def test_console_over_tls_with_a_key(self) -> None:
         """The console from elsewhere: it sees, it acts, and it shows who knocked in vain."""
-        if (obstacle := terminal.TMUX.obstacle()) is not None:
-            raise SkipTest(obstacle)
+        terminal.TMUX.needed()
         url = self.start("https:0:interface=127.0.0.1", {})
         known = self.keys / "known_hosts"
         known.write_text(self.mcptwist("keyscan", url.removeprefix("https://")).stdout)

@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from mcptwist.auth.oauth.registrations import DEVICE
+from tests.debian import BASH, CURL, SSH_ADD, SSH_AGENT, SSH_KEYGEN
 from tests.live.dialogue import held
 from tests.live.test_keys import SECONDS, KeyCase
 
@@ -148,11 +149,9 @@ class ApprovingTests(KeyCase):
 
     def test_ssh_keygen(self) -> None:
         """What the page about the protocol says, done with OpenSSH alone."""
-        if not shutil.which("ssh-keygen"):
-            self.skipTest("there is no ssh-keygen here")
         code, secret = self.codes()
         text = f"approve {code} {self.url} {self.client} - {self.url}/mcp mcp:read mcp:call\n"
-        argv = ["ssh-keygen", "-Y", "sign", "-n", "mcptwist-approve"]
+        argv = [SSH_KEYGEN.needed(), "-Y", "sign", "-n", "mcptwist-approve"]
         argv += ["-f", str(self.own / "id_ed25519")]
         made = subprocess.run(
             argv, input=text, capture_output=True, text=True, check=True, timeout=SECONDS
@@ -163,11 +162,9 @@ class ApprovingTests(KeyCase):
 
     def test_ssh_agent(self) -> None:
         """The key is in an agent, and no file has it."""
-        if not shutil.which("ssh-agent"):
-            self.skipTest("there is no ssh-agent here")
         socket = str(self.sockets / "agent")
         agent = subprocess.Popen(
-            ["ssh-agent", "-D", "-a", socket], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            [SSH_AGENT.needed(), "-D", "-a", socket], stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
         self.addCleanup(agent.communicate, timeout=SECONDS)
         self.addCleanup(agent.terminate)
@@ -176,7 +173,10 @@ class ApprovingTests(KeyCase):
         self.environ["SSH_AUTH_SOCK"] = socket
         private = self.own / "id_ed25519"
         subprocess.run(
-            ["ssh-add", "-q", str(private)], env=self.environ, capture_output=True, check=True
+            [SSH_ADD.needed(), "-q", str(private)],
+            env=self.environ,
+            capture_output=True,
+            check=True,
         )
         private.unlink()
         code, secret = self.codes()
@@ -203,12 +203,11 @@ class PageTests(KeyCase):
     """What the page says that a browser waits at, typed to the letter."""
 
     def test_with_openssh_alone(self) -> None:
-        for program in ("ssh-keygen", "curl", "bash"):
-            if not shutil.which(program):
-                self.skipTest(f"there is no {program} here")
+        for program in (SSH_KEYGEN, CURL, BASH):
+            program.needed()
         ssh = self.home / ".ssh"
         ssh.mkdir(mode=0o700)
-        make = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(ssh / "id_ed25519")]
+        make = [SSH_KEYGEN.path, "-q", "-t", "ed25519", "-N", "", "-f", str(ssh / "id_ed25519")]
         subprocess.run(make, check=True, timeout=SECONDS)
         public = str(ssh / "id_ed25519.pub")
         self.done("authorize", "add", "--principal", "alice", "--scope", "mcp:read", public)
@@ -221,7 +220,7 @@ class PageTests(KeyCase):
             if "ssh-keygen" in each
         )  # fmt: skip
         typed = subprocess.run(
-            ["bash", "-c", command],
+            [BASH.path, "-c", command],
             env=self.environ,
             capture_output=True,
             text=True,

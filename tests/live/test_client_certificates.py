@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 
+from tests.debian import CURL, OPENSSL
 from tests.interop.rig import Ending
 from tests.live.test_commands import INITIALIZE, MCPTWIST, CommandCase
 
@@ -14,9 +14,8 @@ ACCEPT = "accept: application/json, text/event-stream"
 
 class CurlTests(CommandCase):
     def setUp(self) -> None:
-        for name in ("curl", "openssl"):
-            if shutil.which(name) is None:
-                self.skipTest(f"{name} is not installed")
+        for program in (CURL, OPENSSL):
+            program.needed()
         super().setUp()
         self.place.chmod(0o700)
         self.own = {**os.environ, "XDG_CONFIG_HOME": str(self.place), "HOME": str(self.place)}
@@ -37,7 +36,7 @@ class CurlTests(CommandCase):
         key.touch(0o600)
         key.write_text(shown.out)
         certified = await self.run_own(
-            "openssl", "req", "-x509", "-new", "-key", str(key), "-subj", "/CN=alice",
+            OPENSSL.path, "req", "-x509", "-new", "-key", str(key), "-subj", "/CN=alice",
             "-days", "3650", "-out", str(self.place / "cert.pem"),
         )  # fmt: skip
         self.assertEqual(certified.code, 0, certified.said())
@@ -60,7 +59,7 @@ class CurlTests(CommandCase):
     def words(self, *words: str, mutual: bool = True) -> list[str]:
         pair = ["--cert", str(self.place / "cert.pem"), "--key", str(self.place / "key.pem")]
         authority = str(self.place / "tls" / "host_cert.pem")
-        return ["curl", "-sSN", "--cacert", authority, *(pair if mutual else ()), *words]
+        return [CURL.path, "-sSN", "--cacert", authority, *(pair if mutual else ()), *words]
 
     async def greet(self, url: str, *more: str, mutual: bool = True) -> Ending:
         words = ("-w", " %{http_version} %{http_code}", "-H", "content-type: application/json")

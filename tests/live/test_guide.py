@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 from mcptwist.configuration.withoutfile import BUILTIN_SERVER
+from tests.debian import SSH_ADD, SSH_AGENT
 from tests.live.dialogue import held
 from tests.live.test_keys import SECONDS, KeyCase
 
@@ -47,14 +48,14 @@ class GuideTests(KeyCase):
         place = Path(tempfile.mkdtemp())
         self.addCleanup(shutil.rmtree, place)
         self.away["SSH_AUTH_SOCK"] = str(place / "agent")
-        argv = ["ssh-agent", "-D", "-a", self.away["SSH_AUTH_SOCK"]]
+        argv = [SSH_AGENT.path, "-D", "-a", self.away["SSH_AUTH_SOCK"]]
         agent = subprocess.Popen(argv, stdout=subprocess.PIPE)
         self.addCleanup(agent.communicate, timeout=SECONDS)
         self.addCleanup(agent.terminate)
         assert agent.stdout
         agent.stdout.readline()
         key = str(self.laptop / "mcptwist" / "id_ed25519")
-        status, said = held(["ssh-add", key], self.away, [(f"{key}:", PASSPHRASE)])
+        status, said = held([SSH_ADD.path, key], self.away, [(f"{key}:", PASSPHRASE)])
         self.assertEqual(status, 0, said)
 
     def carry(self, path: Path) -> str:
@@ -62,8 +63,8 @@ class GuideTests(KeyCase):
         return shutil.copy(path, self.home / path.name)
 
     def test_from_a_second_machine_to_a_lost_laptop(self) -> None:
-        if not shutil.which("ssh-agent"):
-            self.skipTest("there is no ssh-agent here")
+        for program in (SSH_AGENT, SSH_ADD):
+            program.needed()
         answers = (("(empty for none):", PASSPHRASE), ("same again:", PASSPHRASE))
         self.assertIn("SHA256:", self.typed("keygen", "-C", "alice@laptop", answers=answers))
         public = self.carry(self.laptop / "mcptwist" / "id_ed25519.pub")

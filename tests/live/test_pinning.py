@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 import time
@@ -11,6 +10,7 @@ from typing import Any
 
 from mcptwist.auth.asking.knownhosts import line_of, read_host
 from tests.auth.people import P256, key
+from tests.debian import SSH_KEYGEN
 from tests.live.dialogue import held
 from tests.live.test_keys import SECONDS, KeyCase
 
@@ -76,10 +76,9 @@ class CommandTests(PinCase):
         self.done("list", "--accept-new", "--known-hosts", str(other), f"{self.url}/mcp")
         self.assertFalse(self.known.exists())
         self.assertIn(self.host.rpartition(":")[2], other.read_text())
-        if shutil.which("ssh-keygen"):
-            argv = ["ssh-keygen", "-l", "-f", str(other)]
-            shown = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
-            self.assertIn(self.fingerprint(), shown)
+        argv = [SSH_KEYGEN.needed(), "-l", "-f", str(other)]
+        shown = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+        self.assertIn(self.fingerprint(), shown)
 
     def test_websocket(self) -> None:
         place = self.url.replace("https", "wss") + "/ws"

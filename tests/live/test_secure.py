@@ -126,7 +126,7 @@ class SecureTests(CommandCase):
         return str(self.place / "tls" / "host_cert.pem")
 
     async def curl(self, *words: str) -> Ending:
-        program = self.start([self.need(CURL), "-sS", "--cacert", self.authority, *words])
+        program = self.start([CURL.needed(), "-sS", "--cacert", self.authority, *words])
         return await program.when_ended(30.0)
 
     async def test_receipt(self) -> None:
@@ -154,7 +154,7 @@ class SecureTests(CommandCase):
     async def test_curl_does_not_know_us(self) -> None:
         """Who was not told of the certificate does not trust it."""
         url = await self.serve()
-        program = self.start([self.need(CURL), "-sS", f"{url}/health"])
+        program = self.start([CURL.needed(), "-sS", f"{url}/health"])
         ending = await program.when_ended(30.0)
         self.assertEqual(ending.code, 60, ending.said())
 
@@ -165,7 +165,7 @@ class SecureTests(CommandCase):
         call.write_text(json.dumps(CALL))
         for many in ("-m50", "--h1"):
             argv = [
-                self.need(H2LOAD),
+                H2LOAD.needed(),
                 "-n400",
                 "-c2",
                 many,

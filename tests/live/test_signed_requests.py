@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 from typing import Any
 
+from tests.debian import SSH_ADD, SSH_AGENT
 from tests.live.test_keys import KeyCase
 
 SUM = ("calculate", '{"expression": "2*21"}')
@@ -72,13 +75,14 @@ class SignedTests(KeyCase):
 
     def test_agent(self) -> None:
         """A key that only an ssh-agent holds."""
-        said = subprocess.run(["ssh-agent", "-s"], capture_output=True, text=True, check=True)
+        argv = [SSH_AGENT.needed(), "-s"]
+        said = subprocess.run(argv, capture_output=True, text=True, check=True)
         pairs = [part.split("=") for part in said.stdout.split(";") if "=" in part]
         started = {name.split()[-1]: value for name, value in pairs}
-        self.addCleanup(subprocess.run, ["kill", started["SSH_AGENT_PID"]], check=True)
+        self.addCleanup(os.kill, int(started["SSH_AGENT_PID"]), signal.SIGTERM)
         self.environ = {**self.environ, "SSH_AUTH_SOCK": started["SSH_AUTH_SOCK"]}
         private = self.own / "id_ed25519"
-        subprocess.run(["ssh-add", "-q", str(private)], env=self.environ, check=True)
+        subprocess.run([SSH_ADD.needed(), "-q", str(private)], env=self.environ, check=True)
         private.unlink()
         made = self.done("call", "--sign-requests", f"{self.url}/mcp", *SUM)
         self.assertIn("42", made)

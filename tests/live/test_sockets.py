@@ -55,7 +55,7 @@ class SocketTests(CommandCase):
         """On the other, what is served over TCP; under this machine's names only."""
         await self.begin()
         for name, status in (("localhost", "200"), ("evil.example", "421")):
-            argv = [self.need(CURL), "-s", "-o", "/dev/null", "-w", "%{http_code}"]
+            argv = [CURL.needed(), "-s", "-o", "/dev/null", "-w", "%{http_code}"]
             ending = await self.run_program(
                 [*argv, "--unix-socket", str(self.http), f"http://{name}/health"]
             )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from mcptwist.auth.asking.knownhosts import (
 from mcptwist.auth.keyformats import SMALLEST_HOST_RSA
 from mcptwist.auth.keys import P256, PublicKey, to_base64url
 from tests.auth.people import key
+from tests.debian import SSH_KEYGEN
 
 HOST, OTHER = key("host", P256).public, key("other", P256).public
 
@@ -123,9 +123,7 @@ class KnownHostsTests(SynchronousTestCase):
 
     def test_ssh_keygen(self) -> None:
         """OpenSSH finds, hashes and removes what we write, and we read what it wrote."""
-        program = shutil.which("ssh-keygen")
-        if program is None:
-            self.skipTest("there is no ssh-keygen here")
+        program = SSH_KEYGEN.needed()
         path = Path(self.mktemp())
         path.write_text(line_of("mcp.example.com", 8443, HOST) + "\n")
         name = "[mcp.example.com]:8443"

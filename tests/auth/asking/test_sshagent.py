@@ -23,20 +23,19 @@ from mcptwist.auth.keyformats import string
 from mcptwist.auth.keys import ED25519, P256, RSA, ISigner, KeyProblem, PublicKey
 from mcptwist.errors import SignInFailed
 from tests.auth.people import KINDS, key
+from tests.debian import SSH_ADD, SSH_AGENT, SSH_KEYGEN
 
 
 class RealAgentTests(TestCase):
     """``ssh-agent`` itself."""
 
     def setUp(self) -> None:
-        if not shutil.which("ssh-agent"):
-            self.skipTest("there is no ssh-agent here")
         # The path of a socket may not be long.
         self.place = Path(tempfile.mkdtemp())
         self.addCleanup(shutil.rmtree, self.place)
         socket = str(self.place / "agent")
         agent = subprocess.Popen(
-            ["ssh-agent", "-D", "-a", socket], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            [SSH_AGENT.needed(), "-D", "-a", socket], stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
         self.addCleanup(self.stop, agent)
         assert agent.stdout
@@ -58,7 +57,7 @@ class RealAgentTests(TestCase):
 
     def add(self, kind: str) -> Path:
         path = self.write(kind)
-        argv = ["ssh-add", "-q", str(path)]
+        argv = [SSH_ADD.needed(), "-q", str(path)]
         subprocess.run(argv, env=self.environ, capture_output=True, check=True)
         return path
 
@@ -118,7 +117,7 @@ class RealAgentTests(TestCase):
             self.assertIn(key(kind=kind).public.fingerprint, listed)
 
     def keygen(self, *words: str) -> str:
-        argv = ["ssh-keygen", *words]
+        argv = [SSH_KEYGEN.needed(), *words]
         return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
 
 

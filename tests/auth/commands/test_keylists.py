@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 
 from mcptwist.auth.asking.knownhosts import KNOWN, UNKNOWN, KnownHosts, line_of, read_host
 from mcptwist.auth.keys import P256
 from tests.auth.commands.test_commands import CommandCase
 from tests.auth.people import key
+from tests.debian import SSH_KEYGEN
 
 HOST, OTHER, USER = key("host", P256).public, key("other", P256).public, key("user").public
 
@@ -147,12 +147,11 @@ class InteropTests(ListCase):
 
     def setUp(self) -> None:
         super().setUp()
-        if shutil.which("ssh-keygen") is None:
-            self.skipTest("there is no ssh-keygen here")
+        self.program = SSH_KEYGEN.needed()
         self.write(*self.lines[:3])
 
     def ssh_keygen(self, *words: str) -> str:
-        argv = ["ssh-keygen", *words, "-f", str(self.file)]
+        argv = [self.program, *words, "-f", str(self.file)]
         return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
 
     def test_lists_alike(self) -> None:
