@@ -45,6 +45,11 @@ async def ask_for_token(question: TokenQuestion, reactor: Any, say: Say, aside: 
     scopes = frozenset(question.scopes)
     want = Want(scopes, only=bool(scopes), bound=False, seconds=question.seconds)
     granted = await signing.token(want=want)
+    if question.seconds is not None and granted.lifetime < question.seconds:
+        aside(
+            f"it is good for {granted.lifetime} s, and not longer: a daemon gives this key more "
+            "where max-token-ttl in its line of authorized_keys says so"
+        )
     say(printed(granted, question.form))
     return OK
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 
+from twisted.internet.defer import Deferred
 from twisted.python import usage
 from twisted.trial.unittest import SynchronousTestCase
 
+from mcptwist import tokens
+from mcptwist.auth.asking.signin import Want
 from mcptwist.auth.asking.tokenendpoint import Granted
-from mcptwist.tokens import TokenOptions, endpoint, printed
+from mcptwist.configuration.reach import Reach
+from mcptwist.tokens import TokenOptions, TokenQuestion, ask_for_token, endpoint, printed
 
 SAID = {"access_token": "abc", "token_type": "Bearer", "expires_in": 600}
 
@@ -52,3 +56,30 @@ class PrintedTests(SynchronousTestCase):
         self.assertEqual(json.loads(printed(granted, "json")), SAID)
         self.assertEqual(printed(granted, "env"), "MCPTWIST_TOKEN=abc")
         self.assertEqual(printed(granted, "text"), "abc")
+
+
+class AskedTests(SynchronousTestCase):
+    def asked(self, seconds: int | None) -> tuple[list[str], list[str]]:
+        """What is printed, and what is said beside it."""
+        said: list[str] = []
+        beside: list[str] = []
+
+        class SignIn:
+            async def token(self, want: Want) -> Granted:
+                return Granted("abc", "", 600, SAID)
+
+        self.patch(tokens, "make_signin", lambda *_: SignIn())
+        question = TokenQuestion("https://a.example/mcp", Reach(), seconds=seconds, form="text")
+        asking = ask_for_token(question, None, said.append, beside.append)
+        self.successResultOf(Deferred.fromCoroutine(asking))
+        return said, beside
+
+    def test_a_token_for_less_time_than_was_asked_for(self) -> None:
+        said, (beside,) = self.asked(8 * 3600)
+        self.assertEqual(said, ["abc"])
+        self.assertIn("600 s", beside)
+        self.assertIn("max-token-ttl", beside)
+
+    def test_a_token_for_as_long_as_was_asked_for(self) -> None:
+        for seconds in (None, 600, 300):
+            self.assertEqual(self.asked(seconds), (["abc"], []))

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from twisted.application.internet import TimerService
+from twisted.logger import Logger
 
 from mcptwist.auth.addresses import Addresses
 from mcptwist.auth.announcing import Announcement
+from mcptwist.auth.keystore import key_of_certificate
 from mcptwist.configuration.listening import encrypted
 from mcptwist.daemon import Daemon
 from mcptwist.protocols.h2limits import HTTP2Limits
@@ -32,10 +34,13 @@ class Encryption:
     :ivar announcement: the page that tells of their keys.
     """
 
+    log = Logger()
+
     def __init__(self, premises: Premises, bounds: HTTP2Limits) -> None:
         config, auth = premises.config, premises.config.auth
         self._premises = premises
         self._bounds = bounds
+        self._told = ""
         tls12 = config.tls.min_version == "1.2"
         self.certificates = Certificates(self._files, tls12, time.time, config.http2.spoken)
         self.announcement = Announcement(
@@ -59,6 +64,7 @@ class Encryption:
         """
         certificates = self.certificates
         certificates.load()
+        self._tell_key()
         shown = ClientCertificates(certificates) if mutual else certificates
         timeout = self._premises.config.http.handshake_timeout
         return secured(http, shown, self._bounds, timeout)
@@ -94,6 +100,14 @@ class Encryption:
             self.certificates.reload()
         else:
             self.certificates.reload_if_changed()
+        self._tell_key()
+
+    def _tell_key(self) -> None:
+        """Say by which key clients know us, for whoever is to compare it."""
+        key = key_of_certificate(self.certificates.path)
+        if key is not None and key.fingerprint != self._told:
+            self._told = key.fingerprint
+            self.log.info("the host key is {fingerprint}", fingerprint=key.fingerprint)
 
 
 def encryption(premises: Premises, bounds: HTTP2Limits) -> Encryption | None:
