@@ -11,22 +11,25 @@ import os
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from twisted.internet.defer import Deferred, DeferredSemaphore, gatherResults
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import Factory
+from twisted.internet.threads import deferToThreadPool
 from twisted.python import usage
 
 from mcptwist import asking
 from mcptwist.asking import Say
 from mcptwist.auth.asking.discovery import read_challenge, read_resource
+from mcptwist.auth.asking.introduction import scan
 from mcptwist.auth.keystore import key_of_certificate
 from mcptwist.client import Refused, connect
 from mcptwist.command import Command
 from mcptwist.config import Config, Loaded, ServerConfig
 from mcptwist.configuration.commandline import load
-from mcptwist.configuration.listening import LINES, encrypted
+from mcptwist.configuration.listening import LINES, encrypted, is_mutual
 from mcptwist.configuration.reach import Reach
 from mcptwist.errors import HostNotTrusted, McpTwistError
 from mcptwist.findings import Finding, as_json, exit_code, fail, ok, shown, summary, warn
@@ -48,6 +51,7 @@ from mcptwist.wiring.reaching import make_trust
 from mcptwist.wiring.servers import make_connector
 
 _AT_ONCE = 4
+_HANDSHAKE = 10.0
 _MOST = 64 * 1024
 _PROTECTED = "/.well-known/oauth-protected-resource/mcp"
 _LOOPBACK = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104
@@ -118,7 +122,7 @@ async def examine(what: Examination, reactor: Any, say: Say, aside: Say) -> int:
             await _try_endpoint(entry, what, reactor, told) for entry in config.endpoints.values()
         ]
         if not all(tried):
-            for url in config.auth.public_urls if config.auth else ():
+            for url in _known_urls(config):
                 told(await _seen_from_outside(url, what, reactor))
         if what.starts:
             await _start_servers(config, what, reactor, told)
@@ -165,6 +169,17 @@ async def _try_endpoint(entry: str, what: Examination, reactor: Any, told: Told)
         return False
 
 
+def _known_urls(config: Config) -> list[str]:
+    """The public URLs at which somebody without a certificate can ask."""
+    mutual = {
+        encrypted(entry)[1].split(":")[1]
+        for entry in config.endpoints.values()
+        if is_mutual(entry) and encrypted(entry)[1].startswith("tcp")
+    }
+    urls = config.auth.public_urls if config.auth else ()
+    return [url for url in urls if str(urlsplit(url).port) not in mutual]
+
+
 def _unix(path: str) -> Finding:
     directory = os.path.dirname(path) or "."
     if os.access(directory, os.W_OK | os.X_OK):
@@ -188,7 +203,11 @@ async def _look_at_daemon(
     """A port that is taken: by a daemon of ours, or by somebody else?"""
     config = what.loaded.config
     assert config is not None
-    reach = Reach(host_keys=_own_key(config, what.environ))
+    own = _own_key(config, what.environ)
+    if is_mutual(entry):
+        told(await _mutual(url, entry, own, reactor))
+        return
+    reach = Reach(host_keys=own)
     try:
         status, _, _ = await _get(f"{url}/health", reach, reactor)
     except McpTwistError as problem:
@@ -201,6 +220,21 @@ async def _look_at_daemon(
         return
     told(ok("endpoint", f"{entry}: a daemon answers"))
     await _look_as_client(url, config, reach, reactor, told)
+
+
+async def _mutual(url: str, entry: str, own: tuple[str, ...], reactor: Any) -> Finding:
+    """A port where nobody without a certificate is answered: its key tells who is there."""
+    host, port = urlsplit(url).hostname or "", urlsplit(url).port or 0
+    advice = "stop what listens there, or choose another port (ss -ltnp shows who it is)"
+    try:
+        key = await deferToThreadPool(
+            reactor, reactor.getThreadPool(), scan, host, port, _HANDSHAKE
+        )
+    except McpTwistError as problem:
+        return fail("endpoint", f"{entry} is taken; {problem.message}", advice)
+    if key.fingerprint in own:
+        return ok("endpoint", f"{entry}: a daemon answers who has a certificate")
+    return fail("endpoint", f"{entry} is taken by somebody whose key is {key.fingerprint}", advice)
 
 
 def _own_key(config: Config, environ: Mapping[str, str]) -> tuple[str, ...]:

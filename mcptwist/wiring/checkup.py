@@ -50,15 +50,16 @@ def look_at_keys(config: Config, environ: Mapping[str, str], now: float) -> Iter
         yield _without_keys(config)
         return
     yield from _audit(config.auth)
-    yield from _authorized(config.auth, environ, now)
-    _, revoked = config.auth.paths(environ)
-    if os.path.lexists(revoked):
+    _, path = config.auth.paths(environ)
+    revoked: frozenset[str] = frozenset()
+    if os.path.lexists(path):
         try:
-            count = len(read_revoked_keys(read_strictly(revoked)))
-            yield ok("keys", f"{revoked}: {count} revoked")
+            revoked = read_revoked_keys(read_strictly(path))
+            yield ok("keys", f"{path}: {len(revoked)} revoked")
         except (FileProblem, LineProblem) as problem:
             advice = "correct it; until then no change of the keys is taken"
-            yield fail("keys", f"{revoked}: {problem}", advice)
+            yield fail("keys", f"{path}: {problem}", advice)
+    yield from _authorized(config.auth, environ, now, revoked)
 
 
 def _without_keys(config: Config) -> Finding:
@@ -83,7 +84,9 @@ def _audit(auth: Auth) -> Iterator[Finding]:
         yield ok("audit log", f"{auth.audit_log} can be written")
 
 
-def _authorized(auth: Auth, environ: Mapping[str, str], now: float) -> Iterator[Finding]:
+def _authorized(
+    auth: Auth, environ: Mapping[str, str], now: float, revoked: frozenset[str]
+) -> Iterator[Finding]:
     path, _ = auth.paths(environ)
     try:
         found = read_authorized_keys(read_strictly(path), auth.limits.keys_per_principal)
@@ -94,7 +97,8 @@ def _authorized(auth: Auth, environ: Mapping[str, str], now: float) -> Iterator[
     for line in found.refused:
         text = f"{path} line {line.number} gives nothing to anyone: it {line.reason}"
         yield fail("keys", text, "correct the line, or remove it")
-    good = [grant for grant in found.grants.values() if grant.is_good(now)]
+    there = [each for each in found.grants.values() if each.key.fingerprint not in revoked]
+    good = [grant for grant in there if grant.is_good(now)]
     if not good:
         yield fail("keys", f"{path} lets nobody in", "mcptwist authorize add FILE.pub")
     else:
@@ -104,7 +108,7 @@ def _authorized(auth: Auth, environ: Mapping[str, str], now: float) -> Iterator[
         text = f"{signers[0]} must sign its requests (require-signature), which is not taken here"
         yield fail("keys", text, "set http_signatures = true in [auth], or change the line")
     yield from _stores(auth)
-    for grant in found.grants.values():
+    for grant in there:
         left = ((grant.expires or now + 1e9) - now) / _DAY
         if left < _SOON:
             text = f"the key of {grant.principal} {_ends(left)} ({grant.key.fingerprint})"

@@ -40,6 +40,20 @@ class DoctorTests(KeyCase):
         self.assertIn("a daemon answers", ended.stdout)
         self.assertIn("asks who has no key for one", ended.stdout)
 
+    def test_where_certificates_are_asked_for(self) -> None:
+        """The daemon's own port is well; one of somebody else's is not."""
+        url = self.start("mtls:0:interface=127.0.0.1", {})
+        port = url.rpartition(":")[2]
+        path = self.config(
+            f"mtls:{port}:interface=127.0.0.1", {"public_urls": [f"https://localhost:{port}"]}
+        )
+        status, found = self.examine("-n", path)
+        self.assertEqual((status, self.troubles(found)), (0, []))
+        self.assertIn("a daemon answers who has a certificate", str(found))
+        (self.home / "mcptwist" / "host_cert.pem").unlink()
+        status, found = self.examine("-n", path)
+        self.assertIn("is taken by somebody whose key is SHA256:", str(self.troubles(found)))
+
     def test_unwell(self) -> None:
         """A server that does not start, one that is misconfigured, a port that is taken."""
         taken = socket.socket()

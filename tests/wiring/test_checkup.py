@@ -135,6 +135,9 @@ class KeyTests(CheckupCase):
         self.write("authorized_keys", f"{key().public.words()} alice\n")
         self.write("revoked_keys", "nonsense")
         self.assert_found(self.look(), "fail", "revoked_keys")
+        self.write("revoked_keys", key().public.fingerprint)
+        self.assert_found(self.look(), "ok", "1 revoked")
+        self.assert_found(self.look(), "fail", "lets nobody in")
 
     def test_own_files(self) -> None:
         self.write("id_ed25519", "x", 0o644)

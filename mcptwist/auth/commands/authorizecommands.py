@@ -104,8 +104,10 @@ class AuthorizeListOptions(_Authorizing):
     def do(self) -> int:
         """Print them, and the lines that are not understood."""
         found = read_authorized_keys(self.lines.text())
+        revoked = KeyList(os.path.join(os.path.dirname(self.lines.path), "revoked_keys")).text()
         for grant in found.grants.values():
-            print(_shown(grant, time.time()))
+            is_revoked = is_revoked_by(revoked, grant.key.fingerprint)
+            print(_shown(grant, time.time()), *(["(revoked)"] if is_revoked else []))
         for line in found.refused:
             print(f"line {line.number} is refused: it {line.reason}", file=sys.stderr)
         return FAILED if found.refused else OK

@@ -222,6 +222,14 @@ class AuthorizeTests(CommandCase):
         self.assertEqual(len(text.splitlines()), 2)
         self.assert_failed("revoke", "SHA256:short")
 
+    def test_revoked_keys_are_listed_as_such(self) -> None:
+        for name in ("a", "b"):
+            self.assert_done("authorize", "add", "--principal", name, key(name).public.words())
+        self.assert_done("revoke", "a")
+        first, second = self.assert_done("authorize", "list").splitlines()
+        self.assertTrue(first.endswith(" (revoked)"), first)
+        self.assertNotIn("(revoked)", second)
+
     def test_revoked_by_name(self) -> None:
         """All keys of whoever lost a laptop."""
         for name in ("a", "b", "c"):
