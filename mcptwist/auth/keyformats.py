@@ -77,7 +77,7 @@ def strings(blob: bytes) -> list[bytes]:
     found, rest = [], blob
     while rest:
         length = int.from_bytes(rest[:4], "big")
-        if len(rest) < 4 + length or len(rest) < 4:
+        if len(rest) < 4 + length:
             raise KeyProblem("the key's text is cut short")
         found.append(rest[4 : 4 + length])
         rest = rest[4 + length :]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
 from base64 import b64decode, b64encode
@@ -191,6 +192,25 @@ class ListTests(Case):
             self.assertEqual(self.list.keep(lambda line: line != "b"), 1)
             self.assertEqual(self.path.read_bytes().decode(), f"# out:{strange}{LINE}\n")
 
+    def test_one_at_a_time(self) -> None:
+        """Nobody else of us writes meanwhile, and all can afterwards, however it went."""
+
+        def is_free() -> bool:
+            handle = os.open(self.place, os.O_RDONLY)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            finally:
+                os.close(handle)
+            return True
+
+        def fail(text: str) -> str:
+            raise FileProblem(f"{is_free()}")
+
+        self.assertEqual(str(self.assertRaises(FileProblem, self.list.rewrite, fail)), "False")
+        self.assertTrue(is_free())
+
     def test_what_was_left_behind(self) -> None:
         """A half-written file of one who was killed is no hindrance."""
         Path(f"{self.path}.new").write_text("half")
@@ -243,6 +263,10 @@ class ListTests(Case):
         self.path.write_text("a file")
         problem = self.assertRaises(FileProblem, KeyList(str(self.path / "list")).add, "one")
         self.assertIn("cannot be used", str(problem))
+        problem = self.assertRaises(FileProblem, write_new, str(self.path / "key"), b"", PRIVATE)
+        self.assertIn("cannot be written", str(problem))
+        KeyList(str(self.place / "new" / "list")).add("one")
+        self.assertEqual(self.mode(self.place / "new"), 0o700)
 
 
 class LineTests(SynchronousTestCase):
