@@ -73,9 +73,9 @@ def write_new(path: str, content: bytes, mode: int) -> None:
         os.makedirs(os.path.dirname(path) or ".", mode=0o700, exist_ok=True)
         with open(os.open(path, flags, mode), "wb") as file:
             file.write(content)
-    except FileExistsError:
-        raise FileProblem(f"{path} is there already; it is not overwritten") from None
     except OSError as problem:
+        if isinstance(problem, FileExistsError) and problem.filename == path:
+            raise FileProblem(f"{path} is there already; it is not overwritten") from None
         raise FileProblem(f"{path} cannot be written: {problem.strerror}") from None
 
 
