@@ -19,6 +19,7 @@ from mcptwist.auth.guard import Guard, is_lasting
 from mcptwist.auth.httpsignatures import INPUT, SIGNATURE
 from mcptwist.auth.realm import Principal
 from mcptwist.caller import Caller
+from mcptwist.protocols.lazyrequest import Omission
 from mcptwist.protocols.request import IAsksEarly, Request
 from mcptwist.protocols.site import PLACE as SITE_PLACE
 from mcptwist.protocols.site import descend
@@ -145,25 +146,27 @@ class _KnownHead:
     still go there is asked each time.
     """
 
-    __slots__ = ("_guard", "_place", "_principal", "_site")
+    __slots__ = ("_guard", "_lasting", "_monotonic", "_omit", "_place", "_principal", "_site")
 
     def __init__(self, guard: Guard, principal: Principal, place: Any, site: Any) -> None:
         self._guard = guard
         self._principal = principal
+        self._lasting = guard.lasting(principal)
+        self._monotonic = guard.monotonic
+        self._omit = Omission(_CREDENTIALS).apply
         self._place = place
         self._site = site
 
     def render(self, request: Request) -> int:
         """Let *request* in; if what it comes with is not good any more, look at all of it anew."""
-        guard, principal = self._guard, self._principal
-        if not guard.still_believes(principal):
+        if self._lasting.deadline <= self._monotonic():
             assert request.facts is not None
             del request.facts[SITE_PLACE]
             self._site.received(request)
             return NOT_DONE_YET
-        guard.admitted += 1
-        request.principal = principal
-        request.forget(_CREDENTIALS)
+        self._guard.admitted += 1
+        request.principal = self._principal
+        self._omit(request)
         self._place.render(request)
         return NOT_DONE_YET
 

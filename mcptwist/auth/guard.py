@@ -5,8 +5,9 @@ MCP 2026-07-28, *Authorization*; RFC 6750 section 3 and RFC 9449 section 7 (chal
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from twisted.cred.credentials import ICredentials
@@ -80,13 +81,14 @@ class Guard:
     """Finds out who is calling.
 
     :ivar admitted: how many requests were let in.
+    :ivar monotonic: seconds that only grow.
     """
 
     log = Logger()
 
     def __init__(self, on: Guarding) -> None:
         self._on = on
-        self._monotonic = on.monotonic
+        self.monotonic = on.monotonic
         self._evidence = Evidence(on.signatures)
         self.admitted = 0
 
@@ -97,12 +99,9 @@ class Guard:
         """
         return self.admit_at(request, self.address(request))
 
-    def still_believes(self, principal: Principal) -> bool:
-        """Whether what it came with, which is lasting, is as good as it was then."""
-        token = principal.token
-        if token is None:
-            return self._on.keyring.grant(principal.key) is principal.grant
-        return token.deadline > self._monotonic()
+    def lasting(self, principal: Principal) -> Lasting:
+        """What a principal came with that is good for further requests, see :func:`is_lasting`."""
+        return principal.token or _OfConnection(self._on.keyring, principal)
 
     def admit_at(self, request: Request, address: Address, body: bytes | None = None) -> Principal:
         """Who sent *request* to a place.
@@ -301,6 +300,31 @@ class Guard:
             method=request.method,
             **fields,
         )
+
+
+class Lasting(Protocol):
+    """What is good for more than one request.
+
+    :ivar deadline: when it ends, by the clock that only goes forward; what was withdrawn has ended.
+    """
+
+    @property
+    def deadline(self) -> float: ...
+
+
+class _OfConnection:
+    """What a connection has proved: it lasts for as long as nothing changes for its key."""
+
+    __slots__ = ("_grant", "_grant_of", "_key")
+
+    def __init__(self, keyring: Keyring, principal: Principal) -> None:
+        self._key = principal.key
+        self._grant = principal.grant
+        self._grant_of = keyring.grant
+
+    @property
+    def deadline(self) -> float:
+        return math.inf if self._grant_of(self._key) is self._grant else -math.inf
 
 
 class _Misdirected(Denied):

@@ -18,10 +18,8 @@ from twisted.web.server import Request as StockRequest
 
 from mcptwist.protocols.httpstream import RequestHead
 
-__all__ = ["LazyRequest"]
+__all__ = ["LazyRequest", "Omission"]
 
-# Headers, what was left out of them, and what is left: for the next head like it.
-_FORGOTTEN = "request.forgotten"
 _LENGTH = b"content-length"
 _FORM = b"application/x-www-form-urlencoded"
 
@@ -34,6 +32,10 @@ def _values(
         return [value for field, value in repeated if field == name]
     value = headers.get(name)
     return [] if value is None else [value]
+
+
+def _without(headers: dict[bytes, bytes], names: frozenset[bytes]) -> dict[bytes, bytes]:
+    return {name: value for name, value in headers.items() if name not in names}
 
 
 def _with_length(headers: dict[bytes, bytes], length: bytes | None) -> dict[bytes, bytes]:
@@ -85,20 +87,7 @@ class LazyRequest(StockRequest):
 
     def forget(self, names: frozenset[bytes]) -> None:
         """Leave those headers out from now on, as if they had not come; names in lower case."""
-        facts, whole = self.facts, self._headers
-        if facts is not None and _FORGOTTEN in facts:
-            known, without, rest = facts[_FORGOTTEN]
-            if without is names:
-                if known is not whole:  # the same head, but for this
-                    rest = _with_length(rest, whole.get(_LENGTH))
-                    facts[_FORGOTTEN] = whole, names, rest
-                self._headers = rest
-                return
-        self._headers = headers = whole.copy()
-        for name in names:
-            headers.pop(name, None)
-        if facts is not None and self._repeated is None:
-            facts[_FORGOTTEN] = whole, names, headers
+        self._headers = _without(self._headers, names)
         if self._repeated is not None:
             self._repeated = [pair for pair in self._repeated if pair[0] not in names]
 
@@ -196,3 +185,36 @@ class LazyRequest(StockRequest):
         @cached_property
         def _adapterCache(self) -> dict[str, object]:
             return {}
+
+
+class Omission:
+    """Leaves headers out of requests with the same head but for its Content-Length.
+
+    What is left is found out once.
+
+    :param names: of the headers, in lower case.
+    """
+
+    __slots__ = ("_names", "_rest", "_whole")
+
+    def __init__(self, names: frozenset[bytes]) -> None:
+        self._names = names
+        self._whole: dict[bytes, bytes] | None = None
+        self._rest: dict[bytes, bytes] = {}
+
+    def apply(self, request: LazyRequest) -> None:
+        """As :meth:`LazyRequest.forget`."""
+        headers = request._headers
+        if headers is not self._whole:
+            if request._repeated is not None:
+                request.forget(self._names)
+                return
+            self._learn(headers)
+        request._headers = self._rest
+
+    def _learn(self, headers: dict[bytes, bytes]) -> None:
+        if self._whole is None:
+            self._rest = _without(headers, self._names)
+        else:
+            self._rest = _with_length(self._rest, headers.get(_LENGTH))
+        self._whole = headers

@@ -148,6 +148,16 @@ class TurnedAwayTests(MutualCase):
         post(client, path="/servers/far/mcp")
         self.assertEqual(self.house.gatehouse.guard.admitted, 1)
 
+    def test_removed_while_connected(self) -> None:
+        """A connection that is left open when its key is removed is of no use either."""
+        client = self.client()
+        for _ in range(2):
+            self.assertEqual(post(client, rpc("ping")), 400)
+        self.patch(self.house.gatehouse.presence, "_dismiss_connections", lambda identity: 0)
+        self.house.write(self.line("bob"))
+        self.house.look()
+        self.assertEqual(post(client, rpc("ping")), 401)
+
     def test_headers_count_for_nothing(self) -> None:
         """A5: what proxies say of certificates is not listened to."""
         client = self.client("mallory")

@@ -11,38 +11,71 @@ from twisted.web.iweb import IRequest
 from twisted.web.resource import Resource
 from zope.interface.verify import verifyObject
 
+from mcptwist.protocols.lazyrequest import Omission
 from mcptwist.protocols.request import Request
 from tests.protocols.requestcase import HELD, RequestCase
 
 
+def request_of(
+    headers: dict[bytes, bytes], repeated: list[tuple[bytes, bytes]] | None = None
+) -> Request:
+    head = SimpleNamespace(
+        headers=headers, repeated=repeated, facts=None, length=0, minor=1,
+        method=b"GET", uri=b"/", path=b"/",
+    )  # fmt: skip
+    return Request(None, head)
+
+
+SECRETS = frozenset({b"authorization", b"cookie"})
+REPEATED = [(b"cookie", b"1"), (b"x", b"1"), (b"cookie", b"2"), (b"x", b"2")]
+
+
 class ForgettingTests(SynchronousTestCase):
-    """Headers that are left out, of a head that comes again and again."""
+    """Headers that are left out."""
 
-    SECRETS = frozenset({b"authorization", b"cookie"})
-
-    def left(self, headers: dict[bytes, bytes], facts: Any, repeated: Any = None) -> Any:
-        """What is left of that head."""
-        head = SimpleNamespace(
-            headers=headers, repeated=repeated, facts=facts, length=0, minor=1,
-            method=b"GET", uri=b"/", path=b"/",
-        )  # fmt: skip
-        request = Request(None, head)
-        request.forget(self.SECRETS)
-        for name in self.SECRETS:
+    def left(self, request: Request) -> Any:
+        """What is left when *request* has forgotten the secrets."""
+        request.forget(SECRETS)
+        for name in SECRETS:
+            self.assertIsNone(request.header(name))
             self.assertEqual(request.header_values(name), [])
         return request.raw_headers
 
     def test_left_out(self) -> None:
         headers = {b"host": b"a", b"authorization": b"s", b"content-length": b"5"}
-        for facts in (None, {}):
-            left = [(b"host", b"a"), (b"content-length", b"5")]
-            for _ in range(3):
-                self.assertEqual(self.left(headers, facts), left)
+        left = [(b"host", b"a"), (b"content-length", b"5")]
+        self.assertEqual(self.left(request_of(headers)), left)
+        self.assertIn(b"authorization", headers)
+
+    def test_repeated(self) -> None:
+        left = self.left(request_of(dict(REPEATED), REPEATED))
+        self.assertEqual(left, [(b"x", b"1"), (b"x", b"2")])
+
+
+class OmissionTests(ForgettingTests):
+    """The same, of a head that comes again and again."""
+
+    def setUp(self) -> None:
+        self.omission = Omission(SECRETS)
+
+    def left(self, request: Request) -> Any:
+        self.omission.apply(request)
+        for name in SECRETS:
+            self.assertIsNone(request.header(name))
+            self.assertEqual(request.header_values(name), [])
+        return request.raw_headers
+
+    def test_again(self) -> None:
+        """What was left the first time is what is left."""
+        headers = {b"host": b"a", b"authorization": b"s"}
+        requests = [request_of(headers) for _ in range(3)]
+        for request in requests:
+            self.assertEqual(self.left(request), [(b"host", b"a")])
+        self.assertIs(requests[0]._headers, requests[2]._headers)
         self.assertIn(b"authorization", headers)
 
     def test_other_length(self) -> None:
         """The same head but for its Content-Length, which is the new one each time."""
-        facts: dict[str, Any] = {}
         for length in (b"5", b"6", b"6", None, b"5", None):
             headers = {b"host": b"a", b"cookie": b"s", b"accept": b"x"}
             left = [(b"host", b"a"), (b"accept", b"x")]
@@ -50,12 +83,13 @@ class ForgettingTests(SynchronousTestCase):
                 headers[b"content-length"] = length
                 left.append((b"content-length", length))
             for _ in range(2):
-                self.assertEqual(self.left(headers, facts), left)
+                self.assertEqual(self.left(request_of(headers)), left)
 
-    def test_repeated(self) -> None:
-        pairs = [(b"cookie", b"1"), (b"x", b"1"), (b"cookie", b"2"), (b"x", b"2")]
-        for _ in range(2):
-            self.assertEqual(self.left(dict(pairs), {}, pairs), [(b"x", b"1"), (b"x", b"2")])
+    def test_repeated_again(self) -> None:
+        headers = dict(REPEATED)
+        for _ in range(3):
+            left = self.left(request_of(headers, REPEATED))
+            self.assertEqual(left, [(b"x", b"1"), (b"x", b"2")])
 
 
 class AskedTests(RequestCase):
