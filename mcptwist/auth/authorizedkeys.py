@@ -28,7 +28,8 @@ from mcptwist.auth.keys import (
 from mcptwist.auth.localusers import KIND as USER
 from mcptwist.auth.localusers import LocalUser, UserProblem, is_identity
 from mcptwist.auth.patterns import PatternProblem, Patterns, Sources
-from mcptwist.auth.securitykeys import SK_ED25519, SecurityKey, read_key
+from mcptwist.auth.securitykeys import KINDS as IN_HARDWARE
+from mcptwist.auth.securitykeys import SecurityKey, read_key
 
 READ, CALL, SUBSCRIBE, ADMIN = "mcp:read", "mcp:call", "mcp:subscribe", "mcp:admin"
 SCOPES = (READ, CALL, SUBSCRIBE, ADMIN)
@@ -39,7 +40,7 @@ MOST_LINES = 20_000
 #: So many keys of one principal are tried; more would let a stranger make us verify for long.
 KEYS_PER_PRINCIPAL = 16
 
-_KINDS = frozenset({*ALGORITHMS, SK_ED25519, USER})
+_KINDS = frozenset({*ALGORITHMS, *IN_HARDWARE, USER})
 _PRINCIPAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}\Z", re.ASCII)
 _PATH = re.compile(r"(?:/[A-Za-z0-9._~-]+)+\Z", re.ASCII)
 _DURATION = re.compile(r"([1-9][0-9]{0,8})([smhd]?)\Z", re.ASCII)
@@ -230,7 +231,7 @@ def succeeded(line: str, successor: str, until: float) -> tuple[str, str]:
     """
     grant, options = read_line(line), ""
     rest = line
-    if _SPACES.split(line, maxsplit=1)[0] not in (*ALGORITHMS, SK_ED25519):
+    if _SPACES.split(line, maxsplit=1)[0] not in (*ALGORITHMS, *IN_HARDWARE):
         rest = _read_options(line)[1]
         options = line[: -len(rest)]
     inherited = options

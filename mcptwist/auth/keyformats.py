@@ -69,6 +69,25 @@ def mpint(number: int) -> bytes:
     return string(number.to_bytes(number.bit_length() // 8 + 1, "big"))
 
 
+def pair(raw: bytes) -> bytes:
+    """An ECDSA signature of P-256 as SSH has it (RFC 5656 section 3.1.2).
+
+    :param raw: two numbers of 32 bytes, as JWS has it.
+    """
+    return b"".join(mpint(int.from_bytes(part, "big")) for part in (raw[:32], raw[32:]))
+
+
+def read_pair(blob: bytes) -> bytes:
+    """An ECDSA signature of P-256 as JWS has it: two numbers of 32 bytes.
+
+    :raises KeyProblem: it is not written in the one way there is.
+    """
+    numbers = [int.from_bytes(part, "big") for part in strings(blob)]
+    if len(numbers) != 2 or max(numbers) >= 1 << 256 or blob != b"".join(map(mpint, numbers)):
+        raise KeyProblem("is no pair of numbers as SSH writes them")
+    return b"".join(number.to_bytes(32, "big") for number in numbers)
+
+
 def strings(blob: bytes) -> list[bytes]:
     """The strings that an SSH blob is made of.
 

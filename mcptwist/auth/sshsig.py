@@ -19,9 +19,9 @@ from typing import Any, TypeAlias
 import msgspec
 from twisted.internet.defer import Deferred
 
-from mcptwist.auth.keyformats import KeyProblem, mpint, string, strings
+from mcptwist.auth.keyformats import KeyProblem, pair, read_pair, string, strings
 from mcptwist.auth.keys import ED25519, P256, RS512, RSA, ISigner, PublicKey
-from mcptwist.auth.securitykeys import SK_ED25519, SecurityKey
+from mcptwist.auth.securitykeys import KINDS, SecurityKey, read_touched, written_touched
 
 LONGEST = 8192
 """Characters that a signature may have; those of the largest RSA key have about half of it."""
@@ -38,7 +38,6 @@ _ALGORITHMS: Mapping[str, tuple[str, str]] = {
     P256: (P256, "ES256"),
     "rsa-sha2-256": (RSA, "RS256"),
     "rsa-sha2-512": (RSA, RS512),
-    SK_ED25519: (SK_ED25519, ""),
 }
 
 Key: TypeAlias = PublicKey | SecurityKey
@@ -135,46 +134,34 @@ def _read(blob: bytes, smallest_rsa: int) -> SshSignature:
 
 
 def _read_key(blob: bytes, smallest_rsa: int) -> Key:
-    if blob.startswith(string(SK_ED25519.encode())):
+    if any(blob.startswith(string(kind.encode())) for kind in KINDS):
         return SecurityKey(blob)
     return PublicKey.from_blob(blob, smallest_rsa)
 
 
 def _read_signature(key: Key, blob: bytes) -> tuple[str, bytes]:
     """What JWS calls the signature, and how it has it."""
-    name, raw = _named(blob)
-    kind, algorithm = _ALGORITHMS.get(name, ("", ""))
+    touched = read_touched(blob)
+    if touched is not None:
+        kind, algorithm, raw = touched[0], "", touched[1]
+    else:
+        name, raw = _named(blob)
+        kind, algorithm = _ALGORITHMS.get(name, ("", ""))
     if kind != key.kind:
         raise SignatureRefused("is signed in a way that its key does not sign")
     if kind == P256:
-        return algorithm, _joined(raw)
-    if kind in (ED25519, SK_ED25519) and len(raw) != 64 + 5 * (kind == SK_ED25519):
+        return algorithm, read_pair(raw)
+    if kind == ED25519 and len(raw) != 64:
         raise SignatureRefused("has more or less in it than an Ed25519 signature")
     return algorithm, raw
 
 
 def _named(blob: bytes) -> tuple[str, bytes]:
     """What SSH calls a signature, and the signature."""
-    kind = string(SK_ED25519.encode())
-    if blob.startswith(kind):
-        # Flags and counter follow outside of the string.
-        inner = blob[len(kind) : -5]
-        parts = strings(inner)
-        if len(parts) != 1:
-            raise SignatureRefused("is malformed")
-        return SK_ED25519, parts[0] + blob[-5:]
     parts = strings(blob)
     if len(parts) != 2:
         raise SignatureRefused("is malformed")
     return parts[0].decode("ascii", "replace"), parts[1]
-
-
-def _joined(raw: bytes) -> bytes:
-    """An ECDSA signature as JWS has it: two numbers of 32 bytes."""
-    numbers = [int.from_bytes(part, "big") for part in strings(raw)]
-    if len(numbers) != 2 or max(numbers) >= 1 << 256 or raw != b"".join(map(mpint, numbers)):
-        raise SignatureRefused("is no pair of numbers as SSH writes them")
-    return b"".join(number.to_bytes(32, "big") for number in numbers)
 
 
 # --- signing --------------------------------------------------------------------------------
@@ -190,14 +177,15 @@ async def sign_text(signer: ISigner, text: bytes, namespace: str) -> str:
     made: Any = signer.sign(algorithm, _to_be_signed(text, namespace, "sha512"))
     if isinstance(made, Deferred):
         made = await made
+    return armored(key.blob, namespace, "sha512", _written(key, algorithm, made))
+
+
+def _written(key: Key, algorithm: str, made: bytes) -> bytes:
+    """A signature as SSH has it."""
+    if isinstance(key, SecurityKey):
+        return written_touched(key.kind, made)
     name = next(name for name, (_, each) in _ALGORITHMS.items() if each == algorithm)
-    added = b""
-    if key.kind == P256:
-        made = b"".join(mpint(int.from_bytes(part, "big")) for part in (made[:32], made[32:]))
-    elif key.kind == SK_ED25519:
-        made, added = made[:64], made[64:]
-    signature = string(name.encode()) + string(made) + added
-    return armored(key.blob, namespace, "sha512", signature)
+    return string(name.encode()) + string(pair(made) if key.kind == P256 else made)
 
 
 def armored(key: bytes, namespace: str, hashed: str, signature: bytes) -> str:

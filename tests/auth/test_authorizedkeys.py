@@ -24,7 +24,7 @@ from mcptwist.auth.authorizedkeys import (
 from mcptwist.auth.keys import KeyProblem
 from mcptwist.auth.patterns import PatternProblem, Patterns, Sources
 from tests.auth.people import DSA, KINDS, key
-from tests.auth.touched import Authenticator
+from tests.auth.touched import HARDWARE, Authenticator
 
 ALICE = key().public.words()
 FULL = (
@@ -50,14 +50,16 @@ NARROWING = {
 class LineTests(SynchronousTestCase):
     def test_security_key(self) -> None:
         """A key in hardware may approve, and no JWS is signed by it."""
-        public = Authenticator().public
-        grant = read_line(f'scope="mcp:read mcp:call" {public.words()} ann@token')
-        self.assertEqual((grant.principal, grant.key), ("ann", public))
-        self.assertEqual(grant.key.algorithms, ())
-        self.assertFalse(grant.key.verify("EdDSA", b"x" * 64, b"x"))
-        self.assertEqual(read_revoked_keys(public.words()), {public.fingerprint})
-        for wrong in ("", "AAAA", "!", public.words().split()[1][:-4]):
-            self.assertRaises(LineProblem, read_line, f"{public.kind} {wrong}")
+        for kind in HARDWARE:
+            public = Authenticator(kind=kind).public
+            grant = read_line(f'scope="mcp:read mcp:call" {public.words()} ann@token')
+            self.assertEqual((grant.principal, grant.key), ("ann", public))
+            self.assertEqual(grant.key.algorithms, ())
+            for algorithm in ("EdDSA", "ES256"):
+                self.assertFalse(grant.key.verify(algorithm, b"x" * 64, b"x"))
+            self.assertEqual(read_revoked_keys(public.words()), {public.fingerprint})
+            for wrong in ("", "AAAA", "!", public.words().split()[1][:-4]):
+                self.assertRaises(LineProblem, read_line, f"{public.kind} {wrong}")
 
     def test_full(self) -> None:
         grant = read_line(FULL)

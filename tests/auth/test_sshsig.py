@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from mcptwist.auth.keyformats import mpint, string
+from mcptwist.auth.keyformats import KeyProblem, mpint, string, strings
 from mcptwist.auth.keys import ED25519, P256, RS512, RSA, PublicKey
-from mcptwist.auth.securitykeys import SK_ED25519
+from mcptwist.auth.securitykeys import SK_ED25519, SK_P256, SecurityKey, read_key
 from mcptwist.auth.sshsig import (
     LONGEST,
     SignatureRefused,
@@ -25,7 +25,7 @@ from mcptwist.auth.sshsig import (
     sign_text,
 )
 from tests.auth.people import KINDS, key
-from tests.auth.touched import Authenticator, made_blob
+from tests.auth.touched import HARDWARE, Authenticator, made_blob
 from tests.debian import SSH_KEYGEN
 
 PURPOSE = "mcptwist-approve"
@@ -174,24 +174,95 @@ class SignatureTests(SynchronousTestCase):
 
 class SecurityKeyTests(SynchronousTestCase):
     def test_touched(self) -> None:
-        hardware = Authenticator()
-        found = read_sshsig(hardware.sign(TEXT, PURPOSE))
-        self.assertEqual(found.key, hardware.public)
-        self.assertTrue(found.is_of(TEXT, PURPOSE))
-        self.assertFalse(found.is_of(TEXT, "file"))
-        self.assertFalse(found.is_of(TEXT + b"x", PURPOSE))
+        for kind in HARDWARE:
+            hardware = Authenticator(kind=kind)
+            found = read_sshsig(hardware.sign(TEXT, PURPOSE))
+            self.assertEqual(found.key, hardware.public)
+            self.assertTrue(found.is_of(TEXT, PURPOSE))
+            self.assertFalse(found.is_of(TEXT, "file"))
+            self.assertFalse(found.is_of(TEXT + b"x", PURPOSE))
 
     def test_nobody_there(self) -> None:
         """What malware could have it sign without its person is nothing."""
-        for flags in (0x00, 0x04):
-            found = read_sshsig(Authenticator().sign(TEXT, PURPOSE, flags))
-            self.assertFalse(found.is_of(TEXT, PURPOSE))
+        for kind in HARDWARE:
+            for flags in (0x00, 0x04):
+                found = read_sshsig(Authenticator(kind=kind).sign(TEXT, PURPOSE, flags))
+                self.assertFalse(found.is_of(TEXT, PURPOSE))
 
     def test_flags_are_signed(self) -> None:
-        text = Authenticator().sign(TEXT, PURPOSE, 0x00)
-        blob = bytearray(bytes_of(text))
-        blob[-5] = 1
-        self.assertFalse(read_sshsig(wrapped(bytes(blob))).is_of(TEXT, PURPOSE))
+        """And so is the counter."""
+        for kind in HARDWARE:
+            text = Authenticator(kind=kind).sign(TEXT, PURPOSE, 0x00)
+            touched, counted = bytearray(bytes_of(text)), bytearray(bytes_of(text))
+            touched[-5], counted[-1] = 1, 2
+            for blob in (touched, counted):
+                self.assertFalse(read_sshsig(wrapped(bytes(blob))).is_of(TEXT, PURPOSE))
+
+    @settings(max_examples=100, deadline=None)
+    @given(st.sampled_from(HARDWARE), st.integers(0, 1 << 16))
+    def test_any_bit(self, kind: str, number: int) -> None:
+        """With any bit changed, it is refused or not of that text."""
+        hardware = Authenticator(kind=kind)
+        blob = bytearray(bytes_of(hardware.sign(TEXT, PURPOSE)))
+        at = number % (len(blob) * 8)
+        blob[at // 8] ^= 1 << at % 8
+        try:
+            found = read_sshsig(wrapped(bytes(blob)))
+        except SignatureRefused:
+            return
+        self.assertFalse(found.is_of(TEXT, PURPOSE))
+
+    def test_one_kind_for_another(self) -> None:
+        """What its type is, the key says; nor is one without hardware its own."""
+        ours, other = Authenticator(kind=SK_P256), Authenticator()
+        made = strings(bytes_of(ours.sign(TEXT, PURPOSE))[10:])[4]
+        plain = string(P256.encode()) + string(b"ecdsa") + b""
+        for public, signature in (
+            (other.public, made),
+            (key(kind=P256).public, made),
+            (ours.public, strings(bytes_of(other.sign(TEXT, PURPOSE))[10:])[4]),
+            (ours.public, plain),
+            (ours.public, made.replace(SK_P256.encode(), SK_ED25519.encode())),
+        ):
+            with self.assertRaises(SignatureRefused):
+                read_sshsig(armored(public.blob, PURPOSE, "sha512", signature))
+
+    def test_forms_of_a_pair(self) -> None:
+        """Numbers are written in one way only, and a point is uncompressed, and on the curve."""
+        hardware = Authenticator(kind=SK_P256)
+        name = string(SK_P256.encode())
+        five = mpint(5)
+        for pair in (
+            b"",
+            five,
+            five * 3,
+            string(b"\0\5") + five,
+            mpint(1 << 256) + five,
+            b"x" * 64,
+        ):
+            signature = name + string(pair) + b"\1\0\0\0\1"
+            with self.assertRaises(SignatureRefused):
+                read_sshsig(armored(hardware.public.blob, PURPOSE, "sha512", signature))
+        good = name + string(five + five) + b"\1\0\0\0\1"
+        text = armored(hardware.public.blob, PURPOSE, "sha512", good)
+        self.assertFalse(read_sshsig(text).is_of(TEXT, PURPOSE))
+        compressed = bytes([2 + hardware.point[-1] % 2]) + hardware.point[1:33]
+        for blob in (
+            made_blob(compressed, kind=SK_P256),
+            made_blob(hardware.point[:-1] + b"\0\0", kind=SK_P256),
+            made_blob(b"\4" + b"\1" * 64, kind=SK_P256),
+            made_blob(hardware.point, kind=SK_P256, curve=b"nistp384"),
+            made_blob(hardware.point, b"https://a.example", SK_P256),
+            hardware.public.blob + string(b""),
+        ):
+            self.assertRaises(KeyProblem, SecurityKey, blob)
+
+    def test_type_of_the_line(self) -> None:
+        """A line's type and its key's must be one."""
+        words = Authenticator(kind=SK_P256).public.words().split()
+        self.assertRaises(KeyProblem, read_key, SK_ED25519, words[1])
+        self.assertRaises(KeyProblem, read_key, P256, words[1])
+        self.assertEqual(read_key(*words).words().split(), words)
 
     def test_another_application(self) -> None:
         """Websites' keys are none of SSH's, and each application's are its own."""
@@ -242,9 +313,17 @@ class OpenSshTests(SynchronousTestCase):
 
     def test_security_key(self) -> None:
         """That our hardware in software signs as OpenSSH's does, OpenSSH says."""
-        hardware = Authenticator()
-        found = self._verify(hardware.public, hardware.sign(TEXT, PURPOSE))
-        self.assertEqual(found.returncode, 0, found.stderr)
+        for kind in HARDWARE:
+            hardware = Authenticator(kind=kind)
+            found = self._verify(hardware.public, hardware.sign(TEXT, PURPOSE))
+            self.assertEqual(found.returncode, 0, found.stderr)
+
+    def test_fingerprints_of_security_keys(self) -> None:
+        for kind in HARDWARE:
+            public = Authenticator(kind=kind).public
+            (self.place / "key.pub").write_text(f"{public.words()} token\n")
+            told = self.ssh_keygen("-l", "-f", str(self.place / "key.pub"))
+            self.assertIn(public.fingerprint.encode(), told.stdout, told.stderr)
 
     def _sign(self, kind: str, hashed: str) -> str:
         path = self.place / kind

@@ -16,7 +16,6 @@ from mcptwist.auth.asking.approving import read_asked
 from mcptwist.auth.asking.discovery import read_challenge, read_issuer, read_resource
 from mcptwist.auth.asking.knownhosts import read_host
 from mcptwist.auth.asking.sshagent import _read_signature as read_signature_of_agent
-from mcptwist.auth.asking.sshagent import _read_touched as read_touched
 from mcptwist.auth.authorizedkeys import LineProblem, read_authorized_keys, read_revoked_keys
 from mcptwist.auth.commands.approvecommand import shown
 from mcptwist.auth.handles import States, Tasks
@@ -45,6 +44,7 @@ from mcptwist.auth.oauth.registrations import (
 )
 from mcptwist.auth.oauth.replay import ReplayCache
 from mcptwist.auth.patterns import PatternProblem, Patterns, Sources
+from mcptwist.auth.securitykeys import read_touched, written_touched
 from mcptwist.auth.sshsig import SignatureRefused, read_sshsig
 from mcptwist.auth.structuredfields import FieldProblem, read_dictionary
 from mcptwist.errors import McpTwistError
@@ -296,9 +296,10 @@ def agent_answer(data: bytes) -> None:
             continue
         assert not key.public.verify(key.public.algorithms[0], signature, b"what was asked")
     try:
-        read_touched(data)
+        touched = read_touched(data)
     except KeyProblem:
         return
+    assert touched is None or written_touched(*touched) == data
 
 
 def address(data: bytes) -> None:

@@ -46,6 +46,10 @@ def _ssh_signature(public: tuple[bytes, ...], signature: tuple[bytes, ...], rest
     return b"SSHSIG\0\0\0\1" + b"".join(map(_string, parts))
 
 
+_POINT = bytes.fromhex(
+    "046b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296"
+    "4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5"
+)
 _SSH_SIGNATURES = (
     _ssh_signature((b"ssh-ed25519", bytes(range(32))), (b"ssh-ed25519", b"x" * 64), b""),
     _ssh_signature(
@@ -54,16 +58,14 @@ _SSH_SIGNATURES = (
         b"\1\0\0\0\1",
     ),
     _ssh_signature(
-        (
-            b"ecdsa-sha2-nistp256",
-            b"nistp256",
-            bytes.fromhex(
-                "046b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296"
-                "4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5"
-            ),
-        ),
+        (b"ecdsa-sha2-nistp256", b"nistp256", _POINT),
         (b"ecdsa-sha2-nistp256", _string(b"\1" * 32) + _string(b"\2" * 32)),
         b"",
+    ),
+    _ssh_signature(
+        (b"sk-ecdsa-sha2-nistp256@openssh.com", b"nistp256", _POINT, b"ssh:"),
+        (b"sk-ecdsa-sha2-nistp256@openssh.com", _string(b"\1" * 32) + _string(b"\2" * 32)),
+        b"\1\0\0\0\1",
     ),
 )
 
@@ -223,7 +225,10 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
             _string(b"ecdsa-sha2-nistp256")
             + _string(_string(b"\0" + b"x" * 32) + _string(b"y" * 32))
         ),
-        _string(_string(b"sk-ssh-ed25519@openssh.com") + _string(b"x" * 64) + b"\1\0\0\0\1"),
+        _string(b"sk-ssh-ed25519@openssh.com") + _string(b"x" * 64) + b"\1\0\0\0\1",
+        _string(b"sk-ecdsa-sha2-nistp256@openssh.com")
+        + _string(_string(b"\1" * 32) + _string(b"\2" * 32))
+        + b"\1\0\0\0\1",
     ),
     "address": (
         b"localhost:8080 servers/a%2fb/mcp",

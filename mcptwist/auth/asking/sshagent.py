@@ -21,7 +21,7 @@ from zope.interface import implementer
 
 from mcptwist.auth.keyformats import string, strings
 from mcptwist.auth.keys import ED25519, P256, RSA, ISigner, KeyProblem, PublicKey
-from mcptwist.auth.securitykeys import SK_ED25519, SecurityKey
+from mcptwist.auth.securitykeys import SecurityKey, read_touched
 
 _Key = TypeVar("_Key")
 
@@ -101,7 +101,7 @@ class Agent:
 
         :raises KeyProblem: it does not sign, or nobody has touched the key.
         """
-        signature = _read_touched(await self._signed(key, data, 0))
+        signature = _read_touched(await self._signed(key, data, 0), key)
         if not key.is_touched(signature, data):
             raise KeyProblem(f"what the ssh-agent at {self.path} signs is not good, or not touched")
         return signature
@@ -183,15 +183,16 @@ class _Asking(Int32StringReceiver):
             self.answered.callback(answer)
 
 
-def _read_touched(rest: bytes) -> bytes:
-    """The signature of a key in hardware in an answer: what follows its name, without lengths.
+def _read_touched(rest: bytes, key: SecurityKey) -> bytes:
+    """The signature of a key in hardware in an answer, as the key takes it.
 
-    :raises KeyProblem: it is of another kind, or cut short.
+    :raises KeyProblem: it is of another kind, or malformed.
     """
-    whole, begin = strings(rest), string(SK_ED25519.encode()) + (64).to_bytes(4, "big")
-    if len(whole) != 1 or not whole[0].startswith(begin) or len(whole[0]) != len(begin) + 64 + 5:
+    whole = strings(rest)
+    found = read_touched(whole[0]) if len(whole) == 1 else None
+    if found is None or found[0] != key.kind:
         raise KeyProblem("the ssh-agent signs in another way than it was asked to")
-    return whole[0][len(begin) :]
+    return found[1]
 
 
 def _read_signature(rest: bytes, name: str, key: PublicKey) -> bytes:

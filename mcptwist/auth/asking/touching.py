@@ -14,7 +14,7 @@ from zope.interface import implementer
 from mcptwist.auth.asking.sshagent import Agent
 from mcptwist.auth.keyformats import KeyProblem, is_fingerprint
 from mcptwist.auth.keys import ISigner
-from mcptwist.auth.securitykeys import SK_ED25519, SecurityKey, read_key
+from mcptwist.auth.securitykeys import KINDS, SecurityKey, read_key
 
 _LONGEST = 16 * 1024
 _HELP = (
@@ -65,7 +65,7 @@ def _in_file(path: str) -> SecurityKey | None:
             words = file.read(_LONGEST).split()
     except OSError:
         return None
-    if len(words) < 2 or words[0] != SK_ED25519:
+    if len(words) < 2 or words[0] not in KINDS:
         return None
     key = read_key(words[0], words[1])
     return key if isinstance(key, SecurityKey) else None

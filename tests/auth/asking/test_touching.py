@@ -14,7 +14,7 @@ from mcptwist.auth.asking.sshagent import Agent
 from mcptwist.auth.asking.touching import TouchedSigner, touched_signer
 from mcptwist.auth.keyformats import KeyProblem, string, strings
 from mcptwist.auth.keys import ISigner
-from mcptwist.auth.securitykeys import SK_ED25519
+from mcptwist.auth.securitykeys import SK_ED25519, SK_P256
 from mcptwist.auth.sshsig import read_sshsig, sign_text
 from tests.auth.people import key
 from tests.auth.touched import Authenticator
@@ -25,15 +25,18 @@ TEXT, PURPOSE = b"approve\n", "mcptwist-approve"
 class TouchCase(SynchronousTestCase):
     """An agent that knows a key in hardware, and one that is not.
 
+    :ivar kind: of the key in hardware.
     :ivar flags: what the hardware says of who was there.
     """
 
+    kind = SK_ED25519
+
     def setUp(self) -> None:
-        self.hardware = Authenticator()
+        self.hardware = Authenticator(kind=self.kind)
         self.reactor = MemoryReactorClock()
         self.agent = Agent("/run/agent", self.reactor)
         self.flags = 1
-        self.name = SK_ED25519
+        self.name = self.kind
 
     def answer(self, message: bytes) -> bytes:
         """What the agent says (draft-ietf-sshm-ssh-agent; PROTOCOL.u2f)."""
@@ -43,7 +46,7 @@ class TouchCase(SynchronousTestCase):
         blob, data = strings(message[1:-4])
         assert blob == self.hardware.public.blob
         made = self.hardware.touch(data, self.flags)
-        return b"\x0e" + string(string(self.name.encode()) + string(made[:64]) + made[64:])
+        return b"\x0e" + string(made.replace(self.kind.encode(), self.name.encode()))
 
     def result(self, asking: Any) -> Any:
         """What comes of it, with the agent answering whatever is asked."""
@@ -85,6 +88,10 @@ class AgentTests(TouchCase):
                 self.result(self.agent.sign_touched(self.hardware.public, TEXT))
 
 
+class P256AgentTests(AgentTests):
+    kind = SK_P256
+
+
 class MeantTests(TouchCase):
     """Which key a person means."""
 
@@ -115,3 +122,7 @@ class MeantTests(TouchCase):
             self.result(touched_signer(path, None))
         with self.assertRaises(KeyProblem):
             self.found(self.write(f"{SK_ED25519} AAAA x"))
+
+
+class P256MeantTests(MeantTests):
+    kind = SK_P256

@@ -8,7 +8,7 @@ from mcptwist.auth.oauth.approvals import DENIED, DENY, EXPIRED, Approved, Pendi
 from tests.auth.approving import BACK, PeopleCase, send, signature, signed, wanted
 from tests.auth.closed import BASE, FULL, HERE, from_elsewhere
 from tests.auth.people import KINDS, key
-from tests.auth.touched import Authenticator
+from tests.auth.touched import HARDWARE, Authenticator
 from tests.conversations.posting import Response
 
 READ = frozenset({"mcp:read"})
@@ -97,22 +97,26 @@ class KindTests(PeopleCase):
     """Every kind of key approves, hardware too."""
 
     def authorized(self) -> list[str]:
-        self.hardware = Authenticator()
+        self.hardware = [Authenticator(kind=kind) for kind in HARDWARE]
         kinds = [f"{key(kind=kind).public.words()} {kind}" for kind in KINDS]
-        return [*kinds, f'scope="{FULL}" {self.hardware.public.words()} token']
+        lines = (f'scope="{FULL}" {each.public.words()} token' for each in self.hardware)
+        return [*kinds, *lines]
 
     def test_every_kind(self) -> None:
         for kind in KINDS:
             self.assertEqual(self.approve(key(kind=kind), self.ask()).status, 200)
 
     def test_security_key(self) -> None:
-        pending = self.ask()
-        text = f"approve {pending.code} {BASE} inspector {BACK} {BASE}/mcp mcp:read mcp:call\n"
-        armored = self.hardware.sign(text.encode(), "mcptwist-approve", 0)
-        self.assertEqual(self.decide(pending.code, armored).status, 403)
-        armored = self.hardware.sign(text.encode(), "mcptwist-approve")
-        response = self.decide(pending.code, armored)
-        self.assertEqual(response.json["principal"], "token")
+        for hardware in self.hardware:
+            pending = self.ask()
+            text = f"approve {pending.code} {BASE} inspector {BACK} {BASE}/mcp mcp:read mcp:call\n"
+            armored = hardware.sign(text.encode(), "mcptwist-approve", 0)
+            self.assertEqual(self.decide(pending.code, armored).status, 403)
+            armored = hardware.sign(text.encode(), "mcptwist-approve")
+            response = self.decide(pending.code, armored)
+            self.assertEqual(response.json["principal"], "token")
+            given = self.house.events("auth.approval.given")[-1]
+            self.assertEqual(given["key"], hardware.public.fingerprint)
 
 
 class NarrowTests(PeopleCase):
