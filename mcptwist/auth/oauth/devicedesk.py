@@ -112,11 +112,7 @@ class DeviceGrant:
         allowed = Allowed(wanted.client_id, wanted.resource, approved.scopes, approved.grant)
         login = self._desk.begin_without_code(allowed)
         self._devices.end(device)
-        try:
-            self._desk.give(request, address, login, form, jkt)
-        except Refused:
-            self._desk.logins.end(login)
-            raise
+        self._desk.give_first(request, address, login, form, jkt)
 
     def _outcome(self, device: Device) -> Approved:
         """What came of it.

@@ -14,7 +14,7 @@ from mcptwist.auth.oauth.issuing import Issuer, check_bound
 from mcptwist.auth.oauth.loginkeeping import NotKept
 from mcptwist.auth.oauth.logins import Allowed, Login, LoginRefused, Logins, LoginsFull
 from mcptwist.auth.oauth.registrations import CODE, REFRESH
-from mcptwist.auth.oauth.tokens import LONGEST
+from mcptwist.auth.oauth.tokens import LONGEST, TokensExhausted
 from mcptwist.auth.penalties import BAD_LOGIN, BAD_TOKEN, STALE_TOKEN
 from mcptwist.protocols.request import Request
 
@@ -66,6 +66,18 @@ class LoginDesk:
         except LoginRefused as refused:
             raise self.refused(request, refused) from None
         issuer.give(request, issued, refresh)
+
+    def give_first(
+        self, request: Request, address: Address, login: Login, form: Form, jkt: str | None
+    ) -> None:
+        """The same for a login that has none yet: without them it ends, for what it was begun
+        with is used up.
+        """
+        try:
+            self.give(request, address, login, form, jkt)
+        except (Refused, TokensExhausted):
+            self.logins.end(login)
+            raise
 
     def begin_without_code(self, allowed: Allowed) -> Login:
         """A login for a client that waited for its answer itself, as devices do.
@@ -173,11 +185,7 @@ class CodeGrant:
             )
         except LoginRefused as refused:
             raise self._desk.refused(request, refused) from None
-        try:
-            self._desk.give(request, address, login, form, jkt)
-        except Refused:
-            self._desk.logins.end(login)  # its code is used up, and nothing came of it
-            raise
+        self._desk.give_first(request, address, login, form, jkt)
 
 
 class RefreshGrant:
