@@ -14,7 +14,7 @@ import urllib.parse
 import urllib.request
 from http.cookiejar import CookieJar
 
-WITHIN = 30
+from tests.patience import SECONDS
 
 
 def main(mcptwist: str, key: str, url: str) -> None:
@@ -22,7 +22,7 @@ def main(mcptwist: str, key: str, url: str) -> None:
     browser = urllib.request.build_opener(
         urllib.request.ProxyHandler({}), urllib.request.HTTPCookieProcessor(CookieJar())
     )
-    with browser.open(url, timeout=WITHIN) as answer:
+    with browser.open(url, timeout=SECONDS) as answer:
         page, where = answer.read().decode(), answer.url
     code = re.search(r'<p class="code">([A-Z]{4}-[A-Z]{4})</p>', page)
     onward = re.search(r'http-equiv="refresh" content="1;url=([^"]+)"', page)
@@ -34,9 +34,9 @@ def main(mcptwist: str, key: str, url: str) -> None:
     argv = [mcptwist, *command[1].split(), "--yes", "--identity", key, code[1]]
     with subprocess.Popen(argv) as approving:
         address = urllib.parse.urljoin(where, onward[1])
-        with browser.open(address, timeout=WITHIN) as answer:
+        with browser.open(address, timeout=SECONDS) as answer:
             print("back at", answer.url.partition("?")[0], answer.status, file=sys.stderr)
-        assert approving.wait(WITHIN) == 0
+        assert approving.wait(SECONDS) == 0
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from twisted.trial.unittest import SkipTest, TestCase
 
 from tests.debian import in_ci
 from tests.interop.install import CLIENTS, ENVIRONMENTS, obstacle
+from tests.patience import SECONDS
 
 MARK = "MCPTWIST_INTEROP_TEST"
 #: Names a fixture server that runs already, such as ``fixture_server.py --http``, to tell a fault
@@ -50,10 +51,8 @@ LISTENING = r"(?:http://127\.0\.0\.1:|\w starting on )(\d+)"
 BOTH_LISTENING = r"answering at (http://\S+:\d+)\s[\s\S]*answering at (https://\S+:\d+)\s"
 
 # These are programs on a real machine, which may be busy: limits, not expectations.
-SECONDS_TO_START = 30.0
-SECONDS_TO_STOP = 20.0
-SECONDS_TO_VANISH = 5.0
-SECONDS_TO_HANG_UP = 0.5
+SECONDS_TO_VANISH = SECONDS
+SECONDS_TO_HANG_UP = 2.0
 
 
 class Hurry(Exception):
@@ -212,7 +211,7 @@ class InteropCase(TestCase):
     """
 
     environments: ClassVar[Sequence[str]] = ("python2",)
-    timeout = 180.0
+    timeout = 5 * SECONDS
 
     def setUp(self) -> None:
         for name in self.environments:
@@ -246,14 +245,14 @@ class InteropCase(TestCase):
         self.programs.append(program)
         return program
 
-    async def run_program(self, argv: Sequence[str], within: float = 60.0) -> Ending:
+    async def run_program(self, argv: Sequence[str], within: float = SECONDS) -> Ending:
         """Run a program to its end; ``Hurry`` if that takes more than *within* seconds."""
         program = self.start(argv)
         assert program.transport is not None
         program.transport.closeStdin()
         return await program.when_ended(within)
 
-    async def report_of(self, argv: Sequence[str], within: float = 60.0) -> Json:
+    async def report_of(self, argv: Sequence[str], within: float = SECONDS) -> Json:
         """Run a program that prints one JSON object; the test fails if it does anything else."""
         ending = await self.run_program(argv, within)
         if ending.code != 0:
@@ -264,7 +263,7 @@ class InteropCase(TestCase):
     async def kill_all(self) -> None:
         for program in self.programs:
             program.signal("KILL")
-            await program.when_ended(SECONDS_TO_STOP)
+            await program.when_ended(SECONDS)
 
     async def nothing_left(self) -> None:
         clock = IReactorTime(reactor)
@@ -333,7 +332,7 @@ class Daemon:
         for endpoint in (*here, *endpoints):
             argv += ["--listen", endpoint]
         program = case.start(argv)
-        heard = await program.when_said(BOTH_LISTENING, SECONDS_TO_START)
+        heard = await program.when_said(BOTH_LISTENING, SECONDS)
         case.addCleanup(cls.stop, case, program)
         certificate = case.place / "state" / "mcptwist" / "host_cert.pem"
         return cls(program, heard.group(1), heard.group(2), certificate)
@@ -348,6 +347,6 @@ class Daemon:
         if program.ending is not None:
             case.fail(f"the daemon ended by itself: {program.ending.said()}")
         program.signal("TERM")
-        ending = await program.when_ended(SECONDS_TO_STOP)
+        ending = await program.when_ended(SECONDS)
         if ending.code != 0:
             case.fail(f"the daemon did not end well: {ending.said()}")

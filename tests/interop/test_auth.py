@@ -17,7 +17,6 @@ from tests.auth.secrets import secrets_in
 from tests.interop.install import ENVIRONMENTS
 from tests.interop.rig import (
     LISTENING,
-    SECONDS_TO_START,
     Daemon,
     InteropCase,
     Json,
@@ -25,6 +24,7 @@ from tests.interop.rig import (
     script,
 )
 from tests.interop.test_conformance import PACKAGE
+from tests.patience import SECONDS
 
 MODERN, LEGACY = "2026-07-28", "2025-11-25"
 METADATA = "authorization-server-metadata-endpoint"
@@ -55,7 +55,7 @@ class KeyCase(InteropCase):
         argv = [twistd, "-n", "--pidfile=", "mcpd", "--config", str(config)]
         paths = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         program = self.start([*argv, "--listen", "tcp:0:interface=127.0.0.1"], paths)
-        heard = await program.when_said(LISTENING, SECONDS_TO_START)
+        heard = await program.when_said(LISTENING, SECONDS)
         self.addCleanup(Daemon.stop, self, program)
         self.daemon_program = program
         self.base = f"http://127.0.0.1:{heard.group(1)}"
@@ -354,7 +354,7 @@ class McpRemoteTests(KeyCase):
         for message in messages:
             program.transport.write(json.dumps(message).encode() + b"\n")
             if "id" in message:
-                heard = await program.when_said(rf'(?m)^{{.*"id":{message["id"]}\b.*}}$', 60.0)
+                heard = await program.when_said(rf'(?m)^{{.*"id":{message["id"]}\b.*}}$', SECONDS)
         program.transport.closeStdin()
         answer: Json = json.loads(heard.group(0))
         return answer

@@ -88,7 +88,7 @@ class Tour(InteropCase):
     async def assert_tour(self, name: str, mode: str, revision: str, **different: Any) -> None:
         base = await self.fixture(scope="session")
         url = f"{base}{self.path_of('fixture')}"
-        report = await self.report_of([*script(name), url, mode, self.mark], within=90.0)
+        report = await self.report_of([*script(name), url, mode, self.mark])
         expected = {"revision": revision, **SEEN, **ASKED[revision], **different}
         # Together, so that one failure shows all there is to see.
         wrong = {

@@ -15,6 +15,7 @@ from typing import Any
 
 from tests.interop.install import ENVIRONMENTS
 from tests.interop.rig import Ending, InteropCase, node
+from tests.patience import SECONDS
 
 LEGACY = "2025-11-25"
 MODERN = "2026-07-28"
@@ -94,7 +95,7 @@ class Suite(InteropCase):
         results = self.place / "results"
         program = str(PACKAGE / "dist" / "index.js")
         argv = [node(), program, "server", "--url", url, *choice, "-o", str(results)]
-        ending = await self.run_program(argv, within=120.0)
+        ending = await self.run_program(argv, 4 * SECONDS)
         return ending, checks_in(results)
 
 

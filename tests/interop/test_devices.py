@@ -10,8 +10,8 @@ from mcptwist.auth.keys import ED25519
 from tests.interop import test_auth
 from tests.interop.install import ENVIRONMENTS
 from tests.interop.rig import node
+from tests.patience import SECONDS
 
-SECONDS = 60.0
 HELLO = {
     "protocolVersion": test_auth.LEGACY,
     "capabilities": {},

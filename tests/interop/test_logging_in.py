@@ -17,7 +17,8 @@ from tests.interop.install import ENVIRONMENTS
 from tests.interop.rig import Json, Program, binary, node, script
 from tests.interop.test_auth import CALLS, LEGACY, MODERN, KeyCase
 from tests.interop.test_conformance import PACKAGE
-from tests.interop.test_devices import MESSAGES, SECONDS
+from tests.interop.test_devices import MESSAGES
+from tests.patience import SECONDS
 
 PERSON = Path(__file__).with_name("person.py")
 BOTH = "mcp:read mcp:call"

@@ -12,7 +12,6 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from tests.interop.rig import (
-    SECONDS_TO_START,
     Hurry,
     Json,
     Program,
@@ -22,6 +21,7 @@ from tests.interop.rig import (
     script,
 )
 from tests.interop.test_conformance import LEGACY, MODERN, Suite, required_scenarios, shortcomings
+from tests.patience import SECONDS
 
 PYTHON = "python2_visit.py"
 TYPESCRIPT = "typescript1_visit.mjs"
@@ -45,7 +45,7 @@ class RemoteCase(Suite):
         """Start a server and wait until it takes connections."""
         program = self.start(argv, {"PORT": str(port), **env})
         clock = IReactorTime(reactor)
-        patience = clock.seconds() + SECONDS_TO_START
+        patience = clock.seconds() + SECONDS
         while clock.seconds() < patience:
             with socket.socket() as probe:
                 probe.settimeout(1)
@@ -112,7 +112,7 @@ class FixtureTests(RemoteCase):
         calls = [("test_simple_text", {})]
         before = await self.visit(TYPESCRIPT, url, calls)
         first.signal("KILL")
-        await first.when_ended(SECONDS_TO_START)
+        await first.when_ended(SECONDS)
         await self.listening(self.by_http(port), port)
         after = await self.visit(TYPESCRIPT, url, calls)
         self.assertEqual(after, before)

@@ -15,6 +15,7 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 from tests.interop import install, rig
 from tests.interop.rig import Hurry, InteropCase, marked
 from tests.interop.test_conformance import Check, shortcomings
+from tests.patience import SECONDS
 
 FOREVER = "import time; print('here', flush=True); time.sleep(600)"
 
@@ -32,22 +33,22 @@ class ProgramTests(InteropCase):
         """What a program says is waited for, also when it has been said before."""
         program = self.start([sys.executable, "-c", FOREVER])
         for _ in range(2):
-            heard = await program.when_said("h(.)re", within=20)
+            heard = await program.when_said("h(.)re", SECONDS)
             self.assertEqual(heard.group(1), "e")
 
     async def test_never_said(self) -> None:
         """A program that ends without the awaited words is an error at once."""
         program = self.start([sys.executable, "-c", "print('something else')"])
-        error = await self.assertFailure(program.when_said("h(.)re", within=60), Hurry)
+        error = await self.assertFailure(program.when_said("h(.)re", SECONDS), Hurry)
         self.assertIn("something else", str(error))
 
     async def test_too_slow(self) -> None:
         """A program that outstays its time is killed, and its words are in the error."""
         program = self.start([sys.executable, "-c", FOREVER])
-        await program.when_said("here", within=20)
+        await program.when_said("here", SECONDS)
         error = await self.assertFailure(program.when_ended(within=0.01), Hurry)
         self.assertIn("here", str(error))
-        self.assertEqual((await program.when_ended(within=20)).code, -9)
+        self.assertEqual((await program.when_ended(SECONDS)).code, -9)
 
     async def test_left_behind(self) -> None:
         """What a program leaves behind is found, and fails the test that left it."""

@@ -13,6 +13,7 @@ from mcptwist.auth.keys import ED25519, P256, RSA, PrivateKey
 from tests.interop.rig import Json, python, script
 from tests.interop.test_auth import CALLS, LEGACY, MODERN, KeyCase
 from tests.interop.test_remote_servers import RemoteCase, free_port
+from tests.patience import SECONDS
 
 SERVER = "signed_server.py"
 
@@ -99,5 +100,5 @@ class AskingTests(RemoteCase):
 
 
 def _document(url: str) -> Any:
-    with urllib.request.urlopen(url, timeout=10) as answer:
+    with urllib.request.urlopen(url, timeout=SECONDS) as answer:
         return json.load(answer)

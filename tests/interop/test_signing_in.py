@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred, DeferredSemaphore
 from tests.interop import conformance_client
 from tests.interop.rig import Ending, InteropCase, node
 from tests.interop.test_conformance import MODERN, PACKAGE, Check, checks_in, shortcomings
+from tests.patience import SECONDS
 
 #: Each is mostly three programs that start.
 AT_A_TIME = 3
@@ -70,7 +71,7 @@ class SigningInTests(InteropCase):
         revision = "2025-03-26" if "2025-03-26" in name else MODERN
         argv = [node(), program, "client", "--command", command, "--scenario", name]
         argv += ["--spec-version", revision, "--force"]  # extensions have no revision
-        ending = await self.run_program([*argv, "-o", str(results)], within=120.0)
+        ending = await self.run_program([*argv, "-o", str(results)], 4 * SECONDS)
         return ending, [check for checks in checks_in(results).values() for check in checks]
 
     async def assert_passes(self, *names: str) -> None:
@@ -115,7 +116,7 @@ class SigningInTests(InteropCase):
 
     async def test_every_scenario_is_here(self) -> None:
         """The suite has no scenario that none of these lists knows."""
-        ending = await self.run_program([node(), str(PACKAGE / "dist" / "index.js"), "list"], 60.0)
+        ending = await self.run_program([node(), str(PACKAGE / "dist" / "index.js"), "list"])
         words = {word for word in ending.out.split() if word.startswith("auth/")}
         self.assertEqual(words, {*PASSING, *FAILING})
 

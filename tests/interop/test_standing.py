@@ -13,10 +13,11 @@ from pathlib import Path
 from twisted.internet.defer import gatherResults
 
 from tests.interop.install import CLIENTS
-from tests.interop.rig import SECONDS_TO_START, SECONDS_TO_STOP, Json, Program, binary, node, script
+from tests.interop.rig import Json, Program, binary, node, script
 from tests.interop.test_conformance import LEGACY, MODERN
 from tests.interop.test_remote_servers import RemoteCase, free_port
 from tests.interop.tours import TourCase
+from tests.patience import SECONDS
 
 MCPTWIST = str(Path(sys.executable).with_name("mcptwist"))
 BOX: Json = {"box": {"python": "mcptwist.serving.toolbox:toolbox"}}
@@ -38,10 +39,6 @@ STAYING = {
     "ws": ("typescript1_again.mjs", "legacy", LEGACY),
     "unix": ("python2_again.py", "legacy", LEGACY),
 }
-
-
-#: Four clients and what each of them starts, all at the same time, on a machine that may be busy.
-SECONDS_TO_COME = 90.0
 
 
 def started(client: str, mode: str, *command: str) -> list[str]:
@@ -82,7 +79,7 @@ class ConnectTests(StandingCase):
         config.write_text(json.dumps({"mcpServers": BOX}))
         argv = [MCPTWIST, "run", "-c", str(config), "--listen", f"tcp:{port}:interface=127.0.0.1"]
         program = self.start([*argv, "--listen", f"lines:unix:{self.place}/s"])
-        await program.when_said("Ctrl-C", SECONDS_TO_START)
+        await program.when_said("Ctrl-C", SECONDS)
         return program
 
     async def test_a_daemon_that_is_started_anew(self) -> None:
@@ -100,14 +97,14 @@ class ConnectTests(StandingCase):
             self.start(started(client, mode, MCPTWIST, "connect", urls[wire]))
             for wire, (client, mode, _) in STAYING.items()
         ]
-        await gatherResults([program.when_said("first", SECONDS_TO_COME) for program in staying])
+        await gatherResults([program.when_said("first", SECONDS) for program in staying])
         before.signal("KILL")
-        await before.when_ended(SECONDS_TO_STOP)
+        await before.when_ended(SECONDS)
         await self.box(port)
         for program in staying:
             assert program.transport is not None
             program.transport.write(b"go on\n")
-        endings = await gatherResults([program.when_ended(90.0) for program in staying])
+        endings = await gatherResults([program.when_ended(SECONDS) for program in staying])
         for ending, (wire, (_, _, revision)) in zip(endings, STAYING.items(), strict=True):
             self.assertEqual(ending.code, 0, f"{wire}: {ending.said()}")
             report = json.loads(ending.out.splitlines()[-1])

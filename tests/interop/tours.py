@@ -38,7 +38,7 @@ class TourCase(InteropCase):
     async def tour(self, number: int, command: Sequence[str]) -> Json:
         """What one client has to report that it should not."""
         argv = [*command, f"{self.mark}-{number}", "short"]
-        report = await self.report_of(argv, within=90.0)
+        report = await self.report_of(argv)
         report["roots"] = str(report["roots"]).rstrip("/")
         return {
             key: {"expected": SEEN.get(key), "reported": report.get(key)}

@@ -12,9 +12,10 @@ import subprocess
 import sys
 import urllib.request
 
+from tests.patience import SECONDS
+
 CODE = re.compile(r"\b[A-Z0-9]{4}-[A-Z0-9]{4}\b")
 CONFIG = "AGREEING_CONFIG"
-SECONDS = 30
 
 
 def main(url: str) -> None:

@@ -8,12 +8,14 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tests.patience import SECONDS
+
 
 def held(
     argv: Sequence[str],
     environ: Mapping[str, str],
     answers: Sequence[tuple[str, str]] = (),
-    seconds: float = 60.0,
+    seconds: float = SECONDS,
     cwd: Path | None = None,
 ) -> tuple[int, str]:
     """Run a command at a terminal of its own.

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from tests.debian import DebianProgram
+from tests.patience import SECONDS
 
 TMUX = DebianProgram("tmux", ("tmux",), "tests.live.terminal")
 
@@ -56,7 +57,11 @@ class Terminal:
 
     def _ask(self, words: Sequence[str]) -> str:
         done = subprocess.run(
-            [*self._tmux, *words], env=self._environ, capture_output=True, check=False, timeout=20
+            [*self._tmux, *words],
+            env=self._environ,
+            capture_output=True,
+            check=False,
+            timeout=SECONDS,
         )
         if done.returncode:
             raise AssertionError(f"tmux {words[0]}: {done.stderr.decode()}")

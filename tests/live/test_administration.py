@@ -11,7 +11,8 @@ import urllib.error
 import urllib.request
 
 from tests.live import terminal
-from tests.live.test_keys import SECONDS, KeyCase
+from tests.live.test_keys import KeyCase
+from tests.patience import SECONDS
 
 
 class RemoteTests(KeyCase):

@@ -19,7 +19,8 @@ from urllib.parse import urlencode
 from mcptwist.auth.oauth.registrations import DEVICE
 from tests.debian import BASH, CURL, SSH_ADD, SSH_AGENT, SSH_KEYGEN
 from tests.live.dialogue import held
-from tests.live.test_keys import SECONDS, KeyCase
+from tests.live.test_keys import KeyCase
+from tests.patience import SECONDS
 
 FORM = "application/x-www-form-urlencoded"
 

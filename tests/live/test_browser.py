@@ -23,6 +23,7 @@ from mcptwist.services import make_daemon
 from mcptwist.serving.schema import Header
 from tests.live import browser
 from tests.live.test_children import in_reactor
+from tests.patience import SECONDS
 
 PAGES = Path(__file__).with_name("pages")
 EXAMPLES = Path(__file__).resolve().parents[2] / "docs" / "examples"
@@ -105,7 +106,7 @@ class BrowserTestCase(TestCase):
     :cvar connection: what the two then speak.
     """
 
-    timeout = 120
+    timeout = 5 * SECONDS
     skip = browser.CHROMIUM.obstacle()
     endpoint = "tcp:0:interface=127.0.0.1"
     flags: tuple[str, ...] = ()

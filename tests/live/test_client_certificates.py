@@ -8,6 +8,7 @@ import os
 from tests.debian import CURL, OPENSSL
 from tests.interop.rig import Ending
 from tests.live.test_commands import INITIALIZE, MCPTWIST, CommandCase
+from tests.patience import SECONDS
 
 ACCEPT = "accept: application/json, text/event-stream"
 
@@ -21,7 +22,7 @@ class CurlTests(CommandCase):
         self.own = {**os.environ, "XDG_CONFIG_HOME": str(self.place), "HOME": str(self.place)}
 
     async def run_own(self, *words: str) -> Ending:
-        return await self.start([*words], self.own).when_ended(30.0)
+        return await self.start([*words], self.own).when_ended(SECONDS)
 
     async def keys(self) -> str:
         """A key that may come in, and its certificate, as the guide has it; the fingerprint."""
@@ -53,7 +54,7 @@ class CurlTests(CommandCase):
             })
         )  # fmt: skip
         program = self.start([MCPTWIST, "run", "--config", str(config)], self.own)
-        heard = await program.when_said(r"(https://127\.0\.0\.1:\d+)/mcp[\s\S]+Press", 30.0)
+        heard = await program.when_said(r"(https://127\.0\.0\.1:\d+)/mcp[\s\S]+Press", SECONDS)
         return heard.group(1)
 
     def words(self, *words: str, mutual: bool = True) -> list[str]:
@@ -89,10 +90,10 @@ class CurlTests(CommandCase):
             ),
             self.own,
         )  # fmt: skip
-        await listening.when_said("200", 30.0)
+        await listening.when_said("200", SECONDS)
         revoked = await self.run_own(MCPTWIST, "revoke", fingerprint)
         self.assertEqual(revoked.code, 0, revoked.said())
-        await listening.when_ended(30.0)
+        await listening.when_ended(SECONDS)
         refused = await self.greet(url)
         self.assertTrue(refused.out.endswith(" 2 401"), refused.said())
         events = [json.loads(line) for line in (self.place / "audit.jsonl").open()]

@@ -12,6 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from tests.interop.rig import Ending, InteropCase, Program
+from tests.patience import SECONDS
 
 MCPTWIST = str(Path(sys.executable).with_name("mcptwist"))
 INITIALIZE = {
@@ -40,7 +41,7 @@ class CommandCase(InteropCase):
     async def serve(self, *options: str) -> str:
         """Start a daemon with the built-in server; its base URL."""
         program = self.start([MCPTWIST, "run", "--listen", "tcp:0:interface=127.0.0.1", *options])
-        heard = await program.when_said(r"(http://127\.0\.0\.1:\d+)/mcp", 30.0)
+        heard = await program.when_said(r"(http://127\.0\.0\.1:\d+)/mcp", SECONDS)
         self.served = program
         return heard.group(1)
 
@@ -49,7 +50,7 @@ class CommandCase(InteropCase):
         program = self.start([MCPTWIST, *words], {"MCPTWIST_URL": url})
         self.say(program, said)
         self.hush(program)
-        return await program.when_ended(60.0)
+        return await program.when_ended(SECONDS)
 
     def say(self, program: Program, said: bytes) -> None:
         assert program.transport is not None
@@ -128,21 +129,21 @@ class StandingTests(CommandCase):
         port = first.rpartition(":")[2]
         client = self.start([MCPTWIST, "connect", f"{first}/mcp"])
         self.say(client, self.lines(INITIALIZE, INITIALIZED, calculate(2, "1+1")))
-        await client.when_said(r'"id":2,"result"', 30.0)
+        await client.when_said(r'"id":2,"result"', SECONDS)
         self.served.signal("TERM")
-        await self.served.when_ended(20.0)
+        await self.served.when_ended(SECONDS)
         self.say(client, self.lines(calculate(3, "1+2")))
-        await client.when_said(r'"id":3,"error"', 30.0)
+        await client.when_said(r'"id":3,"error"', SECONDS)
         again = self.start([MCPTWIST, "run", "--listen", f"tcp:{port}:interface=127.0.0.1"])
-        await again.when_said("Ctrl-C", 30.0)
+        await again.when_said("Ctrl-C", SECONDS)
         for id in range(4, 60):
             self.say(client, self.lines(calculate(id, "1+3")))
-            answer = await client.when_said(rf'"id":{id},"(result|error)"', 30.0)
+            answer = await client.when_said(rf'"id":{id},"(result|error)"', SECONDS)
             if answer.group(1) == "result":
                 break
             await deferLater(IReactorTime(reactor), 0.5)
         else:
             self.fail("it does not come back")
         self.hush(client)
-        ending = await client.when_ended(20.0)
+        ending = await client.when_ended(SECONDS)
         self.assertEqual(ending.code, 0, ending.said())

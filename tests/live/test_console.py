@@ -21,6 +21,7 @@ from twisted.trial.unittest import TestCase
 from tests.live import terminal
 from tests.live.terminal import Terminal
 from tests.live.test_children import in_reactor, until
+from tests.patience import SECONDS
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 ECHO = CHECKOUT / "benchmarks" / "echo_server.py"
@@ -29,7 +30,7 @@ MCPTWIST = (sys.executable, "-m", "mcptwist")
 
 def is_closed(client: socket.socket) -> bool:
     """Whether the far end has closed or cut the connection; waits for that."""
-    client.settimeout(20)
+    client.settimeout(SECONDS)
     try:
         return client.recv(1) == b""
     except ConnectionResetError:
@@ -39,7 +40,7 @@ def is_closed(client: socket.socket) -> bool:
 class LiveConsoleTests(TestCase):
     """One daemon, one terminal."""
 
-    timeout = 120
+    timeout = 5 * SECONDS
     skip = terminal.TMUX.obstacle()
 
     def setUp(self) -> None:
@@ -108,7 +109,11 @@ class LiveConsoleTests(TestCase):
 
         def work() -> str:
             done = subprocess.run(
-                [*MCPTWIST, *words], env=self.environ, capture_output=True, timeout=60, check=False
+                [*MCPTWIST, *words],
+                env=self.environ,
+                capture_output=True,
+                timeout=SECONDS,
+                check=False,
             )
             return done.stdout.decode()
 
@@ -192,7 +197,7 @@ class LiveConsoleTests(TestCase):
                 env=self.environ,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
-                timeout=60,
+                timeout=SECONDS,
                 check=False,
             )
 

@@ -15,7 +15,8 @@ from typing import Any, ClassVar
 
 from mcptwist.config import Config
 from mcptwist.configuration.withoutfile import BUILTIN_SERVER
-from tests.live.test_keys import BODY, SECONDS, KeyCase
+from tests.live.test_keys import BODY, KeyCase
+from tests.patience import SECONDS
 
 LOOPBACK = "tcp:0:interface=127.0.0.1"
 _LISTENING = "0A"

@@ -12,7 +12,8 @@ from pathlib import Path
 from mcptwist.configuration.withoutfile import BUILTIN_SERVER
 from tests.debian import SSH_ADD, SSH_AGENT
 from tests.live.dialogue import held
-from tests.live.test_keys import SECONDS, KeyCase
+from tests.live.test_keys import KeyCase
+from tests.patience import SECONDS
 
 SUM = ("calculate", '{"expression": "6*7"}')
 PASSPHRASE = "sesame"

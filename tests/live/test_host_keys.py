@@ -8,8 +8,7 @@ import time
 
 from tests.interop.rig import Ending
 from tests.live.test_commands import MCPTWIST, CommandCase
-
-SECONDS = 30.0
+from tests.patience import SECONDS
 
 
 class HostKeyTests(CommandCase):

@@ -16,7 +16,8 @@ from cryptography import x509
 from mcptwist.auth.keys import P256, PrivateKey, PublicKey
 from mcptwist.protocols.hostcertificate import host_certificate
 from tests.auth.proving import modern
-from tests.live.test_keys import SECONDS, KeyCase
+from tests.live.test_keys import KeyCase
+from tests.patience import SECONDS
 
 
 class Impostor:

@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from mcptwist.configuration.withoutfile import BUILTIN_SERVER
 from tests.auth.secrets import secrets_in
+from tests.patience import SECONDS
 
-SECONDS = 30.0
 BODY = {
     "jsonrpc": "2.0",
     "id": 1,
@@ -127,12 +128,20 @@ class LoopbackTests(KeyCase):
         self.assertNotIn("PRIVATE", out)
         url = self.start("tcp:0:interface=127.0.0.1", {})
         self.done("token", f"{url}/mcp")
+        self.assertIn(self.pid, dict(self.processes()))
+        for _, told in self.processes():
+            self.assertNotIn(b"mcp_at_", told)
+
+    def processes(self) -> Iterator[tuple[int, bytes]]:
+        """The processes of this test alone, each with its arguments and its environment."""
+        ours = f"XDG_CONFIG_HOME={self.home}".encode()
         for process in Path("/proc").glob("[0-9]*"):
-            for name in ("cmdline", "environ"):
-                try:
-                    self.assertNotIn(b"mcp_at_", (process / name).read_bytes())
-                except OSError:
-                    continue
+            try:
+                told = [(process / name).read_bytes() for name in ("cmdline", "environ")]
+            except OSError:
+                continue  # it has ended meanwhile
+            if ours in told[1].split(b"\0"):
+                yield int(process.name), b"\0".join(told)
 
 
 class EncryptedTests(KeyCase):

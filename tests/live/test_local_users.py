@@ -16,8 +16,8 @@ from twisted.internet.threads import deferToThread
 from mcptwist.auth.localusers import name_of
 from tests.debian import CURL, SETPRIV
 from tests.live.test_commands import INITIALIZE, MCPTWIST, CommandCase
+from tests.patience import SECONDS
 
-SECONDS = 30.0
 NOBODY = 65534
 
 

@@ -15,8 +15,7 @@ from mcptwist.auth.keys import PrivateKey
 from mcptwist.auth.mutualproof import EXPORTER_LABEL, EXPORTER_SIZE, ProofFailed
 from tests.auth.proving import Prover, ProvingSocket, shown_key_of
 from tests.live.test_commands import INITIALIZE, MCPTWIST, CommandCase
-
-SECONDS = 30.0
+from tests.patience import SECONDS
 
 
 class RealTLS:

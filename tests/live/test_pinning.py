@@ -12,7 +12,8 @@ from mcptwist.auth.asking.knownhosts import line_of, read_host
 from tests.auth.people import P256, key
 from tests.debian import SSH_KEYGEN
 from tests.live.dialogue import held
-from tests.live.test_keys import SECONDS, KeyCase
+from tests.live.test_keys import KeyCase
+from tests.patience import SECONDS
 
 LIST = {"jsonrpc": "2.0", "id": 2, "method": "tools/list", "params": {}}
 

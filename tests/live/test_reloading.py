@@ -18,11 +18,13 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.interop.rig import command_line
+from tests.patience import SECONDS
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 ECHO = str(CHECKOUT / "benchmarks" / "echo_server.py")
 MCPTWIST = (sys.executable, "-m", "mcptwist")
 TWISTD = (str(Path(sys.executable).with_name("twistd")), "--nodaemon", "--pidfile=")
-SECONDS = 60
 
 
 def echo(*args: str) -> dict[str, Any]:
@@ -158,8 +160,7 @@ class ReloadingTests(SynchronousTestCase):
     def children(self) -> list[int]:
         """The processes of servers that the daemon has."""
         text = Path(f"/proc/{self.daemon.pid}/task/{self.daemon.pid}/children").read_text()
-        named = ((int(pid), Path(f"/proc/{pid}/cmdline")) for pid in text.split())
-        return [pid for pid, line in named if ECHO.encode() in line.read_bytes()]
+        return [pid for pid in map(int, text.split()) if ECHO in command_line(pid)]
 
     def test_many_times(self) -> None:
         """In a row, while servers start and stop: who stays never notices, nobody is left over."""

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.patience import SECONDS
+
 WORKERS, NAMES = 4, 100
 PROGRAM = """
 import sys, time
@@ -33,6 +35,6 @@ class ProcessTests(SynchronousTestCase):
             assert worker.stdin is not None
             worker.stdin.write("go\n")
             worker.stdin.flush()
-        said = [worker.communicate(timeout=60)[0].split() for worker in workers]
+        said = [worker.communicate(timeout=SECONDS)[0].split() for worker in workers]
         taken = [name for each in said for name in each]
         self.assertEqual(sorted(taken), sorted(map(str, range(NAMES))))

@@ -16,6 +16,7 @@ from tests.debian import CURL, H2LOAD
 from tests.interop.install import CLIENTS
 from tests.interop.rig import Ending, node
 from tests.live.test_commands import MCPTWIST, CommandCase
+from tests.patience import SECONDS
 
 CONFIG = """
 [tls]
@@ -117,7 +118,7 @@ class SecureTests(CommandCase):
         config.write_text(more + CONFIG.format(place=self.place))
         listen = ("--listen", "https:0:interface=127.0.0.1")
         program = self.start([MCPTWIST, "run", "--config", str(config), *listen, *options])
-        heard = await program.when_said(r"(https://127\.0\.0\.1:\d+)/mcp[\s\S]+Press", 30.0)
+        heard = await program.when_said(r"(https://127\.0\.0\.1:\d+)/mcp[\s\S]+Press", SECONDS)
         self.served = program
         return heard.group(1)
 
@@ -127,7 +128,7 @@ class SecureTests(CommandCase):
 
     async def curl(self, *words: str) -> Ending:
         program = self.start([CURL.needed(), "-sS", "--cacert", self.authority, *words])
-        return await program.when_ended(30.0)
+        return await program.when_ended(SECONDS)
 
     async def test_receipt(self) -> None:
         """The fingerprint is that of the certificate."""
@@ -136,7 +137,7 @@ class SecureTests(CommandCase):
         await self.serve()
         key = Path(self.authority).with_name("host_key.pem")
         chain, _ = CertificateFiles(self.authority, str(key)).read()
-        said = await self.served.when_said(r"SHA-256\s+([0-9A-F:]+)\s", 1.0)
+        said = await self.served.when_said(r"SHA-256\s+([0-9A-F:]+)\s", SECONDS)
         self.assertEqual(said.group(1), _fingerprint(chain[0]))
 
     async def test_curl(self) -> None:
@@ -155,7 +156,7 @@ class SecureTests(CommandCase):
         """Who was not told of the certificate does not trust it."""
         url = await self.serve()
         program = self.start([CURL.needed(), "-sS", f"{url}/health"])
-        ending = await program.when_ended(30.0)
+        ending = await program.when_ended(SECONDS)
         self.assertEqual(ending.code, 60, ending.said())
 
     async def test_h2load(self) -> None:
@@ -184,7 +185,7 @@ class SecureTests(CommandCase):
         only = ("--import", str(CLIENTS / "only_http2.mjs"))
         argv = [node("programs"), *only, "--input-type=module", "-e", FETCH, f"{url}/mcp"]
         program = self.start([*argv, json.dumps(CALL)], {"NODE_EXTRA_CA_CERTS": self.authority})
-        ending = await program.when_ended(30.0)
+        ending = await program.when_ended(SECONDS)
         self.assertEqual(ending.out.split(), ["200", "42"] * 20, ending.said())
 
     async def test_node(self) -> None:
@@ -192,7 +193,7 @@ class SecureTests(CommandCase):
         self.require("node")
         url = await self.serve()
         program = self.start([node(), "-e", NODE, url, self.authority])
-        ending = await program.when_ended(30.0)
+        ending = await program.when_ended(SECONDS)
         self.assertEqual(ending.out.strip(), "right 40 h2", ending.said())
 
     async def test_a_daemon_behind_a_daemon(self) -> None:
@@ -205,7 +206,7 @@ class SecureTests(CommandCase):
         )
         listen = ("--listen", "tcp:0:interface=127.0.0.1")
         program = self.start([MCPTWIST, "run", "--config", str(near), *listen])
-        heard = await program.when_said(r"(http://127\.0\.0\.1:\d+)/mcp[\s\S]+Press", 30.0)
+        heard = await program.when_said(r"(http://127\.0\.0\.1:\d+)/mcp[\s\S]+Press", SECONDS)
         self.url = heard.group(1)
         await self.check_calls()
         connections = await deferToThread(self.read, f"{far}/metrics")
@@ -224,7 +225,7 @@ class SecureTests(CommandCase):
             near.write_text(json.dumps({"mcpServers": {"far": {"url": url, "ca": ca}}}))
             listen = ("--listen", "tcp:0:interface=127.0.0.1")
             program = self.start([MCPTWIST, "run", "--config", str(near), *listen])
-            heard = await program.when_said(r"(http://127\.0\.0\.1:\d+)/mcp[\s\S]+Press", 30.0)
+            heard = await program.when_said(r"(http://127\.0\.0\.1:\d+)/mcp[\s\S]+Press", SECONDS)
             self.url = heard.group(1)
             if ca is not None:
                 await self.check_calls()
@@ -264,7 +265,7 @@ class SecureTests(CommandCase):
 
     def read(self, url: str) -> str:
         context = ssl.create_default_context(cafile=self.authority)
-        with urlopen(url, timeout=10, context=context) as answer:
+        with urlopen(url, timeout=SECONDS, context=context) as answer:
             text: str = answer.read().decode()
             return text
 
@@ -280,6 +281,6 @@ class SecureTests(CommandCase):
         program = self.start(
             [MCPTWIST, "run", "--config", str(config), "--listen", "https:0:interface=127.0.0.1"]
         )
-        ending = await program.when_ended(30.0)
+        ending = await program.when_ended(SECONDS)
         self.assertEqual(ending.code, 1, ending.said())
         self.assertIn(f"{key} is not an unencrypted PEM key", ending.err)

@@ -12,8 +12,7 @@ from twisted.internet.threads import deferToThread
 from tests.debian import CURL
 from tests.interop.rig import Program
 from tests.live.test_commands import INITIALIZE, INITIALIZED, MCPTWIST, CommandCase, calculate
-
-SECONDS_TO_START = 30.0
+from tests.patience import SECONDS
 
 
 class SocketTests(CommandCase):
@@ -26,13 +25,13 @@ class SocketTests(CommandCase):
 
     async def begin(self) -> Program:
         program = self.start(self.argv)
-        await program.when_said("Ctrl-C", SECONDS_TO_START)
+        await program.when_said("Ctrl-C", SECONDS)
         return program
 
     def ask(self, *messages: object) -> list[str]:
         """Say all on the socket for lines and close our side; what was answered."""
         with socket.socket(socket.AF_UNIX) as client:
-            client.settimeout(20)
+            client.settimeout(SECONDS)
             client.connect(str(self.lines))
             client.sendall(b"".join(json.dumps(message).encode() + b"\n" for message in messages))
             client.shutdown(socket.SHUT_WR)
@@ -65,11 +64,11 @@ class SocketTests(CommandCase):
         """One that answers is left alone; what is left of one that was killed is replaced."""
         first = await self.begin()
         second = self.start(self.argv)
-        ending = await second.when_ended(SECONDS_TO_START)
+        ending = await second.when_ended(SECONDS)
         self.assertEqual(ending.code, 1, ending.said())
         self.assertIn("another program answers on this socket", ending.err)
         first.signal("KILL")
-        await first.when_ended(SECONDS_TO_START)
+        await first.when_ended(SECONDS)
         self.assertTrue(Path(self.lines).exists())
         await self.begin()
         said = await deferToThread(self.ask, INITIALIZE)

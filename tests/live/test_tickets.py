@@ -13,6 +13,7 @@ from twisted.internet.threads import deferToThread
 from mcptwist.auth.keys import PrivateKey
 from tests.live.test_browser import BrowserTestCase
 from tests.live.test_children import in_reactor
+from tests.patience import SECONDS
 
 
 class TicketTests(BrowserTestCase):
@@ -32,7 +33,7 @@ class TicketTests(BrowserTestCase):
     def token(self, url: str) -> str:
         argv = [sys.executable, "-m", "mcptwist", "token", "--format", "json"]
         argv += ["-i", str(self.identity), "--principal", "alice", url]
-        granted = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=True)
+        granted = subprocess.run(argv, capture_output=True, text=True, timeout=SECONDS, check=True)
         token: str = json.loads(granted.stdout)["access_token"]
         return token
 

@@ -56,7 +56,7 @@ async def visit(
     )
     said: list[Any] = []
     async with (
-        httpx.AsyncClient(auth=provider, timeout=20) as http,
+        httpx.AsyncClient(auth=provider, timeout=60) as http,
         streamable_http_client(url, http_client=http) as (incoming, outgoing, _),
         ClientSession(incoming, outgoing) as session,
     ):

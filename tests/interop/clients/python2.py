@@ -57,7 +57,7 @@ async def check_version(response: httpx2.Response) -> None:
 async def over_http2(url: str) -> AsyncIterator[Any]:
     hooks = {"response": [check_version]}
     async with (
-        httpx2.AsyncClient(http2=True, timeout=30, event_hooks=hooks) as http,
+        httpx2.AsyncClient(http2=True, timeout=60, event_hooks=hooks) as http,
         streamable_http_client(url, http_client=http) as streams,
     ):
         yield streams

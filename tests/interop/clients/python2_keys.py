@@ -70,7 +70,7 @@ async def visit(
         issuer=issuer,
     )
     said: list[Any] = []
-    async with httpx2.AsyncClient(auth=provider, timeout=20) as http:
+    async with httpx2.AsyncClient(auth=provider, timeout=60) as http:
         transport = streamable_http_client(url, http_client=http)
         async with Client(transport, mode=mode, cache=None) as visitor:
             tools = sorted(tool.name for tool in (await visitor.list_tools()).tools)

@@ -94,7 +94,7 @@ class Signing:
 
 async def visit(url: str, mode: str, key: str, algorithm: str, calls: str) -> Any:
     signing, said = Signing(key, algorithm), []
-    async with httpx2.AsyncClient(event_hooks={"request": [signing]}, timeout=20) as http:
+    async with httpx2.AsyncClient(event_hooks={"request": [signing]}, timeout=60) as http:
         transport = streamable_http_client(url, http_client=http)
         async with Client(transport, mode=mode, cache=None) as visitor:
             tools = sorted(tool.name for tool in (await visitor.list_tools()).tools)

@@ -9,7 +9,7 @@ import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promi
 
 const WATCHED = 'test://watched-resource';
 const LOG_LEVEL = 'io.modelcontextprotocol/logLevel';
-const PATIENCE = 10_000; // milliseconds that something we wait for may take
+const PATIENCE = 60_000; // milliseconds that something we wait for may take
 
 const ANSWERS = {
   name: 'Alice', color: 'blue', context: 'a test', ok: true,

@@ -20,7 +20,7 @@ Progress = Callable[[float, float | None, str | None], Awaitable[None]]
 
 WATCHED = "test://watched-resource"
 LOG_LEVEL = "io.modelcontextprotocol/logLevel"
-PATIENCE = 10.0  # seconds that something we wait for may take
+PATIENCE = 60.0  # seconds that something we wait for may take
 
 
 class Visitor(Protocol):
