@@ -39,7 +39,13 @@ class TokenQuestion(msgspec.Struct, frozen=True):
 async def ask_for_token(question: TokenQuestion, reactor: Any, say: Say, aside: Say) -> int:
     """Get a token and say it.
 
-    It is not bound to a key of ours: whoever gets it is to use it.
+    It is not bound to a key of ours: whoever gets it is to use it. Where the person has logged in
+    already, it comes of that login, and nobody is asked.
+
+    :param say: takes the token.
+    :param aside: takes what is not part of it.
+    :return: the exit status.
+    :raises SignInFailed: there is none.
     """
     signing = make_signin(question.place, reactor, question.reach)
     scopes = frozenset(question.scopes)
@@ -49,6 +55,10 @@ async def ask_for_token(question: TokenQuestion, reactor: Any, say: Say, aside: 
         aside(
             f"it is good for {granted.lifetime} s, and not longer: a daemon gives this key more "
             "where max-token-ttl in its line of authorized_keys says so"
+        )
+    if granted.login:
+        aside(
+            f"this is by your login at {granted.login}; mcptwist logout {question.place} ends both"
         )
     say(printed(granted, question.form))
     return OK

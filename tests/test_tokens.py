@@ -59,14 +59,14 @@ class PrintedTests(SynchronousTestCase):
 
 
 class AskedTests(SynchronousTestCase):
-    def asked(self, seconds: int | None) -> tuple[list[str], list[str]]:
+    def asked(self, seconds: int | None, login: str = "") -> tuple[list[str], list[str]]:
         """What is printed, and what is said beside it."""
         said: list[str] = []
         beside: list[str] = []
 
         class SignIn:
             async def token(self, want: Want) -> Granted:
-                return Granted("abc", "", 600, SAID)
+                return Granted("abc", "", 600, SAID, login=login)
 
         self.patch(tokens, "make_signin", lambda *_: SignIn())
         question = TokenQuestion("https://a.example/mcp", Reach(), seconds=seconds, form="text")
@@ -83,3 +83,10 @@ class AskedTests(SynchronousTestCase):
     def test_a_token_for_as_long_as_was_asked_for(self) -> None:
         for seconds in (None, 600, 300):
             self.assertEqual(self.asked(seconds), (["abc"], []))
+
+    def test_a_token_of_a_login(self) -> None:
+        """It is said whose it is, and how it ends."""
+        said, (beside,) = self.asked(None, "https://login.example")
+        self.assertEqual(said, ["abc"])
+        self.assertIn("by your login at https://login.example; ", beside)
+        self.assertIn("mcptwist logout https://a.example/mcp", beside)

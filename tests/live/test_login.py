@@ -71,6 +71,22 @@ class LoginTests(KeyCase):
         self.assertNotIn("mcp_", self.grants.read_text())
         self.assertNotIn("mcp_at_", self.audit.read_text())
 
+    def test_for_a_header(self) -> None:
+        """A token for a client that can only send one comes of the same login, and ends with it."""
+        self.with_browser()
+        self.log_in()
+        del self.environ["BROWSER"]
+        ended = self.mcptwist("token", "--ttl", "60", "--scope", "mcp:read mcp:call", self.url)
+        self.assertEqual(ended.returncode, 0, ended)
+        self.assertIn("by your login at", ended.stderr)
+        header = f"Authorization: {json.loads(ended.stdout)['Authorization']}"
+        self.assertIn("42", self.done("call", "--header", header, self.url, *SUM))
+        self.assertIn("42", self.done("call", self.url, *SUM))
+        self.assertEqual(self.events("auth.login.begun"), 1)
+        self.done("logout", self.url)
+        ended = self.mcptwist("call", "--header", header, self.url, *SUM)
+        self.assertEqual(ended.returncode, 1, ended)
+
     def restart(self) -> None:
         """Kill the daemon, which has no time to write anything, and start it again."""
         os.kill(self.pid, signal.SIGKILL)

@@ -82,6 +82,7 @@ class Issuer(msgspec.Struct, frozen=True):
     :ivar scopes: that it knows.
     :ivar names_itself: whether it says who it is with every code (RFC 9207).
     :ivar reads_documents: whether the URL of a document about a client will do for its name.
+    :ivar unbinds: whether a login that is bound to a key gets tokens for a header, too, as ours do.
     """
 
     name: str
@@ -97,6 +98,7 @@ class Issuer(msgspec.Struct, frozen=True):
     scopes: tuple[str, ...] = ()
     names_itself: bool = False
     reads_documents: bool = False
+    unbinds: bool = False
 
     @property
     def takes_keys(self) -> bool:
@@ -250,6 +252,7 @@ def read_issuer(document: bytes, issuer: str, url: str) -> Issuer:
     known["methods"] = _told(found, "token_endpoint_auth_methods_supported")
     known["names_itself"] = found.get("authorization_response_iss_parameter_supported") is True
     known["reads_documents"] = found.get("client_id_metadata_document_supported") is True
+    known["unbinds"] = found.get("mcptwist_bearer_refresh_supported") is True
     return Issuer(issuer, endpoint, **known)
 
 

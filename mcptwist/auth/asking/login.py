@@ -10,7 +10,7 @@ RFC 9207, RFC 9449.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -73,6 +73,7 @@ class Wish(msgspec.Struct, frozen=True):
     :ivar spent: a token that will not do (any more).
     :ivar is_more: whether what was granted so far is not enough.
     :ivar is_anew: whether the person is to be asked whatever is kept.
+    :ivar seconds: that it should be good for, where that can be chosen.
     """
 
     resource: Resource
@@ -82,6 +83,7 @@ class Wish(msgspec.Struct, frozen=True):
     spent: str = ""
     is_more: bool = False
     is_anew: bool = False
+    seconds: int | None = None
 
 
 class Login:
@@ -129,8 +131,8 @@ class Login:
             self._person.tell(text)
 
     def has(self, wish: Wish) -> bool:
-        """Whether something was agreed to before."""
-        return self._kept(wish) is not None
+        """Whether something was agreed to before that will do."""
+        return self._kept(wish) is not None or self._lends(self._bound(wish), wish)
 
     async def token(self, wish: Wish) -> Granted:
         """A token: the one that is kept, the next one, or one that the person agrees to now.
@@ -145,7 +147,8 @@ class Login:
             renewed = await self._renewed(grant, wish)
             if renewed is not None:
                 return self._taken(renewed, is_kept=False)
-        return await self._asked(wish, grant)
+        lent = None if wish.is_anew else await self._lent(wish)
+        return lent or await self._asked(wish, grant)
 
     def _kept(self, wish: Wish) -> Grant | None:
         return self._wallet.find(self.url, wish.issuer.name, self._is_bound(wish))
@@ -173,7 +176,7 @@ class Login:
             "expires_in": lifetime,
             "scope": " ".join(grant.scopes),
         }
-        return Granted(grant.token, grant.proof, lifetime, said, is_kept)
+        return Granted(grant.token, grant.proof, lifetime, said, is_kept, grant.issuer)
 
     # --- renewing it ----------------------------------------------------------------------
 
@@ -191,20 +194,70 @@ class Login:
             end()
 
     async def _refresh(self, grant: Grant, wish: Wish) -> Grant | None:
-        form = {"grant_type": RENEWAL, "refresh_token": grant.refresh}
+        granted = await self._turned_in(grant, wish, {})
+        if granted is None:
+            return None
+        renewed = self._grant(wish, grant.client, frozenset(grant.asked), granted, grant)
+        self._wallet.keep(renewed)
+        return renewed
+
+    async def _turned_in(self, grant: Grant, wish: Wish, more: Mapping[str, str]) -> Granted | None:
+        """What is given for what renews it; ``None`` if it is at its end."""
+        form = {"grant_type": RENEWAL, "refresh_token": grant.refresh, **more}
         form["resource"] = grant.resource
         self._taken(grant)  # its key is held from now on
         try:
-            granted = await self._endpoint.ask(wish.issuer, _form(grant.client, form), grant.proof)
+            return await self._endpoint.ask(wish.issuer, _form(grant.client, form), grant.proof)
         except Refused as problem:
             if problem.error not in _GONE:
                 raise
             self.log.info("what was agreed to at {who} is over", who=grant.issuer)
             self._wallet.forget(grant)
             return None
-        renewed = self._grant(wish, grant.client, frozenset(grant.asked), granted, grant)
-        self._wallet.keep(renewed)
-        return renewed
+
+    # --- a token for somebody else, of a login that is bound to our key --------------------
+
+    def _bound(self, wish: Wish) -> Grant | None:
+        """The login that is bound to a key, where a token is wanted that is bound to none."""
+        return None if wish.bound else self._wallet.find(self.url, wish.issuer.name, True)
+
+    def _lends(self, grant: Grant | None, wish: Wish) -> bool:
+        """Whether who gave it gives tokens for it that are bound to nothing."""
+        return bool(grant and grant.refresh and wish.issuer.unbinds and _reaches(grant, wish))
+
+    async def _lent(self, wish: Wish) -> Granted | None:
+        """A token for a header, of a login whose own tokens no header can carry."""
+        grant = self._bound(wish)
+        if grant is None:
+            return None
+        if not self._lends(grant, wish):
+            self.say(
+                f"your login at {grant.issuer} is bound to a key, and what a header can carry is "
+                "not to be had with it; so there has to be another"
+            )
+            return None
+        end = await self._wallet.turn(self._ways.clock)
+        try:
+            found = self._bound(wish)  # another program may have renewed it
+            return None if found is None else await self._lend(found, wish)
+        finally:
+            end()
+
+    async def _lend(self, grant: Grant, wish: Wish) -> Granted | None:
+        """The token; what renews the login is another from then on."""
+        form = {
+            "scope": " ".join(sorted(wish.scopes & {*grant.scopes})),
+            "expires_in": str(wish.seconds or ""),
+            "mcptwist_token_type": "Bearer",
+        }
+        granted = await self._turned_in(grant, wish, {k: v for k, v in form.items() if v})
+        if granted is None:
+            return None
+        if granted.proof:
+            raise SignInFailed(f"{grant.issuer} gave a token that no header can carry")
+        renews = granted.word("refresh_token") or grant.refresh
+        self._wallet.keep(msgspec.structs.replace(grant, refresh=renews))
+        return msgspec.structs.replace(granted, login=grant.issuer)
 
     # --- asking the person ----------------------------------------------------------------
 

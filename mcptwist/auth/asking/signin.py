@@ -107,7 +107,14 @@ class SignIn:
             named = (challenge.scopes if challenge else None) or resource.scopes
             scopes = want.scopes if want.only else named | want.scopes
             wish = Wish(
-                resource, issuer, scopes, want.bound, want.spent, want.is_more, want.by_person
+                resource,
+                issuer,
+                scopes,
+                want.bound,
+                want.spent,
+                want.is_more,
+                want.by_person,
+                want.seconds,
             )
             return await self._in_some_way(wish, want)
         except SignInFailed:

@@ -30,6 +30,7 @@ class Granted(msgspec.Struct, frozen=True):
     :ivar lifetime: seconds that it is good for.
     :ivar said: what the token endpoint said, word for word.
     :ivar is_kept: whether it was given earlier, so that it may be good no more.
+    :ivar login: who gave it for a person's login that was kept; empty if it came in another way.
     """
 
     token: str
@@ -37,6 +38,7 @@ class Granted(msgspec.Struct, frozen=True):
     lifetime: int
     said: dict[str, Any]
     is_kept: bool = False
+    login: str = ""
 
     def __repr__(self) -> str:
         return f"<Granted for {self.lifetime} s>"

@@ -1,6 +1,7 @@
 """What clients get that a person has let in, and what it is renewed and given back with.
 
-RFC 6749 sections 4.1.3, 5.1 and 6; RFC 7009; RFC 9449 section 5.
+RFC 6749 sections 4.1.3, 5.1 and 6; RFC 7009; RFC 9449 section 5, by which we may choose to bind a
+token or not.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from mcptwist.auth.oauth.registrations import CODE, REFRESH
 from mcptwist.auth.oauth.tokens import LONGEST, TokensExhausted
 from mcptwist.auth.penalties import BAD_LOGIN, BAD_TOKEN, STALE_TOKEN
 from mcptwist.protocols.request import Request
+
+TOKEN_TYPE, BEARER = "mcptwist_token_type", "Bearer"
+"""With this a refresh token that is bound to a key gets a token that is bound to none."""
 
 
 def invalid_grant(reason: str, failure: str = "") -> Refused:
@@ -208,7 +212,9 @@ class RefreshGrant:
             )
         except LoginRefused as refused:
             raise self._desk.refused(request, refused) from None
-        self._desk.give(request, address, login, form, jkt)
+        # Who has the key may want a token for a program that can only send a header.
+        is_bound = form.get(TOKEN_TYPE) != BEARER
+        self._desk.give(request, address, login, form, jkt if is_bound else None)
 
 
 def _narrowed(scopes: frozenset[str], asked: str | None) -> frozenset[str]:

@@ -99,6 +99,7 @@ class People:
             "token_endpoint_auth_methods_supported": methods,
             "revocation_endpoint_auth_methods_supported": methods,
             "authorization_response_iss_parameter_supported": True,
+            "mcptwist_bearer_refresh_supported": True,
         }
 
     def pages(self) -> dict[bytes, Any]:

@@ -92,7 +92,8 @@ class People:
 
     def answer(self, asked: Asked, scope: str | None) -> Answer:
         self.given.append(f"token-{len(self.given) + 1}")
-        kind = "DPoP" if "dpop" in asked.headers else "Bearer"
+        is_bound = "dpop" in asked.headers and "mcptwist_token_type" not in asked.form
+        kind = "DPoP" if is_bound else "Bearer"
         said = {"access_token": self.given[-1], "token_type": kind, "expires_in": 600}
         if scope is not None:
             said["scope"] = scope

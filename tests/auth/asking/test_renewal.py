@@ -8,13 +8,13 @@ from urllib.parse import parse_qsl, urlsplit
 
 from twisted.internet.defer import Deferred
 
-from mcptwist.auth.asking.signin import Want
+from mcptwist.auth.asking.signin import Granted, Want
 from mcptwist.auth.keys import to_base64url
 from mcptwist.auth.oauth.dpop import ProofReader
 from mcptwist.auth.oauth.replay import ReplayCache
-from mcptwist.errors import ServerUnreachable
+from mcptwist.errors import ServerUnreachable, SignInFailed
 from tests.auth.asking.loggingin import TOKEN, LoginCase
-from tests.auth.elsewhere import PLACE, Answer, Asked
+from tests.auth.elsewhere import ISSUER, PLACE, Answer, Asked
 from tests.auth.people import NOW
 
 
@@ -203,10 +203,78 @@ class PossessionTests(LoginCase):
         self.assertEqual(self.ask(), 200)
         self.assertEqual(len(self.shown), 1)
 
-    def test_for_others(self) -> None:
-        """A token that somebody else is to use is bound to no key, and is another grant."""
-        self.ask()
-        asking = Deferred.fromCoroutine(self.signing.token(None, Want(bound=False)))
+
+class LentTests(LoginCase):
+    """A token that somebody else is to use, in a header, which carries no proofs."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.people.metadata["dpop_signing_alg_values_supported"] = ["ES256"]
+        self.people.metadata["mcptwist_bearer_refresh_supported"] = True
+
+    def lend(self, want: Want | None = None) -> Deferred[Granted]:
+        want = want or Want(bound=False)
+        asking = Deferred.fromCoroutine(self.signing.token(None, want))
         self.reactor.advance(0)
-        self.assertEqual(self.successResultOf(asking).proof, "")
+        return asking
+
+    def test_of_a_login(self) -> None:
+        """Nobody is asked; the login goes on as it was, with what renews it next."""
+        self.ask()
+        granted = self.successResultOf(self.lend())
+        self.assertEqual((granted.token, granted.proof, granted.login), ("token-2", "", ISSUER))
+        self.assertEqual(len(self.shown), 1)
+        [kept] = self.wallet.of(PLACE)
+        self.assertEqual((kept.token, kept.refresh, kept.bound), ("token-1", "refresh-2", True))
+        self.reactor.advance(571)
+        self.people.given.append("token-1")
+        self.assertEqual(self.ask(), 200)
+        self.assertEqual(self.forms()[-1]["refresh_token"], "refresh-2")
+        self.assertNotIn("mcptwist_token_type", self.forms()[-1])
+
+    def test_what_is_asked_for(self) -> None:
+        """No more, and for no longer, than is wanted."""
+        self.ask()
+        self.successResultOf(self.lend(Want(frozenset({"read"}), True, False, 60)))
+        form = self.forms()[-1]
+        self.assertEqual((form["scope"], form["expires_in"]), ("read", "60"))
+        self.assertIn("dpop", self.there.to(TOKEN)[-1].headers)
+
+    def test_anew(self) -> None:
+        """Who wants to log in is asked."""
+        self.ask()
+        self.successResultOf(self.lend(Want(bound=False, by_person=True)))
+        self.assertEqual(len(self.shown), 2)
+
+    def test_at_its_end(self) -> None:
+        """A login that is over is forgotten, and the person is asked, if there is one."""
+        self.ask()
+        self.people.refreshing.clear()
+        self.assertEqual(self.successResultOf(self.lend()).login, "")
+        self.assertEqual([each.bound for each in self.wallet.of(PLACE)], [False])
+        self.assertEqual(len(self.shown), 2)
+
+    def test_more_than_was_agreed_to(self) -> None:
+        self.ask()
+        self.successResultOf(self.lend(Want(frozenset({"admin"}), True, False)))
+        self.assertEqual(len(self.shown), 2)
+
+    def test_not_offered(self) -> None:
+        """Another's server lends nothing: the person hears why they are asked once more."""
+        del self.people.metadata["mcptwist_bearer_refresh_supported"]
+        self.ask()
+        before = len(self.forms())
+        self.assertEqual(self.successResultOf(self.lend()).proof, "")
+        self.assertEqual(len(self.forms()), before + 1)
+        self.assertIn("bound to a key", self.said[-1])
         self.assertEqual(len(self.wallet.of(PLACE)), 2)
+        self.assertEqual(self.successResultOf(self.lend()).login, ISSUER)
+        self.assertEqual(len(self.shown), 2)
+
+    def test_offered_and_not_kept(self) -> None:
+        """A server that binds all the same gives nothing that would do."""
+        self.ask()
+        bound = {"access_token": "x", "token_type": "DPoP", "expires_in": 60}
+        self.there.answers[TOKEN] = Answer(200, bound)
+        problem = self.failureResultOf(self.lend(), SignInFailed).value
+        self.assertIn("no header can carry", str(problem))

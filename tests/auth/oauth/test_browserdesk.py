@@ -168,6 +168,33 @@ class LoggingInTests(BrowserCase):
         renewed = self.renew(granted["refresh_token"], dpop=self.proof(holder))
         self.assertEqual(renewed.json["token_type"], "DPoP")
 
+    def test_bound_and_lent(self) -> None:
+        """Who has the key may have a token for a header; without it there is still nothing."""
+        holder = key("holder")
+        granted = self.redeem(self.code(), dpop=self.proof(holder)).json
+        refresh, header = granted["refresh_token"], {"mcptwist_token_type": "Bearer"}
+        self.assert_no_grant(self.renew(refresh, **header))
+        self.assert_no_grant(self.renew(refresh, **header, dpop=self.proof(key("other"))))
+        lent = self.renew(refresh, **header, scope="mcp:read", dpop=self.proof(holder)).json
+        self.assertEqual((lent["token_type"], lent["scope"]), ("Bearer", "mcp:read"))
+        self.assertEqual(self.house.events("auth.token.issued")[-1]["kind"], "Bearer")
+        self.assert_no_grant(self.renew(lent["refresh_token"]))
+        renewed = self.renew(lent["refresh_token"], dpop=self.proof(holder)).json
+        self.assertEqual(renewed["token_type"], "DPoP")
+        self.assert_let_in(lent["access_token"])
+
+    def test_nothing_is_lent_where_dpop_is_required(self) -> None:
+        """A key whose tokens must be bound gives none for a header; the login stays as it was."""
+        self.house.write(self.line("alice", f"{self.options},require-dpop"))
+        self.house.look()
+        holder = key("holder")
+        granted = self.redeem(self.code(), dpop=self.proof(holder)).json
+        refresh = granted["refresh_token"]
+        refused = self.renew(refresh, mcptwist_token_type="Bearer", dpop=self.proof(holder))
+        self.assertEqual((refused.status, refused.json["error"]), (400, "invalid_dpop_proof"))
+        self.assert_audited()
+        self.assertEqual(self.renew(refresh, dpop=self.proof(holder)).status, 200)
+
     def test_code_bound(self) -> None:
         """A client that says which key it will come with gets nothing without it."""
         holder = key("holder")
