@@ -96,11 +96,13 @@ class GivenTests(DeskCase):
         self.assertEqual(last["expires_in"], 1)
 
     def test_key_is_no_more_for_this(self) -> None:
-        """Its line changed between the leave and the code, or it was the wrong one for it."""
-        for options in (f'scope="{FULL}",no-oauth', f'scope="{FULL}",path="/servers/x/mcp"'):
+        """Its line changed between the leave and the code."""
+        for options in (f'scope="{FULL}",no-oauth', f'scope="{FULL}",resource="/servers/x/mcp"'):
             code = self.code()
             self.rewrite(options)
             self.assert_no_grant(self.redeem(code))
+            told = self.house.events("auth.token.refused")[-1]
+            self.assertEqual(told["reason"], "the login has ended")
             self.assertEqual((len(self.logins), len(self.tokens)), (0, 0))
             self.rewrite(self.options)
 
