@@ -10,7 +10,7 @@ MCP 2025-11-25, *Lifecycle*; MCP 2026-07-28, *stdio* and *Custom Transports*.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -54,6 +54,7 @@ class Caller:
     :param draining: the reason to take no new work, once there is one.
     :ivar session: the legacy session, once it shook hands.
     :ivar stay: the last one heard, of either era (:class:`~mcptwist.interfaces.IStay`), or None.
+    :ivar visitor: who it is, as whoever let them in knows them; ``None`` where nobody did.
     :ivar lost_reason: why the wire is gone, once it is.
     """
 
@@ -72,6 +73,7 @@ class Caller:
         self.session: Session | None = None
         self.stay: Session | Visit | None = None
         self.wire: IWire | None = None
+        self.visitor: Any = None
         self.malformations = 0
         self.lost_reason: McpTwistError | None = None
         self._make_session = make_session

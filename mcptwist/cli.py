@@ -57,6 +57,10 @@ COMMANDS = {
     ),
     "login": ("mcptwist.logins:LoginOptions", "Log in at a server elsewhere, in a browser."),
     "logout": ("mcptwist.logins:LogoutOptions", "Log out there, and forget what it gave."),
+    "logins": (
+        "mcptwist.auth.commands.loginscommand:LoginsOptions",
+        "See who is logged in at a running daemon, and end logins.",
+    ),
     "token": (
         "mcptwist.tokens:TokenOptions",
         "Print a token, for clients that can only send a header.",

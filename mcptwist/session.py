@@ -102,6 +102,7 @@ class Session:
     :ivar back: where it hears what belongs to no open exchange.
     :ivar number: what people know it by, for its key is a secret.
     :ivar wire: what it is spoken over, for people.
+    :ivar visitor: who spoke last, as whoever let them in knows them; ``None`` where nobody did.
     """
 
     era = LEGACY
@@ -131,6 +132,7 @@ class Session:
         self.asked = Asked(in_flight)
         self.began = self.last_used = clock.seconds()
         self.unheard = 0
+        self.visitor: Any = None
         self._clock = clock
         self._held: dict[bytes, Notification] = {}
         self._unasked: list[Exchange] = []

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import msgspec
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
@@ -21,7 +22,14 @@ from mcptwist.server import Context, Refused, Server
 from mcptwist.services import make_daemon
 from mcptwist.watching.builtin import Admin
 from mcptwist.watching.journal import Journal
-from mcptwist.watching.reports import KeyDesk, KeyStatus, WaitingStatus
+from mcptwist.watching.reports import (
+    CannotEnd,
+    KeyDesk,
+    KeyStatus,
+    Logins,
+    LoginStatus,
+    WaitingStatus,
+)
 from mcptwist.watching.survey import Machine, Survey
 
 NOW = 1_800_000_000.0
@@ -76,10 +84,55 @@ WAITS = WaitingStatus(
 )
 
 
+LOGIN = LoginStatus(
+    "8f3a01c2",
+    "ada",
+    "SHA256:one",
+    "inspector",
+    "browser",
+    "https://a.example/mcp",
+    ("mcp:read", "mcp:call"),
+    NOW - 7200,
+    NOW + 36_000,
+    NOW - 90,
+    "203.0.113.9",
+    1,
+    True,
+)
+
+
+class FakeGuests:
+    """Three logins, one of which does not end for good."""
+
+    def __init__(self) -> None:
+        replace = msgspec.structs.replace
+        self.here = [
+            LOGIN,
+            replace(LOGIN, id="0badc0de", client="tv", way="device", open=0, bound=False),
+            replace(LOGIN, id="5ca1ab1e", principal="bob", key="SHA256:two", client="", way="key",
+                    last_used=None, source="", open=0),
+        ]  # fmt: skip
+        self.ended: list[str] = []
+
+    def told(self, whose: str = "", limit: int = 500) -> Logins:
+        found = [each for each in self.here if whose in ("", each.principal, each.key)]
+        return Logins(len(found), NOW, found[:limit])
+
+    def end(self, name: str) -> str:
+        if name not in {each.id for each in self.here}:
+            raise CannotEnd(f"no login is called {name}")
+        self.here = [each for each in self.here if each.id != name]
+        self.ended.append(name)
+        if name == "0badc0de":
+            raise CannotEnd("it has ended, but that cannot be written")
+        return f"{name} has ended"
+
+
 class FakeDesk:
     """Two keys; one of them can be revoked, for the other the disk is full."""
 
     def __init__(self) -> None:
+        self.guests = FakeGuests()
         self.known = [
             KeyStatus("SHA256:one", "ada", "in use", ("mcp:read", "mcp:admin"), None, 2),
             KeyStatus("SHA256:two", "bob", "over", ("mcp:read",), NOW),

@@ -66,6 +66,12 @@ class Address(msgspec.Struct, frozen=True):
         return f"{self.base}{PROTECTED}{self.path if self.place is not None else '/mcp'}"
 
 
+def endpoint_of(resource: str) -> str:
+    """The URL at which MCP is spoken over HTTP at what :attr:`Address.resource` names."""
+    base, _, place = resource.partition(" ")
+    return f"{base}{place.rstrip('/')}/mcp"
+
+
 class Addresses:
     """All of them.
 

@@ -167,6 +167,7 @@ class AccessTokenChecker:
         if not grant.takes(credentials.source):
             raise CredentialsRefused("not from there")
         self._check_possession(token, credentials)
+        self._tokens.seen(token, credentials.source)
         return Proved(grant, TOKEN, token)
 
     def _found(self, text: bytes) -> Token:

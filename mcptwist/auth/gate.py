@@ -159,11 +159,13 @@ class _KnownHead:
 
     def render(self, request: Request) -> int:
         """Let *request* in; if what it comes with is not good any more, look at all of it anew."""
-        if self._lasting.deadline <= self._monotonic():
+        lasting, now = self._lasting, self._monotonic()
+        if lasting.deadline <= now:
             assert request.facts is not None
             del request.facts[SITE_PLACE]
             self._site.received(request)
             return NOT_DONE_YET
+        lasting.used = now
         self._guard.admitted += 1
         request.principal = self._principal
         self._omit(request)

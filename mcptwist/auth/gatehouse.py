@@ -38,6 +38,7 @@ from mcptwist.auth.doorstep import Doorstep, Standing
 from mcptwist.auth.evidence import tickets_in
 from mcptwist.auth.gate import Gate
 from mcptwist.auth.guard import Guard, Guarding, now, source_of
+from mcptwist.auth.guestlist import GuestList
 from mcptwist.auth.keyfiles import KeyFiles
 from mcptwist.auth.localusers import uid_of
 from mcptwist.auth.oauth.assertions import Leeway
@@ -90,6 +91,7 @@ class Gatehouse(MultiService):
     :ivar admit: raises :class:`InsufficientScope` where what a request came with is not enough for
         the message that was in it.
     :ivar books: what it remembers.
+    :ivar guests: who is logged in.
     :ivar people: what serves people whose clients have no key, where that is wanted.
     :ivar census: what it holds and has counted, for the metrics.
     :raises FileProblem: the key files cannot be read or not be believed.
@@ -136,6 +138,14 @@ class Gatehouse(MultiService):
         self.announcement: Announcement | None = None
         self._desk = TicketDesk(self.guard, self.books.tickets, self.audit)
         self.presence = Presence(means.monotonic, auth.stream_age)
+        self.guests = GuestList(
+            self.books.tokens,
+            None if self.people is None else self.people.logins,
+            self.presence,
+            self.audit,
+            wall,
+            means.monotonic,
+        )
         self.files = KeyFiles(
             *auth.paths(environ), self.books.keyring, self.audit, auth.limits.keys_per_principal
         )
@@ -301,7 +311,7 @@ class Gatehouse(MultiService):
             raise Unauthenticated("this user of this machine may not come in") from None
         caller.principal = principal.identity
         caller.view = Scoped(view, principal)
-        self.presence.connected(caller)
+        self.presence.connected(caller, principal)
         self.audit.tell("auth.local.ok", principal=principal.name, key=principal.key, peer=UNIX)
 
     def admit_watcher(self, request: Request) -> None:

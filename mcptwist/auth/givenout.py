@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Generic, Protocol, TypeVar
 
 
@@ -56,6 +56,9 @@ class GivenOut(Generic[T]):
 
     def __len__(self) -> int:
         return len(self._all)
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(list(self._all.values()))
 
     def known(self, digest: bytes) -> T | None:
         """The one of that name, good or not."""

@@ -306,7 +306,10 @@ class Lasting(Protocol):
     """What is good for more than one request.
 
     :ivar deadline: when it ends, by the clock that only goes forward; what was withdrawn has ended.
+    :ivar used: when it was used last, by that clock.
     """
+
+    used: float | None
 
     @property
     def deadline(self) -> float: ...
@@ -315,9 +318,10 @@ class Lasting(Protocol):
 class _OfConnection:
     """What a connection has proved: it lasts for as long as nothing changes for its key."""
 
-    __slots__ = ("_grant", "_grant_of", "_key")
+    __slots__ = ("_grant", "_grant_of", "_key", "used")
 
     def __init__(self, keyring: Keyring, principal: Principal) -> None:
+        self.used: float | None = None
         self._key = principal.key
         self._grant = principal.grant
         self._grant_of = keyring.grant

@@ -13,7 +13,7 @@ from mcptwist.auth.keystore import KeyList, is_revoked_by
 from mcptwist.auth.oauth.approvals import Approvals, Pending
 from mcptwist.auth.reach import is_unrestricted
 from mcptwist.watching.journal import Journal
-from mcptwist.watching.reports import UNKNOWN, KeyStatus, WaitingStatus
+from mcptwist.watching.reports import UNKNOWN, Guests, KeyStatus, WaitingStatus
 
 __all__ = ["Desk"]
 
@@ -28,6 +28,7 @@ class Desk:
     :param idle: how many seconds ago something was heard, by identity, of everybody who is here.
     :param approvals: what waits for somebody with a key, where anything may.
     :ivar audit: what happened at the gate.
+    :ivar guests: who is logged in.
     """
 
     def __init__(
@@ -37,12 +38,14 @@ class Desk:
         revoked: str,
         identities: Callable[[], Iterable[str]],
         wall: Callable[[], float],
+        guests: Guests,
         guestbook: Guestbook | None = None,
         idle: Callable[[], Iterable[tuple[str, float]]] = lambda: (),
         audit: Journal | None = None,
         approvals: Approvals | None = None,
     ) -> None:
         self.audit = audit or Journal()
+        self.guests = guests
         self._approvals = approvals
         self._guestbook = guestbook or Guestbook(wall)
         self._idle = idle

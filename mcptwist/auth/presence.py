@@ -6,11 +6,12 @@ nothing while they last. Pure but for what it ends.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-from mcptwist.auth.realm import OF_CONNECTIONS, TICKET
+from mcptwist.auth.realm import OF_CONNECTIONS, TICKET, Principal
 from mcptwist.errors import ClientGone
 from mcptwist.protocols.http1 import UPGRADED
 from mcptwist.protocols.websocket import WebSocketWire
@@ -18,12 +19,13 @@ from mcptwist.protocols.websocket import WebSocketWire
 if TYPE_CHECKING:
     from mcptwist.caller import Caller
     from mcptwist.protocols.request import Request
+    from mcptwist.session import Session
     from mcptwist.sessiontable import SessionTable
 
 UNAUTHORIZED = 4401
 """What a WebSocket is closed with."""
 _AGEING = 1.0  # seconds between two looks at how long requests are open
-_WHY = "the key that this came with is not good any more"
+_WHY = "what this came with is not good any more"
 
 
 class Presence:
@@ -63,8 +65,9 @@ class Presence:
         held.add(connection)
         return is_new
 
-    def connected(self, caller: Caller) -> None:
-        """*caller* has a connection of its own."""
+    def connected(self, caller: Caller, visitor: Principal) -> None:
+        """*caller* has a connection of its own, by which *visitor* came."""
+        caller.visitor = visitor
         self._callers.add(caller)
 
     def look(self) -> None:
@@ -92,33 +95,34 @@ class Presence:
     def dismiss(self, identity: str) -> dict[str, int]:
         """End all that belongs to a principal; how many there were of each."""
         return {
-            "sockets": self._dismiss_callers(identity),
-            "sessions": self._dismiss_sessions(identity),
-            "streams": self._dismiss_requests(identity),
+            "sockets": _close(c for c in self._open_callers() if c.principal == identity),
+            "sessions": _end(s for s in self.sessions or () if s.principal == identity),
+            "streams": _cut_all(
+                r for r in self._open_requests() if r.principal.identity == identity
+            ),
             "connections": self._dismiss_connections(identity),
         }
 
-    def _dismiss_sessions(self, identity: str) -> int:
-        found = [each for each in self.sessions or () if each.principal == identity]
-        for session in found:
-            session.end(ClientGone(_WHY))
-        return len(found)
+    def dismiss_login(self, login: str) -> dict[str, int]:
+        """End all that somebody has who came with a token of that login; how many of each.
 
-    def _dismiss_callers(self, identity: str) -> int:
-        found = [each for each in self._callers if each.principal == identity and each.open]
-        for caller in found:
-            wire: Any = caller.wire
-            if isinstance(wire, WebSocketWire):
-                wire.close(UNAUTHORIZED, _WHY)
-            elif wire is not None:
-                wire.close()
-        return len(found)
+        A session that several logins of a principal speak in is that of who did last.
+        """
+        return {
+            "sockets": _close(c for c in self._open_callers() if _login(c.visitor) == login),
+            "sessions": _end(s for s in self.sessions or () if _login(s.visitor) == login),
+            "streams": _cut_all(r for r in self._open_requests() if _login(r.principal) == login),
+        }
 
-    def _dismiss_requests(self, identity: str) -> int:
-        found = [each for each in self._open_requests() if each.principal.identity == identity]
-        for request in found:
-            _cut(request)
-        return len(found)
+    def logins(self) -> Counter[str]:
+        """How many open requests and sockets there are of each login."""
+        here: list[Principal] = [each.principal for each in self._open_requests()]
+        # The stream of a client that has one to itself is an open request as well.
+        here += [c.visitor for c in self._open_callers() if isinstance(c.wire, WebSocketWire)]
+        return Counter(filter(None, map(_login, here)))
+
+    def _open_callers(self) -> list[Caller]:
+        return [each for each in self._callers if each.open]
 
     def _dismiss_connections(self, identity: str) -> int:
         held = self._proved.pop(identity, ())
@@ -128,6 +132,36 @@ class Presence:
             if getattr(connection, "phase", None) != UPGRADED:
                 connection.abort()
         return len(found)
+
+
+def _login(visitor: Principal | None) -> str:
+    """The id of the login that somebody came by; empty where they came otherwise."""
+    return "" if visitor is None or visitor.token is None else visitor.token.login
+
+
+def _close(callers: Iterable[Caller]) -> int:
+    found = list(callers)
+    for caller in found:
+        wire: Any = caller.wire
+        if isinstance(wire, WebSocketWire):
+            wire.close(UNAUTHORIZED, _WHY)
+        elif wire is not None:
+            wire.close()
+    return len(found)
+
+
+def _end(sessions: Iterable[Session]) -> int:
+    found = list(sessions)
+    for session in found:
+        session.end(ClientGone(_WHY))
+    return len(found)
+
+
+def _cut_all(requests: Iterable[Request]) -> int:
+    found = list(requests)
+    for request in found:
+        _cut(request)
+    return len(found)
 
 
 def _cut(request: Request) -> None:

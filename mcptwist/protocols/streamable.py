@@ -235,6 +235,7 @@ class StreamableHttp(Endpoint):
 
     def _initialize(self, request: HttpRequest, message: Request) -> None:
         session = self._concourse.begin(self._view, self._principal(request))
+        session.visitor = request.principal
         header = (mcphttp.SESSION, session.key.encode())
         reply = _Greeting(request, self._concourse.pulse, session, _desk(session), [header])
         if not self._put(session, message, reply, request):
@@ -266,8 +267,10 @@ class StreamableHttp(Endpoint):
             and known.ended is None
             and known.principal == self._principal(request)
         ):
+            known.visitor = request.principal
             return known
         session = self._named_session(request)
+        session.visitor = request.principal
         if facts is not None:
             facts[_SESSION] = session
         return session

@@ -50,7 +50,7 @@ from mcptwist.watching.traffic import FIELDS, REQUEST
 STATUS, LOG, METRICS = "mcptwist://status", "mcptwist://log", "mcptwist://metrics"
 SERVER, FRAME = "mcptwist://servers/{name}", "mcptwist://traffic/{number}"
 KEYS, AUDIT = "mcptwist://keys", "mcptwist://audit"
-APPROVALS = "mcptwist://approvals"
+APPROVALS, LOGINS = "mcptwist://approvals", "mcptwist://logins"
 CONNECTIONS, SESSIONS = "mcptwist://connections", "mcptwist://sessions"
 
 _JSON = "application/json"
@@ -123,6 +123,9 @@ class Admin(Doorkeeper, Keykeeper):
             offer(KEYS, self.keys, mime_type=_JSON)
             offer(APPROVALS, self.approvals, mime_type=_JSON)
             offer(AUDIT, self.audit_lines, mime_type=_JSON, name="audit")
+            offer(LOGINS, self.all_logins, mime_type=_JSON, name="logins")
+            self.server.add_tool(self.logins, read_only=True, open_world=False)
+            self.server.add_tool(self.end_login, destructive=True, open_world=False)
             self.server.add_tool(self.revoke_key, destructive=True, open_world=False)
 
     def _offer_tools(self) -> None:

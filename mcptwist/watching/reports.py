@@ -90,13 +90,79 @@ class WaitingStatus(msgspec.Struct, frozen=True):
     seconds: float
 
 
+class LoginStatus(msgspec.Struct, frozen=True):
+    """Somebody who is logged in: a client that a person let in, or who got a token for a key.
+
+    Times are in seconds since the epoch.
+
+    :ivar id: what it is known by, here and in the audit log; it opens nothing.
+    :ivar key: the fingerprint of the key that approved it, or that asked for it.
+    :ivar client: as it calls itself; empty for who has the key.
+    :ivar way: how it was given: ``browser``, ``device`` or ``key``.
+    :ivar resource: the URL of the MCP endpoint that it is for.
+    :ivar scopes: what it may do.
+    :ivar ends: when it ends by itself.
+    :ivar last_used: ``None`` if it never was.
+    :ivar source: the address that it was used from last.
+    :ivar open: how many streams, open requests and WebSockets it has now.
+    :ivar bound: whether it is worth nothing without a key of the client's.
+    """
+
+    id: str
+    principal: str
+    key: str
+    client: str
+    way: str
+    resource: str
+    scopes: tuple[str, ...]
+    since: float
+    ends: float
+    last_used: float | None = None
+    source: str = ""
+    open: int = 0
+    bound: bool = False
+
+
+class Logins(msgspec.Struct, frozen=True):
+    """Some of those who are logged in, and how many there are.
+
+    :ivar now: when that was, by the daemon's clock.
+    """
+
+    total: int
+    now: float
+    logins: list[LoginStatus]
+
+
+class CannotEnd(Exception):
+    """A login did not end, or not for good; the message tells why."""
+
+
+class Guests(Protocol):
+    """Where those are looked up who are logged in."""
+
+    def told(self, whose: str = "", limit: int = 500) -> Logins:
+        """Some of them, who was heard last first.
+
+        :param whose: a principal's name or a key's fingerprint; everybody's otherwise.
+        """
+
+    def end(self, name: str) -> str:
+        """End the one of that id; what has ended, in words.
+
+        :raises CannotEnd: there is none, or it may come back.
+        """
+
+
 class KeyDesk(Protocol):
     """Where keys are looked up and revoked.
 
     :ivar audit: what happened at the gate.
+    :ivar guests: who is logged in.
     """
 
     audit: Journal
+    guests: Guests
 
     def all(self) -> list[KeyStatus]:
         """Those that are authorized."""

@@ -79,6 +79,7 @@ def make_desk(daemon: Daemon, premises: Premises, gatehouse: Gatehouse | None) -
         revoked,
         identities,
         time.time,
+        gatehouse.guests,
         gatehouse.books.guestbook,
         idle,
         gatehouse.audit.journal,

@@ -143,5 +143,5 @@ def _known_caller(
     """A client on a wire of its own, which *request* opened."""
     seen = gatehouse.connection(view, request)
     caller = make_caller(daemon, seen, limits, gatehouse.principal(request))
-    gatehouse.presence.connected(caller)
+    gatehouse.presence.connected(caller, request.principal)
     return caller

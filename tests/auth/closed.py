@@ -98,7 +98,7 @@ class Closed(House):
             def make(request: Any) -> Caller:
                 seen = gatehouse.connection(view, request)
                 made = Caller(seen, self.concourse.sessions.begin, gatehouse.principal(request))
-                gatehouse.presence.connected(made)
+                gatehouse.presence.connected(made, request.principal)
                 return made
 
             return make

@@ -15,6 +15,7 @@ from mcptwist.auth.keyfiles import KeyFiles
 from mcptwist.auth.keyring import Keyring
 from mcptwist.auth.keys import ED25519, PrivateKey
 from mcptwist.auth.oauth.approvals import Approvals
+from tests.administered import FakeGuests
 from tests.auth.approving import wanted
 
 
@@ -45,6 +46,7 @@ class DeskTests(SynchronousTestCase):
             str(self.revoked),
             lambda: self.here,
             lambda: 1000.0,
+            FakeGuests(),
             self.book,
             lambda: self.idle,
         )

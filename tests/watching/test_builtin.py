@@ -328,6 +328,23 @@ class KeyTests(SynchronousTestCase):
         (waiting,) = self.house.read("mcptwist://approvals")
         self.assertEqual((waiting["code"], waiting["client"]), ("BCDF-GHJK", "inspector"))
 
+    def test_logins(self) -> None:
+        """Who is logged in, all or one principal's."""
+        found = self.house.read("mcptwist://logins")
+        self.assertEqual((found["total"], len(found["logins"])), (3, 3))
+        found = self.house.call("logins", whose="bob")
+        self.assertEqual([each["id"] for each in found["logins"]], ["5ca1ab1e"])
+        found = self.house.call("logins", limit=1)
+        self.assertEqual((found["total"], len(found["logins"])), (3, 1))
+
+    def test_end_login(self) -> None:
+        """One ends; where that does not last, or there is none, it is said."""
+        self.assertEqual(self.house.call("end_login", id="8f3a01c2")["done"], "8f3a01c2 has ended")
+        for id, why in (("0badc0de", "cannot be written"), ("8f3a01c2", "no login is called")):
+            problem = self.assertRaises(Refused, self.house.call, "end_login", id=id)
+            self.assertIn(why, str(problem))
+        self.assertEqual(self.desk.guests.ended, ["8f3a01c2", "0badc0de"])
+
     def test_revoke(self) -> None:
         """One is revoked; where that cannot be written down, it is said."""
         self.house.call("revoke_key", fingerprint="SHA256:one")

@@ -22,7 +22,7 @@ from mcptwist.auth.oauth.dpop import ProofReader, ProofRefused
 from mcptwist.auth.oauth.forms import Form, Refused
 from mcptwist.auth.oauth.metadata import NO_STORE, respond
 from mcptwist.auth.oauth.replay import Replays
-from mcptwist.auth.oauth.tokens import Token, TokenTable
+from mcptwist.auth.oauth.tokens import Token, TokenTable, mark_of
 from mcptwist.protocols.request import Request
 
 _SECONDS = re.compile(r"[1-9][0-9]{0,8}\Z", re.ASCII)
@@ -122,27 +122,31 @@ class Issuer:
         lifetime: int,
         jkt: str | None,
         client: str = "",
+        login: str = "",
     ) -> Issued:
         """Make a token, and tell of it.
 
         :param lifetime: seconds.
         :param jkt: what it is bound to, if to anything.
         :param client: whom a person has let in, where it is not the key's owner that asks.
+        :param login: the id of the login that it comes of, then.
         :raises TokensExhausted: there are too many.
         """
-        fingerprint = grant.key.fingerprint
+        fingerprint, source = grant.key.fingerprint, source_of(request)
         text, token = self.on.tokens.issue(
-            grant.principal, fingerprint, resource.resource, scopes, lifetime, jkt, client
-        )
+            grant.principal, fingerprint, resource.resource, scopes, lifetime, jkt, client, login,
+            source,
+        )  # fmt: skip
         self.on.audit.tell(
             "auth.token.issued",
             principal=grant.principal,
             key=fingerprint,
-            peer=source_of(request),
+            peer=source,
             resource=resource.url,
             scope=scopes,
             kind=_kind(token),
             token=token.mark,
+            login=mark_of(token.login),
             lifetime=lifetime,
             client=client or None,
         )

@@ -57,7 +57,7 @@ class LoginDesk:
         scopes = _narrowed(allowed.scopes, form.get("scope"))
         lifetime = min(issuer.lifetime(form, grant), int(self.logins.seconds_left(login)) or 1)
         issued = issuer.issue(
-            request, grant, allowed.resource, scopes, lifetime, jkt, allowed.client
+            request, grant, allowed.resource, scopes, lifetime, jkt, allowed.client, login.id
         )
         if login.refresh is None:
             login.jkt = jkt

@@ -11,7 +11,7 @@ from typing import Protocol
 import msgspec
 
 from mcptwist.auth.authorizedkeys import Grant
-from mcptwist.auth.oauth.tokens import digest_of
+from mcptwist.auth.oauth.tokens import digest_of, mark_of
 
 _LINE = msgspec.structs.fields(Grant)
 
@@ -31,6 +31,10 @@ class Kept(msgspec.Struct, frozen=True):
     :ivar path: the path there, that its tokens are for.
     :ivar jkt: the thumbprint of the key that its refresh tokens are bound to, if to any.
     :ivar left: seconds that it may last yet.
+    :ivar way: how it was given.
+    :ivar age: seconds since it was.
+    :ivar source: the address that its tokens went to last.
+    :ivar unused: seconds since then.
     """
 
     id: str
@@ -44,11 +48,15 @@ class Kept(msgspec.Struct, frozen=True):
     scopes: frozenset[str]
     jkt: str | None
     left: float
+    way: str
+    age: float
+    source: str
+    unused: float = 0.0
 
     @property
     def mark(self) -> str:
         """What it is called in the audit log."""
-        return digest_of(self.id.encode()).hex()[:8]
+        return mark_of(self.id)
 
 
 class LoginStore(Protocol):

@@ -24,13 +24,24 @@ from mcptwist.auth.authorizedkeys import Grant
 from mcptwist.auth.givenout import GivenOut
 from mcptwist.auth.keys import from_base64url, to_base64url
 from mcptwist.auth.oauth.loginkeeping import Kept, LoginStore, NothingKept, digest_of_line
-from mcptwist.auth.oauth.tokens import Token, TokenTable, digest_of, is_ours, written
+from mcptwist.auth.oauth.tokens import (
+    ID_BYTES,
+    Token,
+    TokenTable,
+    digest_of,
+    is_ours,
+    mark_of,
+    written,
+)
 
 CODE_PREFIX, REFRESH_PREFIX = "mcp_ac_", "mcp_rt_"
 CODE_LIFETIME = 60.0
 """Seconds that a code is good for."""
 
-_ID, _SECRET = 18, 32
+BROWSER, DEVICE = "browser", "device"
+"""How it was given."""
+
+_SECRET = 32
 _ID_LENGTH = 24  # of the id as text
 _LONGEST = 256
 _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}\Z", re.ASCII)
@@ -92,14 +103,27 @@ class Login:
 
     :ivar jkt: the thumbprint of the key that its refresh tokens are bound to, if to any.
     :ivar deadline: when it ends, by the clock that only goes forward.
+    :ivar way: how it was given.
+    :ivar begun: when it was, by that clock; before the clock began, if the daemon was restarted.
+    :ivar renewed: when it became tokens last, by that clock; ``None`` if it never did.
+    :ivar given_to: the address that they went to then.
     """
 
-    __slots__ = ("allowed", "code", "code_deadline", "deadline", "id", "jkt", "refresh", "tokens")
+    __slots__ = (
+        "allowed", "begun", "code", "code_deadline", "deadline", "given_to", "id", "jkt",
+        "refresh", "renewed", "tokens", "way",
+    )  # fmt: skip
 
-    def __init__(self, id: str, allowed: Allowed, deadline: float) -> None:
+    def __init__(
+        self, id: str, allowed: Allowed, deadline: float, begun: float, way: str = BROWSER
+    ) -> None:
         self.id = id
         self.allowed = allowed
         self.deadline = deadline
+        self.way = way
+        self.begun = begun
+        self.renewed: float | None = None
+        self.given_to = ""
         self.code: bytes | None = None
         self.code_deadline = 0.0
         self.refresh: bytes | None = None
@@ -117,9 +141,46 @@ class Login:
         return self.allowed.grant.key.fingerprint
 
     @property
+    def principal(self) -> str:
+        """In whose name it is."""
+        return self.allowed.grant.principal
+
+    @property
+    def client(self) -> str:
+        """The ``client_id``."""
+        return self.allowed.client
+
+    @property
+    def resource(self) -> str:
+        """What its tokens are for, as they have it."""
+        return self.allowed.resource.resource
+
+    @property
+    def scopes(self) -> frozenset[str]:
+        """What was approved."""
+        return self.allowed.scopes
+
+    @property
+    def login(self) -> str:
+        """Its id, as tokens have it."""
+        return self.id
+
+    @property
+    def used(self) -> float | None:
+        """When a token of it was used or given last, by the clock that only goes forward."""
+        moments = (self.renewed, *(token.used for token in self.tokens))
+        return max((moment for moment in moments if moment is not None), default=None)
+
+    @property
+    def source(self) -> str:
+        """The address where that was; empty where it is not known."""
+        used = [token for token in self.tokens if token.used is not None]
+        return max(used, key=_moment).source if used else self.given_to
+
+    @property
     def mark(self) -> str:
         """What it is called in the audit log."""
-        return digest_of(self.id.encode()).hex()[:8]
+        return mark_of(self.id)
 
 
 class Logins(GivenOut[Login]):
@@ -180,14 +241,15 @@ class Logins(GivenOut[Login]):
 
         :raises LoginsFull: there are too many.
         """
-        login = self.begin_without_code(allowed)
+        login = self.begin_without_code(allowed, BROWSER)
         text, login.code = self._written(CODE_PREFIX, login.id)
         login.code_deadline = self._monotonic() + CODE_LIFETIME
         return login, text
 
-    def begin_without_code(self, allowed: Allowed) -> Login:
+    def begin_without_code(self, allowed: Allowed, way: str = DEVICE) -> Login:
         """A new login of a client that has got its answer in another way.
 
+        :param way: in which.
         :raises LoginsFull: there are too many.
         """
         has_room = self.has_room(allowed.grant.key.fingerprint)
@@ -195,8 +257,9 @@ class Logins(GivenOut[Login]):
         if not has_room:
             raise LoginsFull
         lifetime = CODE_LIFETIME if self._lifetime is None else self._lifetime
-        name = to_base64url(self._make_bytes(_ID))
-        login = Login(name, allowed, self._monotonic() + lifetime)
+        name = to_base64url(self._make_bytes(ID_BYTES))
+        now = self._monotonic()
+        login = Login(name, allowed, now + lifetime, now, way)
         self.add(login)
         return login
 
@@ -277,6 +340,7 @@ class Logins(GivenOut[Login]):
         """A token came of it."""
         login.tokens = [each for each in login.tokens if each.is_live]
         login.tokens.append(token)
+        login.renewed, login.given_to = token.begun, token.source
         if self._lifetime is None:
             login.deadline = token.deadline
 
@@ -327,12 +391,25 @@ class Logins(GivenOut[Login]):
             allowed.scopes,
             login.jkt,
             self.seconds_left(login),
+            login.way,
+            self._monotonic() - login.begun,
+            login.given_to,
         )
 
     def _take_up(self, kept: Kept, allowed: Allowed, left: float) -> None:
-        login = Login(kept.id, allowed, self._monotonic() + left)
+        now = self._monotonic()
+        login = Login(kept.id, allowed, now + left, now - kept.age, kept.way)
         login.refresh, login.jkt = kept.refresh, kept.jkt
+        login.renewed, login.given_to = now - kept.unused, kept.source
         self.add(login)
+
+    def is_open(self, login: Login) -> bool:
+        """Whether anything can be done with it, or will be for whoever has its code."""
+        now = self._monotonic()
+        if login.deadline <= now:
+            return False
+        waits = login.code is not None and login.code_deadline > now
+        return waits or login.refresh is not None or any(t.deadline > now for t in login.tokens)
 
     def seconds_left(self, login: Login) -> float:
         """How long it will last."""
@@ -360,6 +437,10 @@ class Logins(GivenOut[Login]):
         secret = self._make_bytes(_SECRET)
         text = written(from_base64url(name) + secret, prefix)
         return text, digest_of(text.encode())
+
+
+def _moment(token: Token) -> float:
+    return token.used or 0.0
 
 
 def is_challenge(text: str) -> bool:

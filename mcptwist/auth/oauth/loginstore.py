@@ -19,7 +19,7 @@ from twisted.logger import Logger
 from mcptwist.auth.oauth.loginkeeping import Kept, NotKept
 from mcptwist.auth.oauth.statefile import StateFile
 
-_VERSION = 1
+_VERSION = 2
 _NOTED = 60.0
 """Seconds of running after which they are written down."""
 _TABLES = """
@@ -27,16 +27,19 @@ CREATE TABLE login (
   number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, refresh BLOB NOT NULL,
   client TEXT NOT NULL, key TEXT NOT NULL, principal TEXT NOT NULL, line BLOB NOT NULL,
   base TEXT NOT NULL, path TEXT NOT NULL, scopes TEXT NOT NULL, jkt TEXT,
-  ends REAL NOT NULL, until REAL NOT NULL
+  ends REAL NOT NULL, until REAL NOT NULL,
+  way TEXT NOT NULL, begun REAL NOT NULL, source TEXT NOT NULL, renewed REAL NOT NULL
 );
 CREATE TABLE clock (ran REAL NOT NULL);
 INSERT INTO clock VALUES (0);
 """
 _ALL = """SELECT id, refresh, client, key, principal, line, base, path, scopes, jkt,
-  min(ends - ?, until - (SELECT ran FROM clock)) FROM login ORDER BY number"""
+  min(ends - :now, until - (SELECT ran FROM clock)), way, max(0.0, :now - begun), source,
+  max(0.0, :now - renewed) FROM login ORDER BY number"""
 _NEW = """INSERT INTO login (id, refresh, client, key, principal, line, base, path, scopes, jkt,
-  ends, until) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? + (SELECT ran FROM clock))"""
-_NEXT = "UPDATE login SET refresh = ? WHERE id = ? AND refresh = ?"
+  ends, until, way, begun, source, renewed)
+  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? + (SELECT ran FROM clock), ?, ?, ?, ?)"""
+_NEXT = "UPDATE login SET refresh = ?, source = ?, renewed = ? WHERE id = ? AND refresh = ?"
 _END = "DELETE FROM login WHERE id = ?"
 _RAN = "UPDATE clock SET ran = ran + ?"
 
@@ -72,7 +75,7 @@ class LoginFile:
     def all(self) -> list[Kept]:
         """See :meth:`LoginStore.all`."""
         try:
-            rows = self._file.connection().execute(_ALL, (self._wall(),)).fetchall()
+            rows = self._file.connection().execute(_ALL, {"now": self._wall()}).fetchall()
             return [_read(row) for row in rows]
         except (sqlite3.Error, TypeError, AttributeError) as problem:
             raise self._file.problem(problem) from None
@@ -81,7 +84,8 @@ class LoginFile:
         """See :meth:`LoginStore.keep`."""
         if before is None:
             return self._add(login)
-        return self._write(_NEXT, (login.refresh, login.id, before)) == 1
+        values = (login.refresh, login.source, self._wall(), login.id, before)
+        return self._write(_NEXT, values) == 1
 
     def end(self, ids: Collection[str]) -> None:
         """See :meth:`LoginStore.end`."""
@@ -154,10 +158,11 @@ def _row(login: Kept, wall: float) -> tuple[Any, ...]:
     return (
         login.id, login.refresh, login.client, login.key, login.principal, login.line, login.base,
         login.path, " ".join(sorted(login.scopes)), login.jkt, wall + login.left, login.left,
+        login.way, wall - login.age, login.source, wall,
     )  # fmt: skip
 
 
 def _read(row: tuple[Any, ...]) -> Kept:
-    name, refresh, client, key, principal, line, base, path, scopes, jkt, left = row
+    name, refresh, client, key, principal, line, base, path, scopes, jkt, left, *told = row
     granted = frozenset(scopes.split(" "))
-    return Kept(name, refresh, client, key, principal, line, base, path, granted, jkt, left)
+    return Kept(name, refresh, client, key, principal, line, base, path, granted, jkt, left, *told)

@@ -23,6 +23,10 @@ LONGEST = 4096
 
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _BYTES = 32
+ID_BYTES = 18
+"""Of a login's id."""
+KEY = "key"
+"""How a login was given that is the token of a key."""
 _ENDED = float("-inf")
 
 
@@ -39,12 +43,18 @@ class Token:
     :ivar client: the client that a person let in; empty where it was given to who has the key.
     :ivar deadline: when it ends, by the clock that only goes forward; before all time as soon as
         it was revoked.
+    :ivar login: the id of the login that it came of; its own, where a key asked for it.
+    :ivar begun: when it was given, by that clock.
+    :ivar used: when somebody came with it last, by that clock; ``None`` if nobody did.
+    :ivar source: the address that it was given to, and then where it came from last.
     :ivar avatar: who comes with it, once that was found out.
     """
 
+    way = KEY
+
     __slots__ = (
-        "avatar", "client", "deadline", "digest", "jkt", "key", "principal", "resource",
-        "scopes",
+        "avatar", "begun", "client", "deadline", "digest", "jkt", "key", "login", "principal",
+        "resource", "scopes", "source", "used",
     )  # fmt: skip
 
     def __init__(
@@ -57,8 +67,15 @@ class Token:
         deadline: float,
         jkt: str | None = None,
         client: str = "",
+        login: str = "",
+        begun: float = 0.0,
+        source: str = "",
     ) -> None:
         self.digest = digest
+        self.login = login
+        self.begun = begun
+        self.used: float | None = None
+        self.source = source
         self.client = client
         self.principal = principal
         self.key = key
@@ -105,20 +122,33 @@ class TokenTable(GivenOut[Token]):
         lifetime: float,
         jkt: str | None = None,
         client: str = "",
+        login: str = "",
+        source: str = "",
     ) -> tuple[str, Token]:
         """A new token, and what is known of it.
 
         :param lifetime: seconds.
+        :param login: the id of the login that it comes of; empty where there was none before.
+        :param source: the address that it is given to.
         :raises TokensExhausted: there are too many.
         """
         if not self.has_room(key):
             raise TokensExhausted
         text = written(self._make_bytes(_BYTES))
-        deadline = self._monotonic() + lifetime
+        login = login or to_base64url(self._make_bytes(ID_BYTES))
+        begun = self._monotonic()
         digest = digest_of(text.encode())
-        token = Token(digest, principal, key, resource, scopes, deadline, jkt, client)
+        token = Token(
+            digest, principal, key, resource, scopes, begun + lifetime, jkt, client, login, begun,
+            source,
+        )  # fmt: skip
         self.add(token)
         return text, token
+
+    def seen(self, token: Token, source: str) -> None:
+        """Somebody came with it, from that address, and was believed."""
+        token.used = self._monotonic()
+        token.source = source
 
     def find(self, text: bytes) -> Token | None:
         """The token, if it is good."""
@@ -143,6 +173,14 @@ class TokenTable(GivenOut[Token]):
         """Called with each that goes: whoever holds on to it sees that it has ended."""
         one.deadline = _ENDED
         one.avatar = None
+
+
+def mark_of(login: str, digits: int = 8) -> str:
+    """What a login is called, of that id: there is no secret in an id, nor is it that of a token.
+
+    :param digits: how many; more where fewer would be those of another login as well.
+    """
+    return digest_of(login.encode()).hex()[:digits]
 
 
 def digest_of(text: bytes) -> bytes:
