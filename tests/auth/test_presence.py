@@ -16,10 +16,18 @@ from mcptwist.protocols.websocket import WebSocketWire
 AGE = 100.0
 
 
+class Held:
+    """A token, of a login."""
+
+    def __init__(self, login: str) -> None:
+        self.login = login
+
+
 class Who:
-    def __init__(self, identity: str, via: str = TOKEN) -> None:
+    def __init__(self, identity: str, via: str = TOKEN, login: str | None = None) -> None:
         self.identity = identity
         self.via = via
+        self.token = None if login is None else Held(login)
 
 
 class Factory:
@@ -61,8 +69,9 @@ class Asking:
 
 
 class Session:
-    def __init__(self, principal: str) -> None:
+    def __init__(self, principal: str, visitor: Who | None = None) -> None:
         self.principal = principal
+        self.visitor = visitor
         self.ended: list[McpTwistError] = []
 
     def end(self, reason: McpTwistError) -> None:
@@ -108,6 +117,10 @@ class Case(SynchronousTestCase):
         if who is not None:
             self.arrived = self.presence.opened(request)
         return request
+
+    def connect(self, caller: Any, login: str | None = None) -> None:
+        who: Any = Who(caller.principal, login=login)
+        self.presence.connected(caller, who)
 
     def look(self, after: float) -> None:
         self.now += after
@@ -247,7 +260,7 @@ class DismissTests(Case):
         ]  # fmt: skip
         callers[4].open = False
         for each in callers:
-            self.presence.connected(each)
+            self.connect(each)
         self.assertEqual(self.dismiss(), {"sockets": 3})
         self.assertEqual(socket.closed[0][0], UNAUTHORIZED)
         self.assertEqual(wire.closed, [()])
@@ -272,7 +285,7 @@ class DismissTests(Case):
         """Whoever has gone is not held by having been here."""
         request = self.come(Who("alice", CERTIFICATE))
         caller: Any = Caller("alice", Wire())
-        self.presence.connected(caller)
+        self.connect(caller)
         self.look(1.0)
         request.is_open = False
         del caller, request
@@ -282,3 +295,36 @@ class DismissTests(Case):
         held = (self.presence._callers, self.presence._connections, self.presence._began)
         self.assertEqual([len(each) for each in held], [0, 0, 0])
         self.assertEqual(self.dismiss(), {})
+
+
+class LoginTests(Case):
+    """One of several logins of a principal: nothing but its own ends."""
+
+    def test_all_of_one(self) -> None:
+        requests = [self.come(Who("alice", login=name)) for name in ("one", "two", "one")]
+        self.come(Who("alice", CERTIFICATE))
+        callers: list[Any] = [Caller("alice", Socket()) for _ in range(3)]
+        for caller, name in zip(callers, ("one", "two", None), strict=True):
+            self.connect(caller, name)
+        sessions: Any = [
+            Session("alice", Who("alice", login="one")),
+            Session("alice", Who("alice", login="two")),
+            Session("alice", Who("alice", CERTIFICATE)),
+            Session("alice"),
+        ]
+        self.presence.sessions = sessions
+        self.assertEqual(self.presence.logins(), {"one": 3, "two": 2})
+        self.assertEqual(
+            self.presence.dismiss_login("one"), {"sockets": 1, "sessions": 1, "streams": 2}
+        )
+        self.assertEqual([each.stream.aborted for each in requests], [1, 0, 1])
+        self.assertEqual([len(each.wire.closed) for each in callers], [1, 0, 0])
+        self.assertEqual([len(each.ended) for each in sessions], [1, 0, 0, 0])
+
+    def test_stream_of_its_own(self) -> None:
+        """A client of HTTP+SSE is one, though it has a request and a wire."""
+        self.come(Who("alice", login="one"))
+        caller: Any = Caller("alice", Wire())
+        self.connect(caller, "one")
+        self.assertEqual(self.presence.logins(), {"one": 1})
+        self.assertEqual(self.presence.dismiss_login("one")["sockets"], 1)
