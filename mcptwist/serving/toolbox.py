@@ -106,7 +106,9 @@ def make_toolbox(
         limits=Limits(held=64),
     )
     _offer_time(server, clock)
+    _offer_zones(server, clock)
     _offer_text(server)
+    _offer_json(server)
     _offer_chance(server, chance or random.SystemRandom())
     _offer_company(server, clock)
     return server
@@ -149,6 +151,8 @@ def _offer_time(server: Server, clock: IReactorTime) -> None:
         length = _instant(end) - _instant(start)
         return Span(length.days, length.total_seconds(), str(length))
 
+
+def _offer_zones(server: Server, clock: IReactorTime) -> None:
     @server.resource("toolbox://zones", mime_type="application/json")
     def zones() -> Sequence[str]:
         """The names of all time zones."""
@@ -217,6 +221,8 @@ def _offer_text(server: Server) -> None:
         except (binascii.Error, ValueError) as problem:
             raise Refused(f"this is not base64: {problem}") from None
 
+
+def _offer_json(server: Server) -> None:
     @server.tool(read_only=True, idempotent=True)
     def format_json(document: Text, indent: Annotated[int, Meta(ge=0, le=8)] = 2) -> str:
         """Lay a JSON document out for reading; with indent 0, on one line."""
