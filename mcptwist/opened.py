@@ -21,12 +21,25 @@ from mcptwist.messages import (
 )
 
 
-class _CancelledParams(msgspec.Struct, gc=False):
+class Cancelled(msgspec.Struct, gc=False):
+    """What ``notifications/cancelled`` says.
+
+    :ivar requestId: which request, by the id of who asked.
+    """
+
     requestId: MessageId
     reason: str | None = None
 
 
-_cancelled_params = msgspec.json.Decoder(_CancelledParams)
+_cancelled = msgspec.json.Decoder(Cancelled)
+
+
+def read_cancelled(notification: Notification) -> Cancelled | None:
+    """What a cancellation says; ``None`` where it names no request."""
+    try:
+        return _cancelled.decode(notification.params)
+    except (msgspec.DecodeError, RecursionError):
+        return None
 
 
 class Opened:
@@ -80,14 +93,11 @@ class Opened:
 
         A cancellation that names none is ignored, as the specification asks.
         """
-        try:
-            params = _cancelled_params.decode(notification.params)
-        except (msgspec.DecodeError, RecursionError):
+        said = read_cancelled(notification)
+        exchange = None if said is None else self._open.pop(said.requestId, None)
+        if said is None or exchange is None:
             return False
-        exchange = self._open.pop(params.requestId, None)
-        if exchange is None:
-            return False
-        exchange.cancel(params.reason or "cancelled by the client")
+        exchange.cancel(said.reason or "cancelled by the client")
         return True
 
     def cancel_all(self, reason: str) -> None:

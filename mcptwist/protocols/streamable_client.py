@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import Raw
-from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -53,12 +53,14 @@ from mcptwist.messages import (
     open_fields,
 )
 from mcptwist.negotiation import looks_modern, read_envelope
+from mcptwist.opened import read_cancelled
 from mcptwist.protocols.bodies import EVENTS, EventBody, ResponseBody, drop, media_type
 from mcptwist.protocols.eventstream import Event
 from mcptwist.protocols.inbox import Inbox
 from mcptwist.protocols.lane import Lane
 from mcptwist.protocols.mirror import Mirror
 from mcptwist.protocols.setbacks import Refusal
+from mcptwist.protocols.streamable_asides import Asides
 from mcptwist.protocols.streamable_asking import Asking, Stay, forgotten
 from mcptwist.protocols.streamable_session import INITIALIZED, Renewal, Standing
 from mcptwist.protocols.upstream import HeaderList, Upstream, UpstreamLimits
@@ -67,7 +69,6 @@ from mcptwist.versions import LATEST
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
-    from twisted.python.failure import Failure
     from twisted.web.iweb import IResponse
 
 _POSTING = [
@@ -122,6 +123,7 @@ class StreamableWire:
         HTTP; whether another wire took that over, in which case nothing is told here.
     :ivar stay: the legacy session, once there is one.
     :ivar standing: what the server says by itself in it.
+    :ivar asides: what is said beside requests.
     :ivar renewals: how often the server forgot it.
     :ivar in_progress: POSTs that were written and have no response yet.
     """
@@ -150,7 +152,7 @@ class StreamableWire:
         self._misled = misled
         self._lane = Lane()
         self._open: dict[MessageId, Asking] = {}
-        self._asides: set[Deferred[None]] = set()
+        self.asides = Asides(self, self._lane)
         self._bodies: set[ResponseBody] = set()
         self.standing = Standing(self)
         self._renewal = Renewal(self)
@@ -169,7 +171,7 @@ class StreamableWire:
         elif isinstance(message, Notification):
             self._notify(message)
         elif not self.modern:
-            self._put(message, alone=False)
+            self.asides.put(message, alone=False)
 
     def pause(self) -> None:
         """Read no more of any response."""
@@ -193,7 +195,7 @@ class StreamableWire:
             self._closing = True
             farewell = Deferred.fromCoroutine(self._farewell())
             self._give_up()
-            farewell.addErrback(self.aside_failed)
+            farewell.addErrback(self.asides.failed)
             farewell.addCallback(lambda _: self._inbox.end(ServerExited("the wire was closed")))
         return closed
 
@@ -219,62 +221,22 @@ class StreamableWire:
 
     def _notify(self, notification: Notification) -> None:
         if notification.method == _CANCELLED:
-            asking = self._open.get(_cancelled_id(notification))
+            asking = self._named(notification)
             if self.modern:
                 if asking is not None:
                     asking.abandon()
                 return
-            self._put(notification, True, None if asking is None else asking.abandon)
+            self.asides.put(notification, True, None if asking is None else asking.abandon)
         elif not self.modern:
             told = self.standing.begin if notification.method == INITIALIZED else None
-            self._put(notification, True, told)
+            self.asides.put(notification, True, told)
         else:
-            self._put(notification, True)
+            self.asides.put(notification, True)
 
-    def _put(self, message: Message, alone: bool, then: Callable[[], None] | None = None) -> None:
-        """Let *message*, which wants no answer, have its turn."""
-
-        def leave(left: Callable[[], None]) -> None:
-            written = (lambda: None) if alone else left
-            going = Deferred.fromCoroutine(self._post_aside(message, written))
-            self._asides.add(going)
-            going.addTimeout(self.limits.accept, self.clock)
-            going.addErrback(self.aside_failed)
-
-            def gone(_: None) -> None:
-                self._asides.discard(going)
-                left()
-                if then is not None and not self.ended:
-                    then()
-
-            going.addCallback(gone)
-
-        self._lane.put(leave, alone)
-
-    async def _post_aside(self, message: Message, written: Callable[[], None]) -> None:
-        stay = self.stay
-        try:
-            response = await self.post(message, written)
-        except ServerUnreachable as problem:
-            self.gone_wrong(problem)
-            return
-        if response.code < 300:
-            drop(response)
-            return
-        refusal = await self.upstream.refusal(response, self.limits.refusal)
-        if stay is not None and forgotten(refusal, stay):
-            await self.renew(stay)
-        else:
-            self.log.debug("{wire}: {problem}", wire=self.description, problem=refusal.problem)
-
-    def aside_failed(self, failure: Failure) -> None:
-        """What was said beside requests was not accepted; that ends nothing."""
-        if not failure.check(CancelledError):
-            self.log.debug(
-                "{wire} did not accept a message: {reason}",
-                wire=self.description,
-                reason=failure.getErrorMessage(),
-            )
+    def _named(self, notification: Notification) -> Asking | None:
+        """The request that a cancellation names, if it is open."""
+        said = read_cancelled(notification)
+        return None if said is None else self._open.get(said.requestId)
 
     async def post(self, message: Message, written: Callable[[], None]) -> IResponse:
         """POST *message* as its era has it, and wait for the head of the response."""
@@ -401,7 +363,7 @@ class StreamableWire:
 
     def _renew_soon(self, stay: Stay) -> None:
         renewing = Deferred.fromCoroutine(self.renew(stay))
-        renewing.addErrback(self.aside_failed)
+        renewing.addErrback(self.asides.failed)
 
     async def renew(self, stay: Stay) -> bool:
         """The server forgot *stay*: shake hands again; whether there is another stay now."""
@@ -455,8 +417,7 @@ class StreamableWire:
         for asking in list(self._open.values()):
             asking.abandon()
         self.standing.end()
-        for aside in list(self._asides):
-            aside.cancel()
+        self.asides.end()
         for body in list(self._bodies):
             body.close()
 
@@ -500,20 +461,5 @@ class _Counted:
         self._waits = False
 
 
-class _Cancelled(msgspec.Struct):
-    requestId: MessageId
-
-
-_cancelled = msgspec.json.Decoder(_Cancelled)
-
-
 def _method(message: Message) -> str:
     return message.method if isinstance(message, Notification) else ""
-
-
-def _cancelled_id(notification: Notification) -> MessageId:
-    try:
-        id: MessageId = _cancelled.decode(notification.params).requestId
-    except msgspec.DecodeError:
-        return ""
-    return id

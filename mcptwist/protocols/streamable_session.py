@@ -104,7 +104,7 @@ class Renewal:
         if not self._runs:
             self._runs = True
             shaking = Deferred.fromCoroutine(self._shake_hands())
-            shaking.addErrback(wire.aside_failed).addBoth(self._done, stay)
+            shaking.addErrback(wire.asides.failed).addBoth(self._done, stay)
         if wire.stay is not stay:
             return True
         waiting: Deferred[bool] = Deferred()
