@@ -251,7 +251,8 @@ MADE: Mapping[str, tuple[str, ...]] = {
     # Around the gate
     "G13 proofs on a WebSocket": (
         "tests.auth.test_doorstep.AttackTests",
-        "tests.auth.test_mutualproof.ProofTests",
+        "tests.auth.test_doorstep.NotOfferedTests",
+        "tests.auth.test_mutualproof",
         "tests.live.test_mutual_proof",
     ),
     "G14 TLS": (

@@ -41,7 +41,10 @@ class DoorstepCase(ClosedCase):
 
     def assert_closed(self, socket: ProvingSocket, reason: str, code: int = 4401) -> None:
         """Turned away; the audit log says why, the client is told nothing of it."""
-        self.assertEqual(socket.closing()[0], code)
+        closed, told = socket.closing()
+        self.assertEqual(closed, code)
+        if code == 4401:
+            self.assertEqual(told, "the proof is not good")
         (event,) = self.house.events("auth.proof.refused")
         self.assertIn(reason, event["reason"])
         self.assertEqual(self.house.gatehouse.guard.admitted, 0)

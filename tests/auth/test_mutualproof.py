@@ -91,6 +91,42 @@ class ProofTests(SynchronousTestCase):
         claim = outer.server.claim(proof)
         self.assertFalse(ALICE.public.verify(claim.algorithm, claim.signature, claim.signed))
 
+    def test_stale(self) -> None:
+        """A proof of a moment ago, on the same connection, is none: each has nonces of its own."""
+        before, now = BothEnds(), BothEnds()
+        proof = before.client.proof(before.server.challenge(before.client.hello()))
+        now.server = AnsweringProof(now.channel, host(), b"t" * 32)
+        now.server.challenge(before.client.hello())
+        claim = now.server.claim(proof)
+        self.assertFalse(ALICE.public.verify(claim.algorithm, claim.signature, claim.signed))
+
+    def test_stale_challenge(self) -> None:
+        """Nor is what a server proved to another hello."""
+        before, now = BothEnds(), BothEnds()
+        challenge = before.server.challenge(before.client.hello())
+        now.client = AskingProof(now.channel, host().public, ALICE, b"d" * 32)
+        with self.assertRaisesRegex(ProofFailed, "not proved its key"):
+            now.client.proof(challenge)
+
+    def test_everything_is_signed(self) -> None:
+        """Whatever is different, what is signed is; nor does any part run into the next."""
+        plain: dict[str, Any] = {"authority": "a:1", "host_key": "h", "exporter": b"e"}
+        rest: dict[str, Any] = {"client": "k", "server_nonce": b"s", "client_nonce": b"c"}
+
+        def signed(role: bytes = b"client", **different: Any) -> bytes:
+            channel = Channel(**{name: different.get(name, plain[name]) for name in plain})
+            return to_be_signed(role, channel, **{n: different.get(n, rest[n]) for n in rest})
+
+        texts = {
+            signed(),
+            signed(b"server"),
+            *(signed(**{name: "other"}) for name in ("authority", "host_key", "client")),
+            *(signed(**{n: b"other"}) for n in ("exporter", "server_nonce", "client_nonce")),
+            signed(server_nonce=b"sc", client_nonce=b""),
+            signed(authority="a:1h", host_key=""),
+        }
+        self.assertEqual(len(texts), 10)
+
     def test_reflected(self) -> None:
         """The server's own signature is no client's, even if both had one key."""
         ends = BothEnds(key("host"), key("host"))

@@ -9,14 +9,25 @@ from __future__ import annotations
 import base64
 import json
 from functools import cache
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
-from mcptwist.auth.addresses import Addresses
+from mcptwist.auth.addresses import Address, Addresses
 from mcptwist.auth.asking.approving import read_asked
-from mcptwist.auth.asking.discovery import read_challenge, read_issuer, read_resource
+from mcptwist.auth.asking.authorization import NotOurs, read_answer
+from mcptwist.auth.asking.authorization import Request as Asked
+from mcptwist.auth.asking.discovery import Issuer, read_challenge, read_issuer, read_resource
+from mcptwist.auth.asking.inquiry import Document
 from mcptwist.auth.asking.knownhosts import read_host
+from mcptwist.auth.asking.registration import read_registration
 from mcptwist.auth.asking.sshagent import _read_signature as read_signature_of_agent
-from mcptwist.auth.authorizedkeys import LineProblem, read_authorized_keys, read_revoked_keys
+from mcptwist.auth.asking.tokenendpoint import _granted as granted
+from mcptwist.auth.authorizedkeys import (
+    CALL,
+    READ,
+    LineProblem,
+    read_authorized_keys,
+    read_revoked_keys,
+)
 from mcptwist.auth.commands.approvecommand import shown
 from mcptwist.auth.handles import States, Tasks
 from mcptwist.auth.hostkeys import StatementRefused, read_statement
@@ -30,9 +41,11 @@ from mcptwist.auth.httpsignatures import (
 from mcptwist.auth.jws import Malformed, read_jws, read_object
 from mcptwist.auth.keys import P256, KeyProblem, PrivateKey, PublicKey
 from mcptwist.auth.mutualproof import AnsweringProof, AskingProof, Channel, ProofFailed
-from mcptwist.auth.oauth.approvals import APPROVE, code_in, statement
+from mcptwist.auth.oauth.approvaldesk import _agreed as agreed
+from mcptwist.auth.oauth.approvals import APPROVE, Wanted, code_in, statement
 from mcptwist.auth.oauth.assertions import AssertionRefused, read_assertion
 from mcptwist.auth.oauth.authorizationrequest import NotSentBack, SentBack, read_request
+from mcptwist.auth.oauth.devicedesk import _code_of as code_of
 from mcptwist.auth.oauth.dpop import ProofReader, ProofRefused
 from mcptwist.auth.oauth.forms import Refused, read_form
 from mcptwist.auth.oauth.registrations import (
@@ -47,7 +60,7 @@ from mcptwist.auth.patterns import PatternProblem, Patterns, Sources
 from mcptwist.auth.securitykeys import read_touched, written_touched
 from mcptwist.auth.sshsig import SignatureRefused, read_sshsig
 from mcptwist.auth.structuredfields import FieldProblem, read_dictionary
-from mcptwist.errors import McpTwistError
+from mcptwist.errors import McpTwistError, SignInFailed
 from mcptwist.messages import check_utf8
 from mcptwist.params import read_params
 
@@ -222,7 +235,76 @@ def token_form(data: bytes) -> None:
     assert all(isinstance(value, str) for value in form.values())
 
 
+def device_link(data: bytes) -> None:
+    """The link to the page for a device: a code, in the one form that is shown, or none."""
+    code = code_of(data)
+    assert code is None or code_in(code) == code
+
+
+def agreement(data: bytes) -> None:
+    """The form by which somebody agrees: to what was wanted, and never to more."""
+    try:
+        found = agreed(read_form(data), _WANTED)
+    except Refused:
+        return
+    assert found
+    assert found <= _WANTED.scopes
+    text = statement(APPROVE, "BCDF-GHJK", _WANTED, found)
+    assert text.count(" ") == 5 + len(found)
+
+
 _REDIRECTS = Redirects(["https://app.example"])
+_BACK = "http://127.0.0.1:9/callback"
+_WANTED = Wanted(
+    ISSUER, "x", "x", _BACK, Address(ISSUER, "/mcp", "/"), frozenset({READ, CALL}), "127.0.0.1"
+)
+_ISSUER = Issuer(ISSUER, f"{ISSUER}/oauth/token", names_itself=True)
+
+
+def login_answer(data: bytes) -> None:
+    """What a browser brings to the redirect: nobody guesses the state, so nothing is a code."""
+    asked = Asked(f"{ISSUER}/oauth/authorize", _ISSUER, _BACK, "s" * 43, "v" * 43)
+    text = data.decode("latin-1")
+    for query in (text, f"{text}&state={'s' * 43}&iss={quote(ISSUER, safe='')}"):
+        try:
+            code = read_answer(query, asked)
+        except (NotOurs, SignInFailed) as problem:
+            _check_shown(problem)
+        else:
+            assert query != text
+            assert code.isprintable()
+
+
+def _check_shown(problem: Exception) -> None:
+    """What a person is shown steers no terminal."""
+    assert str(problem).isprintable()
+
+
+def token_answer(data: bytes) -> None:
+    """What a token endpoint answers: a token that fits a header, for a while, or a reason."""
+    for status in (200, 400):
+        try:
+            found = granted(Document(status, data, ""), ISSUER, "")
+        except SignInFailed as problem:
+            _check_shown(problem)
+            continue
+        assert found.token.isascii()
+        assert found.token.isprintable()
+        assert " " not in found.token
+        assert 0 < found.lifetime < 1 << 32
+        assert found.word("refresh_token").isprintable()
+
+
+def registration_answer(data: bytes) -> None:
+    """What we are told that we are called; it fits a form, and nothing else is believed."""
+    asked = {"token_endpoint_auth_method": "none", "redirect_uris": [_BACK]}
+    try:
+        found = read_registration(data, asked, ISSUER)
+    except SignInFailed:
+        return
+    assert found.name.isprintable()
+    assert found.secret.isprintable()
+    assert found.redirect == _BACK
 
 
 def client_registration(data: bytes) -> None:
@@ -350,6 +432,7 @@ def handles(data: bytes) -> None:
 ALL = (
     authorized_keys, known_hosts, patterns, public_key, jwk, signed_token, assertion, proof,
     structured_field, message_signature, ssh_signature, approval_code, approval_told, token_form,
-    client_registration, authorization_request,
+    device_link, agreement, client_registration, authorization_request,
+    login_answer, token_answer, registration_answer,
     bearer_challenge, server_metadata, host_keys, mutual_proof, handles, agent_answer, address,
 )  # fmt: skip

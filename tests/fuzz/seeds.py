@@ -178,6 +178,32 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
         b'"client_name":"\\u001b","redirect_uri":"","scope":"mcp:read",'
         b'"resource":"https://a.example/servers/x/mcp","asked_from":"","expires_in":0}',
     ),
+    "device_link": (
+        b"user_code=BCDF-GHJK",
+        b"x=1&user_code=bcdf%20ghjk&user_code=BCDFGHJK",
+        b"&".join(b"a%d=1" % number for number in range(40)),
+    ),
+    "agreement": (
+        b"code=BCDF-GHJK&scope=mcp%3Aread+mcp%3Acall&signature=x",
+        b"code=BCDF-GHJK&action=deny&signature=x",
+        b"code=BCDF-GHJK&scope=mcp:read%20mcp:admin",
+    ),
+    "login_answer": (
+        b"code=mcp_ac_x",
+        b"error=access_denied&error_description=nobody%20approved%20it%20in%20time",
+        b"code=x&state=y&iss=https%3A%2F%2Fb.example",
+    ),
+    "token_answer": (
+        b'{"access_token":"mcp_at_x","token_type":"Bearer","expires_in":600,'
+        b'"refresh_token":"mcp_rt_x","scope":"mcp:read mcp:call"}',
+        b'{"error":"invalid_grant","error_description":"the code is not good"}',
+        b'{"access_token":"x","token_type":"bearer","expires_in":1e400}',
+    ),
+    "registration_answer": (
+        b'{"client_id":"x.F01HWCx2UN1OqvKj","token_endpoint_auth_method":"none"}',
+        b'{"client_id":"x","client_secret":"y","client_secret_expires_at":0,'
+        b'"token_endpoint_auth_method":"client_secret_basic"}',
+    ),
     "token_form": (
         b"grant_type=client_credentials&client_assertion=a.b.c&resource=https%3A%2F%2Fa.example",
     ),

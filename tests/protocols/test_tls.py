@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
 from h2 import events
 from h2.config import H2Configuration
 from h2.connection import H2Connection
+from OpenSSL import SSL
 from twisted.logger import LogLevel, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -145,6 +146,14 @@ class ProfileTests(Case):
         again.resume(first)
         again.shake()
         self.assertFalse(again.ssl.session_reused)
+
+    def test_options(self) -> None:
+        """What OpenSSL would refuse by itself, today, is refused whatever it is told elsewhere."""
+        context = self.certificates._default
+        assert context is not None
+        options = context.set_options(0)
+        for wanted in (SSL.OP_NO_TICKET, SSL.OP_NO_COMPRESSION, SSL.OP_NO_RENEGOTIATION):
+            self.assertTrue(options & wanted, wanted)
 
     def test_plain_http(self) -> None:
         """Who does not speak TLS at all is dropped."""
