@@ -387,12 +387,12 @@ class Gatehouse(MultiService):
         logins = None if self.people is None else self.people.withdraw(grant.key.fingerprint)
         told = self.presence.dismiss(grant.identity)
         self.log.warn(
-            "the key {key} of {principal} is {why}: {tokens} tokens and {told} ended",
+            "the key {key} of {principal} is {why}; ended: {tokens} tokens, {told}",
             key=grant.key.fingerprint,
             principal=grant.principal,
             why=why,
             tokens=tokens,
-            told=told,
+            told=", ".join(f"{count} {what}" for what, count in told.items()),
         )
         self.audit.tell(
             "auth.key.revoked",

@@ -91,7 +91,8 @@ def _authorized(
     try:
         found = read_authorized_keys(read_strictly(path), auth.limits.keys_per_principal)
     except FileProblem as problem:
-        advice = "let a key in with mcptwist authorize add FILE.pub; correct owner and mode"
+        there = os.path.lexists(path)
+        advice = "correct its owner and mode" if there else "mcptwist authorize add FILE.pub"
         yield fail("keys", str(problem), advice)
         return
     for line in found.refused:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+from pathlib import Path
 from typing import Any
 
 from mcptwist.configuration.withoutfile import BUILTIN_SERVER
@@ -50,7 +51,9 @@ class DoctorTests(KeyCase):
         status, found = self.examine("-n", path)
         self.assertEqual((status, self.troubles(found)), (0, []))
         self.assertIn("a daemon answers who has a certificate", str(found))
-        (self.home / "mcptwist" / "host_cert.pem").unlink()
+        there = Path(path)
+        elsewhere = {"tls": {"directory": str(self.home / "elsewhere")}}
+        there.write_text(json.dumps(json.loads(there.read_text()) | elsewhere))
         status, found = self.examine("-n", path)
         self.assertIn("is taken by somebody whose key is SHA256:", str(self.troubles(found)))
 
