@@ -8,6 +8,7 @@ traceback where there is one. What is no JSON becomes text.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -163,4 +164,26 @@ def log_file(path: str, foreground: bool) -> Any:
     """
     if path == "-" or (foreground and not path):
         return sys.stdout
-    return LogFile.fromFullPath(path or LOG_FILE)
+    return MovableLogFile.fromFullPath(path or LOG_FILE)
+
+
+class MovableLogFile(LogFile):
+    """twistd's log file, which another program may have moved away when a new one is to begin."""
+
+    def rotate(self) -> None:
+        """Called when the file is full, or a new one is wanted.
+
+        Where it was moved already, as logrotate does, only the new one is opened.
+        """
+        if not self._was_moved():
+            super().rotate()
+        elif os.access(self.path if os.path.exists(self.path) else self.directory, os.W_OK):
+            self.reopen()
+
+    def _was_moved(self) -> bool:
+        ours = os.fstat(self._file.fileno())
+        try:
+            there = os.stat(self.path)
+        except OSError:
+            return True
+        return (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 from hypothesis import given, settings
@@ -159,6 +160,41 @@ class FileTests(SynchronousTestCase):
         file.write("x")
         self.assertTrue(os.path.exists(path))
         self.assertTrue(hasattr(file, "rotate"))
+
+    def rotated(self, moved: bool, made: bool) -> dict[str, str]:
+        """What the files beside it hold after a new one was begun, and something written."""
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        path = folder / "log"
+        file = logs.log_file(str(path), True)
+        self.addCleanup(file.close)
+        file.write("old")
+        if moved:
+            path.rename(folder / "log-2026")
+        if made:
+            path.write_text("")
+        file.rotate()
+        file.write("new")
+        return {each.name: each.read_text() for each in folder.iterdir()}
+
+    def test_rotated(self) -> None:
+        self.assertEqual(self.rotated(False, False), {"log": "new", "log.1": "old"})
+
+    def test_rotated_after_somebody_moved_it(self) -> None:
+        """As logrotate does, with and without ``create``."""
+        for made in (False, True):
+            self.assertEqual(self.rotated(True, made), {"log": "new", "log-2026": "old"})
+
+    def test_where_none_can_be_begun_the_old_one_goes_on(self) -> None:
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        file = logs.log_file(str(folder / "log"), True)
+        self.addCleanup(file.close)
+        (folder / "log").rename(folder / "old")
+        self.patch(os, "access", lambda *_: False)
+        file.rotate()
+        file.write("still")
+        self.assertEqual((folder / "old").read_text(), "still")
 
     def test_standard_output(self) -> None:
         """In the foreground, or where it was asked for."""

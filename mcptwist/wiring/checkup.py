@@ -26,6 +26,8 @@ from mcptwist.protocols.websocket import check_speed
 _SOON = 14.0
 """Days before its end that something is worth a warning."""
 _DAY = 86400.0
+_LITTLE_ROOM = 8 << 20
+"""Bytes on a disk below which it is as good as full."""
 
 
 def look_at_configuration(loaded: Loaded) -> Iterator[Finding]:
@@ -82,6 +84,7 @@ def _audit(auth: Auth) -> Iterator[Finding]:
         yield fail("audit log", problem, "do that, or name another with audit_log")
     else:
         yield ok("audit log", f"{auth.audit_log} can be written")
+        yield from _room("audit log", os.path.dirname(auth.audit_log) or ".")
 
 
 def _authorized(
@@ -91,8 +94,8 @@ def _authorized(
     try:
         found = read_authorized_keys(read_strictly(path), auth.limits.keys_per_principal)
     except FileProblem as problem:
-        there = os.path.lexists(path)
-        advice = "correct its owner and mode" if there else "mcptwist authorize add FILE.pub"
+        exists = os.path.lexists(path)
+        advice = "correct its owner and mode" if exists else "mcptwist authorize add FILE.pub"
         yield fail("keys", str(problem), advice)
         return
     for line in found.refused:
@@ -148,9 +151,19 @@ def look_at_state(environ: Mapping[str, str]) -> Iterator[Finding]:
     there = next(each for each in (directory, *directory.parents) if os.path.exists(each))
     if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
         yield ok("state", f"{directory} is for the daemon to write to")
+        yield from _room("state", str(there))
         return
     text = f"{there} cannot be written to: no socket to administer the daemon by, no lists kept"
     yield warn("state", text, "let it write there, or name another with XDG_STATE_HOME")
+
+
+def _room(about: str, directory: str) -> Iterator[Finding]:
+    """Whether the disk is full, or nearly."""
+    disk = os.statvfs(directory)
+    left = disk.f_bavail * disk.f_frsize
+    if left < _LITTLE_ROOM:
+        text = f"the disk of {directory} has {left >> 10} KiB left"
+        yield fail(about, text, "make room there; what cannot be written is lost, or refused")
 
 
 def look_at_certificates(

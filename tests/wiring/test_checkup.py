@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -191,6 +192,13 @@ class MachineTests(CheckupCase):
 
 
 class StateTests(CheckupCase):
+    def test_full(self) -> None:
+        disk = os.statvfs(self.home)
+        nearly = [*disk]
+        nearly[4] = (3 << 20) // disk.f_frsize  # f_bavail
+        self.patch(os, "statvfs", lambda _: os.statvfs_result(nearly))
+        self.assert_found(look_at_state(self.environ), "fail", "3072 KiB left")
+
     def test_writable(self) -> None:
         """There, or to be made."""
         for directory in (self.home, self.home / "to" / "be" / "made"):
