@@ -7,7 +7,14 @@ from base64 import b64encode
 from twisted.trial.unittest import SynchronousTestCase
 
 from mcptwist.auth.keyformats import KeyProblem, string
-from mcptwist.auth.securitykeys import SK_ED25519, TOUCHED, SecurityKey, read_key
+from mcptwist.auth.securitykeys import (
+    SK_ED25519,
+    SK_P256,
+    TOUCHED,
+    SecurityKey,
+    read_key,
+    read_touched,
+)
 from tests.auth.people import key
 from tests.auth.touched import Authenticator, made_blob
 
@@ -54,27 +61,32 @@ class KeyTests(SynchronousTestCase):
 class TouchTests(SynchronousTestCase):
     """Whether somebody was there."""
 
+    kind = SK_ED25519
+
     def setUp(self) -> None:
-        self.authenticator = Authenticator()
+        self.authenticator = Authenticator(kind=self.kind)
         self.public = self.authenticator.public
 
+    def touch(self, data: bytes = b"a", flags: int = TOUCHED) -> bytes:
+        found = read_touched(self.authenticator.touch(data, flags))
+        assert found is not None
+        self.assertEqual(found[0], self.kind)
+        return found[1]
+
     def test_touched(self) -> None:
-        made = self.authenticator.touch(b"data")
+        made = self.touch(b"data")
         self.assertIs(self.public.is_touched(made, b"data"), True)
         self.assertIs(self.public.is_touched(made, b"date"), False)
 
     def test_not_touched(self) -> None:
         """Signed by the key, and nobody was there: the other flags do not say so."""
         for flags in (0, 0x04, 0xFE):
-            self.assertIs(
-                self.public.is_touched(self.authenticator.touch(b"a", flags), b"a"), False
-            )
-        verified = self.authenticator.touch(b"a", TOUCHED | 0x04)
-        self.assertIs(self.public.is_touched(verified, b"a"), True)
+            self.assertIs(self.public.is_touched(self.touch(flags=flags), b"a"), False)
+        self.assertIs(self.public.is_touched(self.touch(flags=TOUCHED | 0x04), b"a"), True)
 
     def test_what_was_added(self) -> None:
         """Flags and counter are signed as well, and there is nothing else."""
-        made = self.authenticator.touch(b"a")
+        made = self.touch()
         for changed in (
             made[:64] + bytes([made[64] | 0x04]) + made[65:],
             made[:-1] + bytes([made[-1] ^ 1]),
@@ -84,15 +96,19 @@ class TouchTests(SynchronousTestCase):
 
     def test_another_application(self) -> None:
         """What the same key has signed for another is nothing here."""
-        other = SecurityKey(made_blob(self.public.blob[-40:-8], b"ssh:other"))
-        self.assertIs(other.is_touched(self.authenticator.touch(b"a"), b"a"), False)
+        other = SecurityKey(made_blob(self.authenticator.point, b"ssh:other", self.kind))
+        self.assertIs(other.is_touched(self.touch(), b"a"), False)
 
     def test_no_jws(self) -> None:
         """It is good for no token, whatever the algorithm is said to be."""
-        made = self.authenticator.touch(b"a")
-        for algorithm in ("EdDSA", "", "Ed25519"):
+        made = self.touch()
+        for algorithm in ("EdDSA", "", "Ed25519", "ES256"):
             self.assertIs(self.public.verify(algorithm, made[:64], b"a"), False)
         self.assertEqual((self.public.algorithms, self.public.thumbprint), ((), ""))
+
+
+class P256TouchTests(TouchTests):
+    kind = SK_P256
 
 
 class ReadTests(SynchronousTestCase):
