@@ -27,12 +27,17 @@ class Browser:
         self.house = house
         self.base = base
         self.cookies: dict[str, str] = {}
+        self._places: dict[str, str] = {}
         self.set: list[str] = []
 
     def get(self, url: str, **headers: str | None) -> Response:
         """One page; whatever it answers."""
         path = url.removeprefix(self.base)
-        cookie = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+        cookie = "; ".join(
+            f"{name}={value}"
+            for name, value in self.cookies.items()
+            if path.startswith(self._places.get(name, "/"))
+        )
         sent = {
             "Sec-Fetch-Mode": "navigate",
             "Sec-Fetch-Dest": "document",
@@ -52,6 +57,7 @@ class Browser:
                 pair, _, attributes = value.partition("; ")
                 key, _, held = pair.partition("=")
                 self.cookies[key] = held
+                self._places[key] = attributes.partition("Path=")[2].partition(";")[0]
                 if "Max-Age=0" in attributes:
                     del self.cookies[key]
 

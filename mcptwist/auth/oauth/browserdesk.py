@@ -75,9 +75,11 @@ class Sitting:
 
     def set_cookie(self, value: str, seconds: int) -> tuple[bytes, bytes]:
         """The header that keeps *value* in the browser; an empty one forgets it."""
-        secure = "; Secure" if self._is_secure else ""
-        text = f"{self.cookie_name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax"
-        return b"set-cookie", f"{text}{secure}".encode()
+        # Browsers take the prefix for the whole host only. Without TLS they give cookies to every
+        # other port of it as well, so there it is for the page alone.
+        path, secure = ("/", "; Secure") if self._is_secure else (WAIT + self.pending.code, "")
+        text = f"{self.cookie_name}={value}; Path={path}; Max-Age={seconds}"
+        return b"set-cookie", f"{text}; HttpOnly; SameSite=Lax{secure}".encode()
 
     @property
     def _is_secure(self) -> bool:

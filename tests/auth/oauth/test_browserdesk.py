@@ -362,12 +362,12 @@ class PageTests(BrowserCase):
         self.assertEqual(len(self.approvals), 0)
 
     def test_cookies(self) -> None:
-        pending, _ = self.begin()
+        pending, page = self.begin()
         (cookie,) = self.browser.set
         letters = pending.code.replace("-", "")
         self.assertRegex(
             cookie,
-            rf"\Amcptwist-{letters}=[A-Za-z0-9_-]{{43}}; Path=/; Max-Age=360; HttpOnly; "
+            rf"\Amcptwist-{letters}=[A-Za-z0-9_-]{{43}}; Path={page}; Max-Age=360; HttpOnly; "
             r"SameSite=Lax\Z",
         )
 
