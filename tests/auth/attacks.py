@@ -234,7 +234,7 @@ MADE: Mapping[str, tuple[str, ...]] = {
         "tests.auth.asking.test_discovery",
         "tests.auth.asking.test_tokensource.SecrecyTests",
         "tests.auth.asking.test_login_attacks.AttackTests",
-        "tests.auth.asking.test_browser.BrowserTests.test_no_page",
+        "tests.auth.asking.test_browser.BrowserTests",
         "tests.auth.asking.test_redirect.RedirectTests",
         "tests.auth.asking.test_authorization.AnswerTests",
     ),

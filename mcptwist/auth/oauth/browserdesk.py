@@ -44,6 +44,9 @@ HELD = 40.0
 LEFT = 60.0
 """Seconds that an outcome is kept for a browser that does not ask at the moment."""
 
+_SITTINGS = 2
+"""Browsers for each that may wait for approval: the others have an outcome to come for."""
+
 _HOLD = b"held"
 _GONE = "it has ended, or was begun in another browser, or this browser keeps no cookies"
 _NOT_A_PAGE = "it must be opened in a window of its own"
@@ -153,6 +156,7 @@ class BrowserDesk:
                 lambda url: self._guard.resource(address, url),
                 lambda place: frozenset(baseline(place.place)),
             )
+            self._check_room()
             pending = self._approvals.ask(_wanted(asked, source_of(request)))
         except NotSentBack as problem:
             self._refuse(request, address, 400, problem.reason)
@@ -164,6 +168,18 @@ class BrowserDesk:
             _send(request, self._not_let_in(asked, request, error, reason))
         else:
             self._seat(request, asked, pending)
+
+    def _check_room(self) -> None:
+        """Whether there is room for one more; outcomes that nobody came for take room as well.
+
+        :raises ApprovalsFull: there is none.
+        """
+        most = _SITTINGS * self._approvals.bounds.limit
+        if len(self._sittings) >= most:
+            self.look()
+        if len(self._sittings) >= most:
+            self._approvals.refused += 1
+            raise ApprovalsFull
 
     def _is_visit(self, request: Request, address: Address) -> bool:
         """Whether a person looks at what will be answered: it is no frame, and no script asks."""

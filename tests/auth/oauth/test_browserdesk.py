@@ -273,6 +273,32 @@ class FullTests(BrowserCase):
         self.assertEqual(self.redeem(self.code()).status, 200)
 
 
+class CrowdTests(BrowserCase):
+    """Two may wait for approval, so four may sit there."""
+
+    people = People(waiting=2, waiting_per_source=2)
+
+    def decided(self) -> None:
+        """One more whose browser does not come for its outcome."""
+        pending, _ = self.begin()
+        self.approvals.deny(pending)
+
+    def test_nobody_comes_for_outcomes(self) -> None:
+        """Who has them decided, or end, at once, fills up nothing with what is left of them."""
+        assert self.house.gatehouse.people is not None
+        sittings = self.house.gatehouse.people.browsers
+        for _ in range(4):
+            self.decided()
+            self.house.clock.advance(1)
+        heard = self.back(self.browser.get(self.query()))
+        self.assertEqual(heard["error"], "temporarily_unavailable")
+        self.assert_audited("auth.login.refused")
+        self.assertEqual((len(sittings), self.approvals.refused), (4, 1))
+        self.house.clock.advance(56)  # the first one is forgotten
+        self.begin()
+        self.assertEqual(len(sittings), 4)
+
+
 class OneTokenTests(BrowserCase):
     """``login_ttl = "none"``: nobody stays longer than a token is good for."""
 
