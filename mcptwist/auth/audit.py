@@ -112,6 +112,7 @@ class AuditFile:
         self._node = (0, 0)
         self._missed = 0
         self._is_torn = False
+        self._has_ended = False
         self.failures = 0
         problem = file_problem(path)
         if problem:
@@ -135,6 +136,8 @@ class AuditFile:
                     "{told}; events are lost until it can be",
                     told=_cannot(self._path, str(problem.strerror)),
                 )
+        if self._has_ended:
+            self._shut()
 
     def look(self) -> None:
         """Open it anew if it was moved away; to be called now and then."""
@@ -144,13 +147,17 @@ class AuditFile:
         except OSError:
             moved = True
         if moved:
-            self.close()
+            self._shut()
             # Where it cannot be made, the next event tells so.
             with suppress(OSError):
                 self._open()
 
     def close(self) -> None:
-        """No more events."""
+        """The daemon stops: hold nothing open for what somebody who goes later has to say yet."""
+        self._has_ended = True
+        self._shut()
+
+    def _shut(self) -> None:
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
