@@ -88,8 +88,8 @@ class Gatehouse(MultiService):
     :param born: when this process began, by that clock.
     :param make_bytes: so many unguessable bytes each time.
     :param checkers: for further sorts of credentials.
-    :ivar admit: raises :class:`InsufficientScope` where what a request came with is not enough for
-        the message that was in it.
+    :ivar admit: whose a message is that was in a request; raises :class:`InsufficientScope` where
+        what that came with is not enough for it.
     :ivar books: what it remembers.
     :ivar guests: who is logged in.
     :ivar people: what serves people whose clients have no key, where that is wanted.
@@ -129,7 +129,7 @@ class Gatehouse(MultiService):
         own = self._checkers(auth, proofs)
         self.portal = make_portal([*own, *checkers], self.books.guestbook.came)
         self.guard = self._make_guard(auth, nonces)
-        self.admit = self.guard.check_scope
+        self.admit = self.guard.admit_asked
         issuing = self._make_issuing(auth, proofs)
         self.people = self._make_people(auth, issuing)
         self.server = AuthorizationServer(issuing, self.people)
@@ -325,8 +325,8 @@ class Gatehouse(MultiService):
         if not is_unrestricted(principal.grant):
             raise self.guard.restricted(request)
 
-    def admit_admin(self, request: Request, asked: Asked) -> None:
-        """The same for what only those who administer the daemon may do.
+    def admit_admin(self, request: Request, asked: Asked) -> str:
+        """As :attr:`admit`, for what only those who administer the daemon may do.
 
         Whoever has not got the scope yet is told to ask for it.
 
@@ -334,6 +334,7 @@ class Gatehouse(MultiService):
         """
         needed = frozenset({ADMIN, scope_of(asked.method)})
         self.guard.require(request, needed, asked.method)
+        return self.principal(request)
 
     def watch(self, sessions: SessionTable) -> None:
         """Have the sessions of keys that are withdrawn end, and hear who asks for another's."""

@@ -219,14 +219,16 @@ class Guard:
 
     # --- scopes ---------------------------------------------------------------------------
 
-    def check_scope(self, request: Request, asked: Asked) -> None:
-        """Whether what *request* came with is enough for what its body asks.
+    def admit_asked(self, request: Request, asked: Asked) -> str:
+        """Whose it is what *request* asks in its body, if what it came with is enough for that.
 
         :raises InsufficientScope: it is not; with the challenge that tells what would be.
         """
+        principal: Principal = request.principal
         needed = NEEDED[asked.method]
-        if needed not in request.principal.scopes:
+        if needed not in principal.scopes:
             self.require(request, frozenset({needed}), asked.method)
+        return principal.identity
 
     def require(self, request: Request, needed: frozenset[str], method: str) -> None:
         """Whether what *request* came with has all those scopes.

@@ -117,7 +117,7 @@ class StreamableHttp(Endpoint):
 
     :param view: what clients of this URL see.
     :param principal: says who is calling, from the request.
-    :param admit: whether who is calling may ask what the body asks; it raises otherwise.
+    :param admit: the same, for a message that was in it; it raises if they may not ask that.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class StreamableHttp(Endpoint):
         concourse: Concourse,
         view: IView,
         principal: Callable[[HttpRequest], str] = lambda _: ANYONE,
-        admit: Callable[[HttpRequest, Request], None] | None = None,
+        admit: Callable[[HttpRequest, Request], str] = lambda _, asked: ANYONE,
     ) -> None:
         self._concourse = concourse
         self._view = view
@@ -201,9 +201,8 @@ class StreamableHttp(Endpoint):
         values = request.headers_alone()
         mcphttp.check_headers(message, envelope.version, values, envelope.beside)
         require_modern(envelope.version)
-        if self._admit is not None:
-            self._admit(request, message)
-        stay = visit(envelope, self._principal(request), partial(_check_mirrored, values))
+        principal = self._admit(request, message)
+        stay = visit(envelope, principal, partial(_check_mirrored, values))
         request.stream.connection.meter.stay = stay
         reply = ModernReply(request, self._concourse.pulse)
         exchange = Exchange(message, reply, stay, envelope.beside)
@@ -215,12 +214,11 @@ class StreamableHttp(Endpoint):
     def _legacy(self, request: HttpRequest, message: Request) -> None:
         try:
             self._take_no_work_while_draining()
-            if self._admit is not None:
-                self._admit(request, message)
+            principal = self._admit(request, message)
             if message.method == "initialize" and request.header(mcphttp.SESSION) is None:
-                self._initialize(request, message)
+                self._initialize(request, message, principal)
             else:
-                self._ask(request, message)
+                self._ask(request, message, principal)
         except McpTwistError as problem:
             refuse(request, problem, message.id)
 
@@ -233,16 +231,16 @@ class StreamableHttp(Endpoint):
         _listen_to(self._session(request), message)
         request.respond(202, [], b"")
 
-    def _initialize(self, request: HttpRequest, message: Request) -> None:
-        session = self._concourse.begin(self._view, self._principal(request))
+    def _initialize(self, request: HttpRequest, message: Request, principal: str) -> None:
+        session = self._concourse.begin(self._view, principal)
         session.visitor = request.principal
         header = (mcphttp.SESSION, session.key.encode())
         reply = _Greeting(request, self._concourse.pulse, session, _desk(session), [header])
         if not self._put(session, message, reply, request):
             session.end(UnknownSession("the handshake failed"))
 
-    def _ask(self, request: HttpRequest, message: Request) -> None:
-        session = self._session(request)
+    def _ask(self, request: HttpRequest, message: Request, principal: str) -> None:
+        session = self._session_of(request, principal)
         reply = LegacyReply(request, self._concourse.pulse, session, _desk(session))
         self._put(session, message, reply, request)
 
@@ -260,30 +258,27 @@ class StreamableHttp(Endpoint):
         return True
 
     def _session(self, request: HttpRequest) -> Session:
+        return self._session_of(request, self._principal(request))
+
+    def _session_of(self, request: HttpRequest, principal: str) -> Session:
         facts = request.facts
         known: Session | None = None if facts is None else facts.get(_SESSION)
-        if (
-            known is not None
-            and known.ended is None
-            and known.principal == self._principal(request)
-        ):
+        if known is not None and known.ended is None and known.principal == principal:
             known.visitor = request.principal
             return known
-        session = self._named_session(request)
+        session = self._named_session(request, principal)
         session.visitor = request.principal
         if facts is not None:
             facts[_SESSION] = session
         return session
 
-    def _named_session(self, request: HttpRequest) -> Session:
+    def _named_session(self, request: HttpRequest, principal: str) -> Session:
         key = request.header(mcphttp.SESSION)
         if key is None:
             raise SessionRequired(
                 "the header Mcp-Session-Id is missing; send initialize first to get one"
             )
-        session = self._concourse.sessions.find(
-            key.decode("latin-1"), self._view, self._principal(request)
-        )
+        session = self._concourse.sessions.find(key.decode("latin-1"), self._view, principal)
         if session is None:
             raise UnknownSession("that session has ended or never was; send initialize again")
         return session
@@ -299,10 +294,9 @@ class StreamableHttp(Endpoint):
             raise InvalidMessage(f"revision {name} has no batches; send one message at a time")
         members = decode_many(body, self._concourse.settings.batch)
         assert isinstance(members, list)
-        if self._admit is not None:
-            for member in members:
-                if isinstance(member, Request):
-                    self._admit(request, member)
+        for member in members:
+            if isinstance(member, Request):
+                self._admit(request, member)
         self._answer_batch(request, session, members)
 
     def _answer_batch(

@@ -85,7 +85,7 @@ def make_places(daemon: Daemon, premises: Premises, gatehouse: Gatehouse | None)
         gatehouse.vestibule = Vestibule(premises.reactor, bounds, counters)
         daemon.closing += (gatehouse.vestibule.close,)
     principal = gatehouse.principal if gatehouse is not None else lambda _: ANYONE
-    admit = gatehouse.admit if gatehouse is not None else None
+    admit = gatehouse.admit if gatehouse is not None else lambda _, asked: ANYONE
 
     def places(view: IView) -> dict[bytes, Any]:
         if gatehouse is not None:

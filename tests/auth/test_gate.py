@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from mcptwist.auth.oauth.dpop import token_hash
@@ -148,6 +149,57 @@ class KnownHeadTests(GateCase):
         for _ in range(2):
             self.assertIn(b"invalid_dpop_proof", self.ask(**said))
         self.assertEqual(self.house.gatehouse.guard.admitted, 1)
+
+
+class KnownSessionTests(GateCase):
+    """The same with a session, whose calls have one head but for their lengths."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.reading = self.house.token(self.alice, scope="mcp:read")
+        self.calling = self.house.token(self.alice, scope="mcp:call mcp:read")
+        self.wire = self.house.shake_hands(authorization=f"Bearer {self.calling}").wire
+
+    def ask(self, token: str, method: str) -> int:
+        """Ask on the one connection; the status, 0 while the server is being asked."""
+        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": {"name": "x"}})
+        said = {
+            "Host": "localhost:8080",
+            "Authorization": f"Bearer {token}",
+            "Content-Type": "application/json",
+            "Accept": "application/json, text/event-stream",
+            "Mcp-Session-Id": self.house.session,
+            "Content-Length": str(len(body)),
+        }
+        lines = "".join(f"{name}: {value}\r\n" for name, value in said.items())
+        self.wire.clear()
+        self.wire.protocol.dataReceived(f"POST /mcp HTTP/1.1\r\n{lines}\r\n{body}".encode())
+        answer = self.wire.value()
+        return int(answer.split(b" ")[1]) if answer else 0
+
+    def test_scope(self) -> None:
+        """What was let in before lets nothing else in: each message needs its own scope."""
+        for _ in range(2):
+            self.assertEqual(self.ask(self.reading, "ping"), 200)
+            self.assertEqual(self.ask(self.reading, "tools/call"), 403)
+        self.assertEqual(len(self.house.events("auth.stepup")), 2)
+        self.assertEqual(self.ask(self.calling, "tools/call"), 0)
+
+    def test_another_principal(self) -> None:
+        """A session is nobody else's, though they come over the same connection."""
+        bobs = self.house.token(self.bob, "bob")
+        for _ in range(2):
+            self.assertEqual(self.ask(self.calling, "ping"), 200)
+            self.assertEqual(self.ask(bobs, "ping"), 404)
+        tried = self.house.events("auth.session.foreign")
+        self.assertEqual([each["principal"].split()[0] for each in tried], ["bob", "bob"])
+
+    def test_withdrawn(self) -> None:
+        """The session is gone with its key, and so is the token."""
+        self.assertEqual(self.ask(self.calling, "ping"), 200)
+        self.house.write(self.line("bob"))
+        self.house.look()
+        self.assertEqual(self.ask(self.calling, "tools/call"), 401)
 
 
 class KnownHead2Tests(GateCase):
