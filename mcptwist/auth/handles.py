@@ -33,6 +33,7 @@ class _Given(msgspec.Struct, gc=False):
 
 
 _given = msgspec.json.Decoder(_Given)
+_NOTHING = _Given()
 
 
 def holds_handle(result: Json) -> bool:
@@ -43,7 +44,7 @@ def holds_handle(result: Json) -> bool:
         given = _given.decode(result)
     except (msgspec.DecodeError, RecursionError):
         return False
-    return not (given.requestState is given.task is given.taskId is UNSET)
+    return given != _NOTHING
 
 
 def unambiguous(fields: dict[str, Raw], member: str) -> dict[str, Raw]:

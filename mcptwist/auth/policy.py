@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
@@ -42,7 +42,7 @@ from mcptwist.errors import (
     MethodNotFound,
     ServerMisbehaved,
 )
-from mcptwist.exchange import LISTEN, Exchange
+from mcptwist.exchange import LISTEN, Exchange, See
 from mcptwist.interfaces import IView
 from mcptwist.messages import (
     Answer,
@@ -67,7 +67,7 @@ _LISTS: Mapping[str, tuple[str, str]] = {
 }
 
 
-class _Named(NamedTuple):
+class _Named(msgspec.Struct, frozen=True):
     """What a method asks for by name.
 
     :ivar kind: the allow-list.
@@ -167,6 +167,7 @@ class Policed(_Around):
         self._reaches: dict[str, Reach] = {}
         self._handles = handles
         self._told = told
+        self._see: See = self._seen  # bound once, not with every call
 
     def begin(self, exchange: Exchange) -> None:
         """Answer *exchange* as far as its principal may have it answered."""
@@ -226,7 +227,9 @@ class Policed(_Around):
         if is_seen:
             _check_name(exchange, reach, named)
         if named.gives:
-            usual = exchange.usual = exchange.usual or read_params(exchange.request.params)
+            usual = exchange.usual
+            if usual is None:
+                usual = exchange.usual = read_params(exchange.request.params)
             if usual is None:
                 where = self._where(exchange.stay.principal)
                 exchange.amend(self._handles.states.opened(exchange.request.params, where))
@@ -235,7 +238,7 @@ class Policed(_Around):
             if exchange.stay.era == MODERN or usual is None or usual.task is not UNSET:
                 is_seen = True
         if is_seen:
-            exchange.see_through(self._seen)
+            exchange.see_through(self._see)
 
     def _seen(self, exchange: Exchange, answer: Answer) -> Answer:
         """How an answer is seen: handles in it are the asker's from now on, and what does not exist

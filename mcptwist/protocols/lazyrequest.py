@@ -56,6 +56,7 @@ class LazyRequest(StockRequest):
     :ivar method: the method, upper case.
     :ivar uri: the target in origin form, path and query.
     :ivar path: the target without its query.
+    :ivar fields: the headers by their lower-case names; of several, the last.
     :ivar content_length: of the body; negative when it was not told beforehand.
     :ivar facts: what was concluded from the head, to be reused as long as the same connection
         sends the same head but for its Content-Length; None where heads are not compared.
@@ -64,7 +65,7 @@ class LazyRequest(StockRequest):
     def __init__(self, stream: Any, head: RequestHead) -> None:
         # The stock __init__ builds what is lazy here; nothing of it is needed.
         self.stream = stream
-        self._headers = head.headers
+        self.fields = head.headers
         self._repeated = head.repeated
         self.method = head.method
         self.uri = head.uri
@@ -75,26 +76,26 @@ class LazyRequest(StockRequest):
 
     def header(self, name: bytes) -> bytes | None:
         """The value of a header by its lower-case name; of several, the last."""
-        return self._headers.get(name)
+        return self.fields.get(name)
 
     def header_values(self, name: bytes) -> list[bytes]:
         """All values of a header by its lower-case name, in order."""
-        return _values(self._headers, self._repeated, name)
+        return _values(self.fields, self._repeated, name)
 
     def headers_alone(self) -> Callable[[bytes], list[bytes]]:
         """What :meth:`header_values` finds, for who should not keep the request for it."""
-        return partial(_values, self._headers, self._repeated)
+        return partial(_values, self.fields, self._repeated)
 
     def forget(self, names: frozenset[bytes]) -> None:
         """Leave those headers out from now on, as if they had not come; names in lower case."""
-        self._headers = _without(self._headers, names)
+        self.fields = _without(self.fields, names)
         if self._repeated is not None:
             self._repeated = [pair for pair in self._repeated if pair[0] not in names]
 
     @property
     def raw_headers(self) -> list[tuple[bytes, bytes]]:
         """All headers in order, names in lower case."""
-        return list(self._headers.items() if self._repeated is None else self._repeated)
+        return list(self.fields.items() if self._repeated is None else self._repeated)
 
     @property
     def connection(self) -> Any:
@@ -121,8 +122,8 @@ class LazyRequest(StockRequest):
             values = made.getRawHeaders(key)
             return values[-1] if values else None
         if isinstance(key, bytes):
-            return self._headers.get(key.lower())
-        value = self._headers.get(key.lower().encode("iso-8859-1"))
+            return self.fields.get(key.lower())
+        value = self.fields.get(key.lower().encode("iso-8859-1"))
         return None if value is None else value.decode("iso-8859-1")
 
     def isSecure(self) -> bool:
@@ -193,28 +194,30 @@ class Omission:
     What is left is found out once.
 
     :param names: of the headers, in lower case.
+    :ivar whole: the headers that came last.
+    :ivar rest: what is left of them.
     """
 
-    __slots__ = ("_names", "_rest", "_whole")
+    __slots__ = ("_names", "rest", "whole")
 
     def __init__(self, names: frozenset[bytes]) -> None:
         self._names = names
-        self._whole: dict[bytes, bytes] | None = None
-        self._rest: dict[bytes, bytes] = {}
+        self.whole: dict[bytes, bytes] | None = None
+        self.rest: dict[bytes, bytes] = {}
 
     def apply(self, request: LazyRequest) -> None:
         """As :meth:`LazyRequest.forget`."""
-        headers = request._headers
-        if headers is not self._whole:
+        headers = request.fields
+        if headers is not self.whole:
             if request._repeated is not None:
                 request.forget(self._names)
                 return
             self._learn(headers)
-        request._headers = self._rest
+        request.fields = self.rest
 
     def _learn(self, headers: dict[bytes, bytes]) -> None:
-        if self._whole is None:
-            self._rest = _without(headers, self._names)
+        if self.whole is None:
+            self.rest = _without(headers, self._names)
         else:
-            self._rest = _with_length(self._rest, headers.get(_LENGTH))
-        self._whole = headers
+            self.rest = _with_length(self.rest, headers.get(_LENGTH))
+        self.whole = headers

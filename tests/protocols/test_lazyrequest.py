@@ -71,7 +71,7 @@ class OmissionTests(ForgettingTests):
         requests = [request_of(headers) for _ in range(3)]
         for request in requests:
             self.assertEqual(self.left(request), [(b"host", b"a")])
-        self.assertIs(requests[0]._headers, requests[2]._headers)
+        self.assertIs(requests[0].fields, requests[2].fields)
         self.assertIn(b"authorization", headers)
 
     def test_other_length(self) -> None:
