@@ -120,7 +120,7 @@ class KeyFiles:
         """
         self._authorized.read()
         self._revoked.read()
-        self._take()
+        self._take(*self._both)
 
     def look(self) -> None:
         """Read again what has changed, and see whose time is over; to be called often."""
@@ -137,7 +137,7 @@ class KeyFiles:
         before = file.content
         try:
             self._read_again(file)
-            self._take()
+            self._take(file)
         except FileProblem as problem:
             file.content = before
             file.accept()
@@ -158,13 +158,14 @@ class KeyFiles:
         if file.content is None:
             raise FileProblem(f"{file.path} is gone; what it revoked stays revoked")
 
-    def _take(self) -> None:
+    def _take(self, *changed: WatchedFile) -> None:
+        """Go by what they say now; of lines that are refused one hears when their file changes."""
         try:
             revoked = read_revoked_keys(self._revoked.content or "")
         except LineProblem as problem:
             raise FileProblem(f"{self._revoked.path}: {problem}") from None
         found = read_authorized_keys(self._authorized.content or "", self._keys_per_principal)
-        for line in found.refused:
+        for line in found.refused if self._authorized in changed else ():
             self.log.error(
                 "{path} line {number} is refused: it {reason}",
                 path=self._authorized.path,

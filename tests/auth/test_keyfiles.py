@@ -180,6 +180,11 @@ class KeyFilesTests(SynchronousTestCase):
         self.files.load()
         self.assertEqual(self.names(), ["alice"])
         self.assertEqual(self.audit.counts["auth.keys.line_refused"], 1)
+        self.put(self.revoked, "carol")
+        for _ in range(2):
+            self.files.look()
+        self.assertEqual(self.audit.counts["auth.keys.loaded"], 2)
+        self.assertEqual(self.audit.counts["auth.keys.line_refused"], 1)  # it is told once
 
     def test_strictly(self) -> None:
         file = self.place / "secret"
