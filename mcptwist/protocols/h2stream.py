@@ -17,17 +17,16 @@ from mcptwist.protocols import h2frames as frames
 from mcptwist.protocols import refusals
 from mcptwist.protocols.h2fields import StreamHead, answer_fields
 from mcptwist.protocols.h2tunnel import Tunnel
-from mcptwist.protocols.http1 import SLICE, SMALL
 from mcptwist.protocols.httpstream import HeaderList, IHTTPStream
 from mcptwist.protocols.limits import Counters
+from mcptwist.protocols.outflow import NEVER, SLICE, SMALL
 from mcptwist.protocols.request import Request
 
 if TYPE_CHECKING:
     from mcptwist.protocols.http2 import HTTP2Connection
 
-__all__ = ["NEVER", "HTTP2Stream"]
+__all__ = ["HTTP2Stream"]
 
-NEVER = float("inf")
 #: A client that takes less than so many bytes of an answer takes nothing.
 PROGRESS = 1024
 _CONTINUE = [(b":status", b"100")]

@@ -7,27 +7,26 @@ order, and what a client sends ahead waits, within a bound. It provides
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet.interfaces import (
     IAddress,
     IProtocol,
-    IPushProducer,
     ISSLTransport,
 )
-from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.http import NO_BODY_CODES
 from zope.interface import implementer
 
-from mcptwist.protocols import refusals, sockets
+from mcptwist.protocols import refusals
 from mcptwist.protocols.http1answer import CLOSE, KEEP_ALIVE, AnswerHeads
 from mcptwist.protocols.http1syntax import CHUNKED, ChunkedBody, Head, KnownHead, read_head
 from mcptwist.protocols.httpstream import HeaderList, IHTTPStream
 from mcptwist.protocols.meter import HTTP1, Meter
+from mcptwist.protocols.outflow import NEVER, SMALL, Outflow
 from mcptwist.protocols.refusals import Refusal, Refused
 from mcptwist.protocols.request import Request
 from mcptwist.protocols.tls import encryption
@@ -36,13 +35,6 @@ if TYPE_CHECKING:
     from mcptwist.protocols.http1factory import HTTP1Factory
 
 __all__ = ["HTTP1Connection"]
-
-#: The most given to the transport in one write, bytes; what it sends in one call.
-SLICE = 128 * 1024
-#: Answers up to this size, bytes, are joined and written at once.
-SMALL = 64 * 1024
-
-NEVER = float("inf")
 
 # What a connection is waiting for; decides what its deadline means.
 IDLE = "idle"
@@ -55,14 +47,12 @@ UPGRADED = "upgraded"
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-@implementer(IHTTPStream, IPushProducer)
-class HTTP1Connection(Protocol):
+@implementer(IHTTPStream)
+class HTTP1Connection(Outflow):
     """One client's connection.
 
     :ivar phase: what it waits for, one of the constants above.
     :ivar deadline: when that has taken too long, in the clock's seconds.
-    :ivar stalled: since when the client takes nothing of what waits for it, or `NEVER`.
-    :ivar meter: what is counted of it.
     """
 
     _log = Logger()
@@ -70,14 +60,12 @@ class HTTP1Connection(Protocol):
     factory: HTTP1Factory
     phase = IDLE
     deadline = NEVER
-    stalled = NEVER
 
     def __init__(self, factory: HTTP1Factory) -> None:
+        super().__init__(factory.clock, Meter(HTTP1, factory.clock.seconds()))
         self.factory = factory
         self.counters = factory.counters
-        self.clock = factory.clock
         self.limits = factory.limits
-        self.meter = Meter(HTTP1, factory.clock.seconds())
         self.trusted_host: bytes | None = None
         self._buffer = b""  # read and not yet used
         self._advancing = False
@@ -91,10 +79,6 @@ class HTTP1Connection(Protocol):
         self._spoken = AnswerHeads()
         self._body_wanted = False
         self._body_until = NEVER
-        self._queue: deque[memoryview] = deque()  # of the answer, not yet in the transport
-        self._queued = 0
-        self._paused = False  # the transport has enough
-        self._producer: IPushProducer | None = None
         self._chunked = False  # how the streamed answer is framed
         self._mute = False  # the answer has no body, whatever is written
         self._answer_left: int | None = None
@@ -484,84 +468,13 @@ class HTTP1Connection(Protocol):
         self.phase = IDLE
         self.deadline = self.clock.seconds() + self.limits.idle_time
 
-    # -- writing and back-pressure -------------------------------------------------------
-
-    def _transport_write(self, data: bytes) -> None:
-        if self._queued:
-            self._enqueue((data,))
-        else:
-            self.meter.sent += len(data)
-            sockets.write(self.transport, data)
-
-    def _send(self, pieces: Sequence[bytes], size: int) -> None:
-        if not self._queued and not self._paused and size <= SMALL:
-            data = b"".join(pieces)
-            self.meter.sent += len(data)
-            sockets.write(self.transport, data)
-            return
-        self._enqueue(pieces)
-        self._pump()
-
-    def _enqueue(self, pieces: Sequence[bytes]) -> None:
-        for piece in pieces:
-            if piece:
-                self._queue.append(memoryview(piece))
-                self._queued += len(piece)
-
-    def _pump(self) -> None:
-        """Give the transport slices until it has enough."""
-        queue = self._queue
-        while queue and not self._paused:
-            batch: list[memoryview] = []
-            room = SLICE
-            while queue and room:
-                piece = queue[0]
-                if len(piece) <= room:
-                    queue.popleft()
-                else:
-                    piece, queue[0] = piece[:room], piece[room:]
-                batch.append(piece)
-                room -= len(piece)
-            self._queued -= SLICE - room
-            self.meter.sent += SLICE - room
-            self.transport.write(b"".join(batch))  # type: ignore[union-attr]
-
-    def pauseProducing(self) -> None:
-        """Called by the transport when it has enough."""
-        if not self._paused:
-            self._paused = True
-            self.stalled = self.clock.seconds()
-            if self._producer is not None:
-                self._producer.pauseProducing()
-
-    def resumeProducing(self) -> None:
-        """Called by the transport when all it had is with the operating system."""
-        self._paused = False
-        self.stalled = NEVER
-        self._pump()
-        if self._queued:
-            return
+    def _drained(self) -> None:
         if self._ended:
             self._answered()
         elif self._producer is not None and not self._paused:
             self._producer.resumeProducing()
         elif self._buffer and not self._advancing:
             self._advance()
-
-    def stopProducing(self) -> None:
-        """Called by the transport when it is gone; `connectionLost` follows."""
-
-    def register_producer(self, producer: IPushProducer) -> None:
-        self._producer = producer
-        if self._paused or self._queued:
-            producer.pauseProducing()
-
-    def unregister_producer(self) -> None:
-        self._producer = None
-
-    def backlog(self) -> int:
-        # How much the transport itself holds is not told; when it is full it is a slice.
-        return self._queued + (SLICE if self._paused else 0)
 
     # -- leaving HTTP --------------------------------------------------------------------
 

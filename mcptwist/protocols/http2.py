@@ -27,11 +27,11 @@ from mcptwist.protocols.h2codec import HIGHEST, Codec, ICodecUser
 from mcptwist.protocols.h2fields import KnownHeads, Malformed, check_trailers
 from mcptwist.protocols.h2frames import ConnectionFailed
 from mcptwist.protocols.h2limits import HTTP2Limits
-from mcptwist.protocols.h2stream import NEVER, HTTP2Stream
+from mcptwist.protocols.h2stream import HTTP2Stream
 from mcptwist.protocols.hpacking import Fields
-from mcptwist.protocols.http1 import SLICE
 from mcptwist.protocols.http1factory import HTTP1Factory
 from mcptwist.protocols.meter import HTTP2, Meter
+from mcptwist.protocols.outflow import NEVER, SLICE
 from mcptwist.protocols.refusals import Refusal
 from mcptwist.protocols.request import Request
 from mcptwist.protocols.sockets import at_turns_end
