@@ -19,7 +19,7 @@ from mcptwist.protocols.h2fields import StreamHead, answer_fields
 from mcptwist.protocols.h2tunnel import Tunnel
 from mcptwist.protocols.httpstream import HeaderList, IHTTPStream
 from mcptwist.protocols.limits import Counters
-from mcptwist.protocols.outflow import NEVER, SLICE, SMALL
+from mcptwist.protocols.outflow import NEVER, SLICE, SMALL, take
 from mcptwist.protocols.request import Request
 
 if TYPE_CHECKING:
@@ -338,7 +338,7 @@ class HTTP2Stream:
         window = self.connection.codec.window(self.number)
         if window <= 0 or not self.queue:
             return 0
-        data = self._take(window)
+        data = take(self.queue, window)
         last = self._finished and not self.queue
         self.connection.codec.send_data(self.number, data, last)
         self._progressed(len(data))
@@ -352,19 +352,6 @@ class HTTP2Stream:
     def can_send(self) -> bool:
         """Whether there is more to send, and room for it."""
         return bool(self.queue) and self.connection.codec.window(self.number) > 0
-
-    def _take(self, room: int) -> bytes:
-        queue = self.queue
-        batch: list[memoryview] = []
-        while queue and room:
-            piece = queue[0]
-            if len(piece) <= room:
-                queue.popleft()
-            else:
-                piece, queue[0] = piece[:room], piece[room:]
-            batch.append(piece)
-            room -= len(piece)
-        return b"".join(batch)
 
     def _progressed(self, size: int) -> None:
         self._queued -= size

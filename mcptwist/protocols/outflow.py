@@ -16,7 +16,7 @@ from zope.interface import implementer
 from mcptwist.protocols import sockets
 from mcptwist.protocols.meter import Meter
 
-__all__ = ["NEVER", "SLICE", "SMALL", "Outflow"]
+__all__ = ["NEVER", "SLICE", "SMALL", "Outflow", "take"]
 
 #: The most given to the transport in one write, bytes; what it sends in one call.
 SLICE = 128 * 1024
@@ -25,6 +25,23 @@ SMALL = 64 * 1024
 
 #: When what is not waited for has taken too long.
 NEVER = float("inf")
+
+
+def take(queue: deque[memoryview], room: int) -> bytes:
+    """The next bytes of a queue, which are out of it then; nothing that stays is copied.
+
+    :param room: how many bytes at most.
+    """
+    batch: list[memoryview] = []
+    while queue and room:
+        piece = queue[0]
+        if len(piece) <= room:
+            queue.popleft()
+        else:
+            piece, queue[0] = piece[:room], piece[room:]
+        batch.append(piece)
+        room -= len(piece)
+    return b"".join(batch)
 
 
 @implementer(IPushProducer)
@@ -70,21 +87,11 @@ class Outflow(Protocol):
 
     def _pump(self) -> None:
         """Give the transport slices until it has enough."""
-        queue = self._queue
-        while queue and not self._paused:
-            batch: list[memoryview] = []
-            room = SLICE
-            while queue and room:
-                piece = queue[0]
-                if len(piece) <= room:
-                    queue.popleft()
-                else:
-                    piece, queue[0] = piece[:room], piece[room:]
-                batch.append(piece)
-                room -= len(piece)
-            self._queued -= SLICE - room
-            self.meter.sent += SLICE - room
-            self.transport.write(b"".join(batch))  # type: ignore[union-attr]
+        while self._queue and not self._paused:
+            data = take(self._queue, SLICE)
+            self._queued -= len(data)
+            self.meter.sent += len(data)
+            self.transport.write(data)  # type: ignore[union-attr]
 
     def pauseProducing(self) -> None:
         """Called by the transport when it has enough."""
