@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import stat
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -23,6 +24,7 @@ from mcptwist.auth.denials import CannotStart
 from mcptwist.watching.journal import Journal
 
 _LONGEST = 300
+_OF_OTHERS = "it belongs to another user, or others can write it; chown it, or chmod go-w it"
 _TROUBLE = re.compile("refused|denied|penalty|revoked|replay|failed|stepup")
 _encode = msgspec.json.Encoder().encode
 
@@ -101,7 +103,8 @@ class AuditFile:
 
     :param path: readable by nobody but us.
     :ivar failures: how many events it could not take.
-    :raises CannotStart: it cannot be written; the message tells what to do.
+    :raises CannotStart: it cannot be written, or others could write it, too; the message tells
+        what to do.
     """
 
     log = Logger()
@@ -181,8 +184,12 @@ class AuditFile:
 
     def _open(self) -> None:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        self._file = os.open(self._path, flags, 0o600)
-        status = os.fstat(self._file)
+        file = os.open(self._path, flags, 0o600)
+        status = os.fstat(file)
+        if _is_of_others(status):
+            os.close(file)
+            raise PermissionError(errno.EPERM, _OF_OTHERS)
+        self._file = file
         self._node = (status.st_dev, status.st_ino)
         self._is_torn = False
 
@@ -197,10 +204,18 @@ def file_problem(path: str) -> str:
         return _cannot(path, "it is a link, and none is followed; name the file itself")
     if not os.path.isdir(directory):
         return _cannot(path, f"there is no directory {directory}; make it, for the daemon's user")
+    if os.path.exists(path) and _is_of_others(os.stat(path)):
+        return _cannot(path, _OF_OTHERS)
     there = path if os.path.exists(path) else directory
     if not os.path.isdir(path) and os.access(there, os.W_OK):
         return ""
     return _cannot(path, f"{there} is not for this user to write; correct its owner and mode")
+
+
+def _is_of_others(status: os.stat_result) -> bool:
+    """Whether what stands in a file proves nothing, for somebody else may have written it."""
+    is_shared = stat.S_ISREG(status.st_mode) and status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    return bool(is_shared) or status.st_uid not in (0, os.geteuid())
 
 
 def _cannot(path: str, why: str) -> str:
@@ -215,6 +230,8 @@ def inert(value: Any) -> Any:
         return inert(value.decode("latin-1"))
     if isinstance(value, frozenset | set):
         return sorted(inert(each) for each in value)
+    if isinstance(value, tuple | list):
+        return [inert(each) for each in value]
     return value
 
 

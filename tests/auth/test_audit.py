@@ -37,12 +37,13 @@ class AuditTests(SynchronousTestCase):
     def test_injection(self, text: str, data: bytes) -> None:
         """F7: one line each, of printable characters, and not for ever."""
         self.lines.clear()
-        self.audit.tell("e", text=text, data=data, items={text})
+        self.audit.tell("e", text=text, data=data, items={text}, rows=(text, [data]))
         (line,) = self.lines
         self.assertEqual(line.count(b"\n"), 1)
         self.assertTrue(line.endswith(b"\n"))
         said = json.loads(line)
-        for value in (said["text"], said["data"], *said["items"]):
+        row, (inner,) = said["rows"]
+        for value in (said["text"], said["data"], *said["items"], row, inner):
             self.assertTrue(value.isprintable())
         self.assertTrue(line[:-1].decode().isprintable())
         self.assertLess(len(said["text"]), 301 * 11)
@@ -51,6 +52,47 @@ class AuditTests(SynchronousTestCase):
         self.audit.tell("e", name='a\n{"event":"auth.ok"}\x1b[2J\u202e\x85')
         expected = 'a\\u{a}{"event":"auth.ok"}\\u{1b}[2J\\u{202e}\\u{85}'
         self.assertEqual(json.loads(self.lines[0])["name"], expected)
+
+
+class OwnedTests(SynchronousTestCase):
+    """What others could have written is no log of ours."""
+
+    def test_of_others(self) -> None:
+        path = Path(self.mktemp())
+        for mode in (0o622, 0o620, 0o602):
+            path.touch()
+            path.chmod(mode)
+            self.assertRaises(CannotStart, AuditFile, str(path))
+        path.chmod(0o640)
+        AuditFile(str(path)).close()
+        if os.geteuid() == 0:
+            os.chown(path, 12345, -1)
+            self.assertRaises(CannotStart, AuditFile, str(path))
+
+    def test_links(self) -> None:
+        """Nobody has us write into another file of ours."""
+        path, other = Path(self.mktemp()), Path(self.mktemp())
+        other.touch()
+        path.symlink_to(other.resolve())
+        self.assertRaises(CannotStart, AuditFile, str(path))
+        self.assertEqual(other.read_bytes(), b"")
+
+    def test_put_in_its_place(self) -> None:
+        """While the daemon runs, that is counted, and nothing is written there."""
+        path = Path(self.mktemp())
+        file = AuditFile(str(path))
+        self.addCleanup(file.close)
+        path.unlink()
+        path.touch()
+        path.chmod(0o666)
+        file.look()
+        file.write(b"one\n")
+        self.flushLoggedErrors()
+        self.assertEqual((file.failures, path.read_bytes()), (1, b""))
+        path.unlink()
+        file.look()
+        file.write(b"two\n")
+        self.assertEqual((file.failures, path.read_bytes()), (1, b"two\n"))
 
 
 class FileTests(SynchronousTestCase):
