@@ -108,9 +108,10 @@ class EndTests(GatehouseCase):
         )
         gatehouse.books.replays.first_use("a", "b", NOW + 60)
         assert gatehouse.people is not None
-        gatehouse.people.logins.store.look()
+        gatehouse.people.logins.store.end(["nobody's"])
         self.assertIn("audit.log", self.open_files())
         self.assertIn("replay.sqlite3", self.open_files())
+        self.assertIn("logins.sqlite3", self.open_files())
         self.assertEqual(len(self.clock.getDelayedCalls()), 2)
         gatehouse.stopService()
         self.assertEqual(self.open_files(), [])
@@ -152,8 +153,19 @@ class AuditTests(GatehouseCase):
         self.assertEqual(gatehouse.audit_failures, 2)
 
 
-class SweptPeopleTests(GatehouseCase):
-    """What people were asked, and did not answer."""
+class LookTests(GatehouseCase):
+    """What is looked at by itself: what people did not answer, and what may have changed."""
+
+    def test_often(self) -> None:
+        """Whoever is withdrawn is out within a second, and so is what is open for too long."""
+        gatehouse = self.gatehouse()
+        with (
+            mock.patch.object(gatehouse.files, "look") as files,
+            mock.patch.object(gatehouse.presence, "look") as presence,
+        ):
+            self.clock.pump([0.1] * 10)
+            self.assertGreaterEqual(files.call_count, 3)
+            self.assertGreaterEqual(presence.call_count, 3)
 
     def test_expires(self) -> None:
         gatehouse = self.gatehouse(people=People())
