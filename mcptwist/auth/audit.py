@@ -15,13 +15,16 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from twisted.logger import Logger
 
 from mcptwist.auth.denials import CannotStart
 from mcptwist.watching.journal import Journal
+
+if TYPE_CHECKING:
+    from mcptwist.auth.authorizedkeys import Grant
 
 _LONGEST = 300
 _OF_OTHERS = "it belongs to another user, or others can write it; chown it, or chmod go-w it"
@@ -84,6 +87,19 @@ class Audit:
         if self._write is not None:
             self._write(_encode({"ts": self._time(), "event": event, **told}) + b"\n")
         return told
+
+    def write_call(self, event: str, grant: Grant, method: str, name: str | None) -> None:
+        """The same for a call: who may call what is mostly what it was before.
+
+        :param grant: whose it is.
+        :param name: what it names.
+        """
+        self.count(event)
+        if self._write is not None:
+            if name is not None and len(name) > _LONGEST:
+                name = _cut(name)
+            said = _call_line(event, grant.principal, grant.key.fingerprint, method, name)
+            self._write(b'{"ts":"%b",%b' % (self._time().encode(), said))
 
     def _time(self) -> str:
         """The time of day, in UTC, to the millisecond."""
@@ -225,7 +241,7 @@ def _cannot(path: str, why: str) -> str:
 def inert(value: Any) -> Any:
     """*value* as it may stand in a log: short, and no character that does anything."""
     if isinstance(value, str):
-        return _inert_text(value if len(value) <= _LONGEST else value[:_LONGEST] + "…")
+        return _inert_text(value if len(value) <= _LONGEST else _cut(value))
     if isinstance(value, bytes):
         return inert(value.decode("latin-1"))
     if isinstance(value, frozenset | set):
@@ -233,6 +249,18 @@ def inert(value: Any) -> Any:
     if isinstance(value, tuple | list):
         return [inert(each) for each in value]
     return value
+
+
+def _cut(text: str) -> str:
+    return text[:_LONGEST] + "…"
+
+
+@lru_cache(1024)
+def _call_line(event: str, principal: str, key: str, method: str, name: str | None) -> bytes:
+    """What the line of a call says after its time."""
+    told = {"event": event, "principal": principal, "key": key, "method": method, "name": name}
+    said = _encode({field: inert(value) for field, value in told.items() if value is not None})
+    return said[1:] + b"\n"
 
 
 @lru_cache(1024)

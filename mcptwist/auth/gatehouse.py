@@ -354,14 +354,12 @@ class Gatehouse(MultiService):
         )
 
     def _told(self, exchange: Exchange, grant: Grant, outcome: str) -> None:
-        tell = self.audit.write if outcome == ALLOWED else self.audit.tell
-        tell(
-            f"mcp.{outcome}",
-            principal=grant.principal,
-            key=grant.key.fingerprint,
-            method=exchange.request.method,
-            name=name_in(exchange),
-        )
+        event, method, name = f"mcp.{outcome}", exchange.request.method, name_in(exchange)
+        if outcome == ALLOWED:
+            self.audit.write_call(event, grant, method, name)
+        else:
+            key = grant.key.fingerprint
+            self.audit.tell(event, principal=grant.principal, key=key, method=method, name=name)
 
     def objected(self, request: Request, objection: Refusal) -> None:
         """*request* went to a name that is not ours, or came from a page that may not ask us.

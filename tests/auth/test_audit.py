@@ -6,14 +6,18 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.logger import LogEvent, Logger, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
+from mcptwist.auth import audit
 from mcptwist.auth.audit import Audit, AuditFile
+from mcptwist.auth.authorizedkeys import Grant, read_line
 from mcptwist.auth.denials import CannotStart
+from tests.auth.people import key
 
 
 class AuditTests(SynchronousTestCase):
@@ -93,6 +97,64 @@ class OwnedTests(SynchronousTestCase):
         file.look()
         file.write(b"two\n")
         self.assertEqual((file.failures, path.read_bytes()), (1, b"two\n"))
+
+
+class CallTests(SynchronousTestCase):
+    """The lines of calls, which are remembered but for their time."""
+
+    def setUp(self) -> None:
+        self.lines: list[bytes] = []
+        self.now = 1_800_000_000.25
+        self.audit = Audit(lambda: self.now, self.lines.append)
+        self.grant = self.granted("alice")
+
+    def granted(self, name: str) -> Grant:
+        """What a key of that name may do; whoever has it is called alice."""
+        return read_line(f'principal="alice" {key(name).public.words()}')
+
+    def call(self, name: str | None, method: str = "tools/call") -> None:
+        self.audit.write_call("mcp.allowed", self.grant, method, name)
+
+    @settings(max_examples=100, deadline=None)
+    @given(st.one_of(st.none(), st.text(max_size=20), st.text("\x1b\nx", min_size=298)))
+    def test_as_any_other(self, name: str | None) -> None:
+        """Each says what it would if nothing were remembered, the first time and again."""
+        self.lines.clear()
+        for _ in range(2):
+            self.call(name)
+        said = {"principal": "alice", "key": self.grant.key.fingerprint, "method": "tools/call"}
+        self.audit.write("mcp.allowed", **said, name=name)
+        self.assertEqual(len(set(self.lines)), 1)
+
+    def test_each_its_own(self) -> None:
+        """Another name, another method, another time, another key: another line."""
+        self.call("a")
+        self.call("b")
+        self.call("b", "prompts/get")
+        self.now += 0.001
+        self.call("b", "prompts/get")
+        self.grant = self.granted("bob")
+        self.call("b", "prompts/get")
+        self.assertEqual(len(set(self.lines)), 5)
+        self.assertEqual(self.audit.counts, {"mcp.allowed": 5})
+
+    def test_long_names_are_not_remembered(self) -> None:
+        """What a client sends may be megabytes."""
+        given: list[Any] = []
+
+        def remembered(*said: Any) -> bytes:
+            given.append(said)
+            return b""
+
+        self.patch(audit, "_call_line", remembered)
+        self.call("x" * 1_000_000)
+        self.assertLess(len(given[0][-1]), 310)
+
+    def test_no_file(self) -> None:
+        """They are counted all the same."""
+        self.audit = Audit(lambda: self.now)
+        self.call("a")
+        self.assertEqual(self.audit.counts, {"mcp.allowed": 1})
 
 
 class FileTests(SynchronousTestCase):
