@@ -117,7 +117,8 @@ class StreamableHttp(Endpoint):
 
     :param view: what clients of this URL see.
     :param principal: says who is calling, from the request.
-    :param admit: the same, for a message that was in it; it raises if they may not ask that.
+    :param admit: the same, for a message that was in it; it raises if they may not ask that. By
+        default everybody may ask everything.
     """
 
     def __init__(
@@ -125,12 +126,12 @@ class StreamableHttp(Endpoint):
         concourse: Concourse,
         view: IView,
         principal: Callable[[HttpRequest], str] = lambda _: ANYONE,
-        admit: Callable[[HttpRequest, Request], str] = lambda _, asked: ANYONE,
+        admit: Callable[[HttpRequest, Request], str] | None = None,
     ) -> None:
         self._concourse = concourse
         self._view = view
         self._principal = principal
-        self._admit = admit
+        self._admit = admit or (lambda request, asked: principal(request))
 
     def render(self, request: HttpRequest) -> int:
         """Answer *request*, now or later."""
