@@ -18,12 +18,13 @@ from mcptwist.config import Config
 from mcptwist.daemon import Daemon
 from mcptwist.eras.held import Held
 from mcptwist.errors import HostNotTrusted
+from mcptwist.server import Server
 from mcptwist.watching.traffic import Traffic
 from mcptwist.wiring.administration import own_pages
 from mcptwist.wiring.admission import make_gatehouse, refuse_exposure
 from mcptwist.wiring.front import Front
 from mcptwist.wiring.premises import IDENTITY, Premises
-from mcptwist.wiring.servers import kept_lists, make_backends
+from mcptwist.wiring.servers import kept_lists, make_backends, with_own_servers
 from mcptwist.wiring.tracing import make_exporting
 from mcptwist.wiring.wires import make_concourse
 
@@ -33,6 +34,7 @@ def make_daemon(
     reactor: Any,
     environ: Mapping[str, str] = os.environ,
     distrusted: Callable[[HostNotTrusted], object] = lambda problem: None,
+    own: Mapping[str, Server] | None = None,
 ) -> Daemon:
     """The whole daemon, ready to be started.
 
@@ -40,14 +42,18 @@ def make_daemon(
     :param reactor: everything that waits, listens or launches goes by it.
     :param environ: from which children inherit what their configuration names.
     :param distrusted: told when a server elsewhere shows a key that is not to be believed.
+    :param own: servers of the application's own, by name, to be served beside those of *config*.
+    :return: a service; it listens once it is started, and drains when it is stopped.
+    :raises ValueError: a name of *own* is no name for a server, or taken.
     :raises CannotStart: it would let in whom it should not; the message tells what to do.
     """
     refuse_exposure(config)
-    premises = Premises(config, reactor, environ, distrusted)
+    config = with_own_servers(config, own or {})
+    premises = Premises(config, reactor, environ, distrusted, own=own or {})
     daemon = _with_servers(premises)
     gatehouse = make_gatehouse(daemon, premises)
-    own = own_pages(daemon, premises, gatehouse)
-    Front(daemon, premises, gatehouse, own).open()
+    pages = own_pages(daemon, premises, gatehouse)
+    Front(daemon, premises, gatehouse, pages).open()
     return daemon
 
 

@@ -5,10 +5,14 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+from twisted.application.service import IServiceCollection
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from mcptwist.messages import Request, Result, encode_json
+from mcptwist.protocols.inprocess import PythonConnector
 from tests.conversations.asking import Client, ModernClient
 from tests.fakes import FakeReader
 
@@ -21,9 +25,11 @@ def examples() -> dict[str, str]:
 
 
 class PageTests(SynchronousTestCase):
-    def run_example(self, name: str) -> dict[str, Any]:
-        names: dict[str, Any] = {"__name__": f"example_{name}"}
-        exec(compile(examples()[name], f"{PAGE.name}:{name}", "exec"), names)
+    def run_example(self, name: str, reactor: Any = None) -> dict[str, Any]:
+        """What an example defines, with *reactor* in the place of the one that it imports."""
+        names: dict[str, Any] = {"__name__": f"example_{name}", "reactor": reactor}
+        text = examples()[name].replace("from twisted.internet import reactor\n", "")
+        exec(compile(text, f"{PAGE.name}:{name}", "exec"), names)
         return names
 
     def text(self, result: dict[str, Any]) -> str:
@@ -84,6 +90,19 @@ class PageTests(SynchronousTestCase):
             client.send(Result(client.heard[-1]["id"], encode_json(consent)))
             self.assertEqual(words, self.text(client.answers[id]))
         self.assertEqual(3, len(client.said("notifications/progress")))
+
+    def test_application(self) -> None:
+        """It is put together; asked in this process, it says what the page says."""
+        reactor = MemoryReactorClock()
+        names = self.run_example("application", reactor)
+        (daemon,) = list(IServiceCollection(names["application"]))
+        self.assertEqual([backend.name for backend in daemon.gateway], ["garden"])
+        asking = Deferred.fromCoroutine(
+            names["ask"](PythonConnector(names["server"], reactor), reactor)
+        )
+        reactor.pump([0] * 20)
+        self.assertEqual(self.successResultOf(asking), "3 beds")
+        self.assertIn("It says ``3 beds``", PAGE.read_text())
 
     def test_embedded(self) -> None:
         clock = Clock()

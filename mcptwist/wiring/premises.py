@@ -10,6 +10,7 @@ import mcptwist
 from mcptwist.config import Config
 from mcptwist.errors import HostNotTrusted
 from mcptwist.protocols.h2limits import HTTP2ClientCounters
+from mcptwist.server import Server
 
 IDENTITY = {"name": "mcptwist", "version": mcptwist.__version__}
 """What the daemon calls itself, to clients and to servers."""
@@ -22,6 +23,7 @@ class Premises:
     :ivar config: checked values.
     :ivar reactor: everything that waits, listens or launches goes by it.
     :ivar environ: from which children inherit what their configuration names.
+    :ivar own: servers that the application around us has made, by their names in *config*.
     :ivar distrusted: told when a server elsewhere shows a key that is not to be believed.
     :ivar http2_client: what is counted of HTTP/2 connections to servers.
     """
@@ -31,3 +33,4 @@ class Premises:
     environ: Mapping[str, str]
     distrusted: Callable[[HostNotTrusted], object] = lambda problem: None
     http2_client: HTTP2ClientCounters = field(default_factory=HTTP2ClientCounters)
+    own: Mapping[str, Server] = field(default_factory=dict)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import msgspec
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 
@@ -14,7 +15,7 @@ from mcptwist.auth.asking.identity import ask_nobody
 from mcptwist.backend import Backend, BackendSettings
 from mcptwist.catalog.gathering import settings_of
 from mcptwist.catalog.keptlists import KeptLists
-from mcptwist.config import Http2Client
+from mcptwist.config import Config, Http2Client
 from mcptwist.configuration.described import described
 from mcptwist.configuration.reach import WITH_PERSON
 from mcptwist.configuration.serverconfig import (
@@ -23,6 +24,8 @@ from mcptwist.configuration.serverconfig import (
     ServerConfig,
     StdioServer,
 )
+from mcptwist.configuration.servernames import check_name
+from mcptwist.configuration.settings import Ledger
 from mcptwist.eras.held import Held
 from mcptwist.eras.leases import LeaseSettings
 from mcptwist.interfaces import IConnector
@@ -33,6 +36,7 @@ from mcptwist.protocols.h2limits import HTTP2ClientLimits
 from mcptwist.protocols.hostcertificate import state_directory
 from mcptwist.protocols.inprocess import PythonConnector
 from mcptwist.protocols.upstream import UpstreamLimits
+from mcptwist.server import Server
 from mcptwist.supervisor import SupervisorSettings
 from mcptwist.watching.traffic import Traffic
 from mcptwist.wiring.premises import IDENTITY, Premises
@@ -91,11 +95,30 @@ def _start_timeout(server: ServerConfig) -> float:
     return server.start_timeout + (WITH_PERSON if may_ask else 0)
 
 
+def with_own_servers(config: Config, own: Mapping[str, Server]) -> Config:
+    """The configuration with servers that the application around us has made, by their names.
+
+    :raises ValueError: a name is none for a server, or taken.
+    """
+    ledger = Ledger({})
+    for name in own:
+        check_name(ledger.place(name), name)
+        if config.server(name) is not None:
+            ledger.place(name).mistake("is configured already", "another name")
+    if ledger.mistakes:
+        raise ValueError("; ".join(map(str, ledger.mistakes)))
+    added = [PythonServer(name=name, python="the application's own") for name in own]
+    return msgspec.structs.replace(config, servers=(*config.servers, *added))
+
+
 def make_connector(server: ServerConfig, premises: Premises) -> IConnector:
     """The way to a server, by its kind."""
     if isinstance(server, StdioServer):
         return _launcher(server, premises)
     if isinstance(server, PythonServer):
+        own = premises.own.get(server.name)
+        if own is not None:
+            return PythonConnector(own, premises.reactor, f"the application's {server.name}")
         return PythonConnector.named(server.python, premises.reactor)
     return way_to(
         server.url,

@@ -9,9 +9,11 @@ from hypothesis import strategies as some
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
-from mcptwist.config import load
+from mcptwist.client import connect
+from mcptwist.config import Config, default_config, load
+from mcptwist.server import Server
 from mcptwist.wiring.premises import Premises
-from mcptwist.wiring.servers import make_connector
+from mcptwist.wiring.servers import make_connector, with_own_servers
 
 PARTS = [
     "a",
@@ -55,3 +57,28 @@ class ConnectorTests(SynchronousTestCase):
         premises = Premises(config, MemoryReactorClock(), {})
         made = [make_connector(server, premises) for server in config.servers]
         self.assertEqual(len(made) + len(config.broken), 1)
+
+
+class OwnTests(SynchronousTestCase):
+    """Servers that an application has made."""
+
+    def test_served_beside_those_of_the_configuration(self) -> None:
+        config = with_own_servers(default_config(), {"garden": Server("garden")})
+        self.assertEqual([server.name for server in config.servers], ["toolbox", "garden"])
+
+    def test_the_object_itself_is_asked(self) -> None:
+        made, clock = Server("garden"), MemoryReactorClock()
+        made.add_tool(lambda: "it is", name="who")
+        config = with_own_servers(Config(), {"garden": made})
+        premises = Premises(config, clock, {}, own={"garden": made})
+        connecting = connect(make_connector(config.servers[0], premises), reactor=clock)
+        clock.pump([0] * 20)
+        calling = self.successResultOf(connecting).call_tool("who")
+        clock.pump([0] * 20)
+        self.assertEqual(self.successResultOf(calling).text, "it is")
+
+    def test_names(self) -> None:
+        for name in ("toolbox", "a b", ""):
+            with self.assertRaises(ValueError) as refused:
+                with_own_servers(default_config(), {name: Server("x")})
+            self.assertIn("expected", str(refused.exception))
