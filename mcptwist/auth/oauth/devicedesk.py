@@ -101,7 +101,6 @@ class DeviceGrant:
 
         :raises Refused: there are none.
         """
-        jkt = self._desk.issuer.possession(request, address, None)
         device = self._devices.find(form.get("device_code", ""))
         if device is None:
             raise invalid_grant("the device code is none of ours, or was used", BAD_TOKEN)
@@ -109,6 +108,9 @@ class DeviceGrant:
         if form.get("client_id") != wanted.client_id:
             raise invalid_grant("the device code is another client's", BAD_TOKEN)
         approved = self._outcome(device)
+        # Not sooner, for anybody may wait, and each proof that was good takes up room for a while;
+        # not later, for a client that is sent back for a nonce comes again with the same code.
+        jkt = self._desk.issuer.possession(request, address, None)
         allowed = Allowed(wanted.client_id, wanted.resource, approved.scopes, approved.grant)
         login = self._desk.begin_without_code(allowed)
         self._devices.end(device)

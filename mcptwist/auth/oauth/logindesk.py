@@ -177,11 +177,14 @@ class CodeGrant:
 
         :raises Refused: there are none.
         """
-        # First, for a client that is sent back for a nonce comes again with the same code.
-        jkt = self._desk.issuer.possession(request, address, None)
+        code = form.get("code", "")
+        # First, for a client that is sent back for a nonce comes again with the same code; but not
+        # for whoever has none, as each proof that was good takes up room for a while.
+        is_good = self._desk.logins.is_code(code)
+        jkt = self._desk.issuer.possession(request, address, None) if is_good else None
         try:
             login = self._desk.logins.redeem(
-                form.get("code", ""),
+                code,
                 form.get("client_id", ""),
                 form.get("redirect_uri"),
                 form.get("code_verifier", ""),
@@ -205,11 +208,11 @@ class RefreshGrant:
 
         :raises Refused: there are none.
         """
-        jkt = self._desk.issuer.possession(request, address, None)
+        refresh, client = form.get("refresh_token", ""), form.get("client_id", "")
+        is_good = self._desk.logins.of_refresh(refresh, client) is not None
+        jkt = self._desk.issuer.possession(request, address, None) if is_good else None
         try:
-            login = self._desk.logins.renew(
-                form.get("refresh_token", ""), form.get("client_id", ""), jkt
-            )
+            login = self._desk.logins.renew(refresh, client, jkt)
         except LoginRefused as refused:
             raise self._desk.refused(request, refused) from None
         # Who has the key may want a token for a program that can only send a header.

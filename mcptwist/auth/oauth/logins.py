@@ -263,6 +263,14 @@ class Logins(GivenOut[Login]):
         self.add(login)
         return login
 
+    def is_code(self, code: str) -> bool:
+        """Whether *code* is one that was given out, and not used yet."""
+        try:
+            login, digest = self._found(CODE_PREFIX, code)
+        except LoginRefused:
+            return False
+        return login.code is not None and hmac.compare_digest(digest, login.code)
+
     def redeem(
         self,
         code: str,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlencode
 
 from twisted.internet.task import Clock
@@ -226,11 +226,48 @@ class GrantTests(DeviceCase):
             self.assertIn(f"approve --url {BASE} CODE".encode(), page.body)
 
 
+class NonceTests(DeviceCase):
+    """Where proofs must have a nonce."""
+
+    auth: ClassVar[dict[str, Any]] = {**DeviceCase.auth, "dpop_nonces": True}
+
+    def test_sent_back(self) -> None:
+        """A device that has none yet is told one, and comes again with the same code."""
+        pending, code = self.codes()
+        self.approve(self.alice, pending)
+        url, now = f"{BASE}/oauth/token", self.house.wall() + 5
+        first = self.poll(code, dpop=proof(self.bob, url=url, now=now))
+        self.assertEqual(self.error(first), "use_dpop_nonce")
+        nonce = first.headers["dpop-nonce"]
+        again = self.poll(code, 0, dpop=proof(self.bob, url=url, now=now, nonce=nonce))
+        self.assertEqual((again.status, again.json["token_type"]), (200, "DPoP"))
+
+
 class AttackTests(DeviceCase):
     """Nobody but the device that asked gets anything, nothing before a key has said yes."""
 
     def authorized(self) -> list[str]:
         return [*super().authorized(), self.line("carol", "require-dpop")]
+
+    def test_proofs_of_nobody(self) -> None:
+        """Who has no token to come for has none of its proofs remembered: that room is for others.
+
+        Keys are free, and so is waiting.
+        """
+        _, code = self.codes()
+        replays = self.house.gatehouse.books.replays
+        url = f"{BASE}/oauth/token"
+        for number in range(5):
+            made = proof(self.bob, url=url, now=self.house.wall() + 5, jti=f"number-{number}")
+            self.error(self.poll(code, dpop=made))
+        for grant in (
+            {"device_code": "mcp_dc_x"},
+            {"grant_type": "authorization_code"},
+            {"grant_type": "refresh_token", "refresh_token": "mcp_rt_x"},
+        ):
+            made = proof(self.bob, url=url, now=self.house.wall(), jti=str(grant)[:40])
+            self.assertEqual(self.error(self.poll(code, 0, **grant, dpop=made)), "invalid_grant")
+        self.assertEqual(len(replays), 0)
 
     def test_too_soon(self) -> None:
         _, code = self.codes()
