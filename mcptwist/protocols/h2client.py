@@ -15,10 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from h2 import events
-from h2.config import H2Configuration
-from h2.connection import H2Connection
 from h2.exceptions import ProtocolError, StreamClosedError
-from h2.settings import SettingCodes, Settings
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost, TimeoutError
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
@@ -33,6 +30,7 @@ from mcptwist.protocols import h2frames as frames
 from mcptwist.protocols.h2answer import Answer
 from mcptwist.protocols.h2frames import ConnectionFailed, Frame, FrameReader
 from mcptwist.protocols.h2limits import HTTP2ClientCounters, HTTP2ClientLimits
+from mcptwist.protocols.h2machine import make_machine
 from mcptwist.protocols.h2question import Question
 
 __all__ = ["HTTP2Client", "Http1Wanted", "NotBegun"]
@@ -85,7 +83,7 @@ class HTTP2Client(Protocol):
         self._retired = retired
         self._gone = gone
         self._counters = counters
-        self._h2 = _connection(limits)
+        self._h2 = make_machine(limits)
         self._frames = FrameReader(preface=b"")
         self._most = limits.first_streams
         self._queue: deque[Question] = deque()
@@ -482,23 +480,3 @@ _REACTIONS: dict[type, Callable[[HTTP2Client, Any], None]] = {
     events.WindowUpdated: HTTP2Client._window_opened,
     events.RemoteSettingsChanged: HTTP2Client._settings_changed,
 }
-
-
-class _Machine(H2Connection):
-    """h2's connection; remembers fewer streams that are over."""
-
-    MAX_CLOSED_STREAMS = 4096
-
-
-def _connection(limits: HTTP2ClientLimits) -> H2Connection:
-    machine = _Machine(H2Configuration(client_side=True, header_encoding=None))
-    machine.local_settings = Settings(
-        client=True,
-        initial_values={
-            SettingCodes.ENABLE_PUSH: 0,
-            SettingCodes.INITIAL_WINDOW_SIZE: limits.stream_window,
-            SettingCodes.MAX_HEADER_LIST_SIZE: limits.fields,
-        },
-    )
-    machine.decoder.max_header_list_size = limits.fields
-    return machine
