@@ -31,6 +31,7 @@ from mcptwist.protocols.h2answer import Answer
 from mcptwist.protocols.h2frames import ConnectionFailed, Frame, FrameReader
 from mcptwist.protocols.h2limits import HTTP2ClientCounters, HTTP2ClientLimits
 from mcptwist.protocols.h2machine import make_machine
+from mcptwist.protocols.h2pulse import DEAD, IDLE, PING, Pulse
 from mcptwist.protocols.h2question import Question
 
 __all__ = ["HTTP2Client", "Http1Wanted", "NotBegun"]
@@ -94,8 +95,7 @@ class HTTP2Client(Protocol):
         self._look_call: IDelayedCall | None = None
         self._farewell_call: IDelayedCall | None = None
         self._when_gone: list[Deferred[None]] = []
-        self._active_at = clock.seconds()
-        self._pinged_at: float | None = None
+        self._pulse = Pulse(limits.idle, limits.ping, limits.pong, clock.seconds())
         self._closing = False
         self._lost = False  # nothing may be said or heard any more
         self._over = False  # and there is no connection
@@ -109,7 +109,7 @@ class HTTP2Client(Protocol):
         self._h2.initiate_connection()
         more = self._limits.connection_window - self._h2.inbound_flow_control_window
         self._h2.increment_flow_control_window(more)
-        self._active_at = self._clock.seconds()
+        self._pulse.heard(self._clock.seconds())
         self._look_later(self._limits.idle)
         self._flush()
 
@@ -208,27 +208,18 @@ class HTTP2Client(Protocol):
         """See whether it has been idle, or silent, for too long."""
         if self._lost:
             return
-        limits, since = self._limits, self._clock.seconds() - self._active_at
-        if not self.streams:
-            if since >= limits.idle:
-                self._counters.idle_closed += 1
-                self._retire()
-            else:
-                self._look_later(limits.idle - since)
-        elif self._pinged_at is not None:
+        todo, wait = self._pulse.look(self._clock.seconds(), bool(self.streams))
+        if todo == IDLE:
+            self._counters.idle_closed += 1
+            self._retire()
+        elif todo == DEAD:
             self._counters.pings_unanswered += 1
             self.abort(TimeoutError("no sign of life over HTTP/2"))
-        elif since < limits.ping:
-            self._look_later(limits.ping - since)
         else:
-            self._pinged_at = self._clock.seconds()
-            self._h2.ping(b"mcptwist")
-            self._flush_soon()
-            self._look_later(limits.pong)
-
-    def _active(self) -> None:
-        self._active_at = self._clock.seconds()
-        self._pinged_at = None
+            if todo == PING:
+                self._h2.ping(b"mcptwist")
+                self._flush_soon()
+            self._look_later(wait)
 
     # -- asking --------------------------------------------------------------------------
 
@@ -263,7 +254,7 @@ class HTTP2Client(Protocol):
             restful, self._look_call = self._look_call, None
             if restful is not None and restful.active():
                 restful.cancel()
-            self._active()
+            self._pulse.heard(self._clock.seconds())
             self._look_later(self._limits.ping)
         self._counters.requests += 1
         number = self._h2.get_next_available_stream_id()
@@ -318,7 +309,7 @@ class HTTP2Client(Protocol):
             except StreamClosedError:
                 pass
         if not self.streams:
-            self._active()
+            self._pulse.heard(self._clock.seconds())
         self._begin_waiting()
 
     # -- sending -------------------------------------------------------------------------
@@ -390,7 +381,7 @@ class HTTP2Client(Protocol):
         """Called with what the server said."""
         if self._lost:
             return
-        self._active()
+        self._pulse.heard(self._clock.seconds())
         try:
             for frame in self._frames.feed(data):
                 self._heard(frame)
