@@ -20,6 +20,7 @@ from mcptwist.console.help import help_lines
 from mcptwist.console.keymap import BadCommand, Command
 from mcptwist.console.keys import KeysScreen
 from mcptwist.console.log import AuditScreen, LogScreen
+from mcptwist.console.logins import LoginsScreen
 from mcptwist.console.metrics import MetricsScreen
 from mcptwist.console.model import CONNECTING, LOST, World, clean
 from mcptwist.console.palette import UNICODE, Signs
@@ -39,6 +40,7 @@ MAIN: Mapping[str, Callable[[Console], Screen]] = {
     keymap.TRAFFIC: TrafficScreen,
     keymap.TOOLS: ToolsScreen,
     keymap.KEYS: KeysScreen,
+    keymap.LOGINS: LoginsScreen,
     keymap.LOG: LogScreen,
     keymap.AUDIT: AuditScreen,
     keymap.METRICS: MetricsScreen,

@@ -24,7 +24,7 @@ from mcptwist.messages import Notification
 from mcptwist.watching.builtin import APPROVALS, AUDIT, KEYS, LOG, STATUS
 from mcptwist.watching.events import EVENTS, Events
 from mcptwist.watching.journal import Line
-from mcptwist.watching.reports import Bans, Connections, KeyStatus, Sessions, WaitingStatus
+from mcptwist.watching.reports import Bans, Connections, KeyStatus, Logins, Sessions, WaitingStatus
 from mcptwist.watching.status import FORMAT, ServerStatus, Status
 
 _Kind = TypeVar("_Kind")
@@ -185,6 +185,8 @@ class Feed:
         elif wanted == "keys":
             keys = await self._told(KEYS, KeyStatus)
             world.saw_keys(keys, await self._told(APPROVALS, WaitingStatus) or ())
+        elif wanted == "logins":
+            await self._look_at_logins()
         elif wanted.startswith("server "):
             name = wanted.removeprefix("server ")
             try:
@@ -192,6 +194,13 @@ class Feed:
             except Refused:
                 return  # it is gone, or was never there
             world.saw_server(msgspec.json.decode(text, type=ServerStatus))
+
+    async def _look_at_logins(self) -> None:
+        try:
+            logins = await self._structured("logins", {}, Logins)
+        except Refused:
+            return  # nobody logs in where there are no keys
+        self._world.saw_logins(logins.logins, logins.total)
 
     async def _told(self, uri: str, kind: type[_Kind]) -> list[_Kind] | None:
         """A list that not every daemon has; ``None`` where it has not."""

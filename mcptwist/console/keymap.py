@@ -14,7 +14,7 @@ import msgspec
 ANYWHERE = ""
 SERVERS, CONNECTIONS, SESSIONS = "servers", "connections", "sessions"
 TRAFFIC, TOOLS, KEYS, LOG, METRICS = "traffic", "tools", "keys", "log", "metrics"
-BANS, AUDIT = "bans", "audit"
+BANS, AUDIT, LOGINS = "bans", "audit", "logins"
 SERVER, CONNECTION, SESSION = "server", "connection", "session"
 MESSAGE, OFFER, FORM, CALL = "message", "offer", "form", "call"
 TEXT, HELP = "text", "help"
@@ -61,6 +61,7 @@ COMMANDS = (
     *(Command(view, f"show the {view}") for view in MAIN),
     Command("sessions", "show the sessions of legacy clients"),
     Command("bans", "show from where nobody may connect"),
+    Command("logins", "show who is logged in"),
     Command("audit", "show who came in, and who did not"),
     Command("help", "show what can be done here"),
     Command("quit", "leave the console"),
@@ -91,6 +92,8 @@ COMMANDS = (
             _CLIENTS, True, "Ban {what} for an hour?"),
     Command("revoke", "revoke keys; whoever came in with them has to leave", "[FINGERPRINT…]",
             (KEYS,), True, "Revoke the keys of {what}? That stays so:"),
+    Command("end", "end logins, with all that came of them; their keys stay good", "[ID…]",
+            (LOGINS,), True, "End {what}?"),
     Command("lift", "let addresses in again", "[HOST…]", (), True),
     Command("kick-all", "close every connection that is shown", "", (
         CONNECTIONS,), True, "This closes {what}. Type their number to do it:"),
@@ -150,6 +153,9 @@ BINDINGS = (
     Binding(("x",), "lift", BANS, "lift"),
     Binding(("tab",), "connections", BANS, "connections"),
     Binding(("x",), "revoke", KEYS, "revoke"),
+    Binding(("tab",), "logins", KEYS, "logins"),
+    Binding(("x",), "end", LOGINS, "end"),
+    Binding(("tab",), "keys", LOGINS, "keys"),
     Binding(("p",), "pause", TRAFFIC, "pause"),
     Binding(("f",), "follow", TRAFFIC, "follow"),
     Binding(("r",), "replay", TRAFFIC, "replay"),

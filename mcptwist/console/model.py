@@ -15,7 +15,7 @@ from mcptwist.protocols.tail import inert
 from mcptwist.watching.events import Events
 from mcptwist.watching.journal import Line
 from mcptwist.watching.paces import History, Pace
-from mcptwist.watching.reports import KeyStatus, WaitingStatus
+from mcptwist.watching.reports import KeyStatus, LoginStatus, WaitingStatus
 from mcptwist.watching.status import (
     FORMAT,
     ConnectionStatus,
@@ -124,6 +124,8 @@ class World:
         self.offers: list[Offer] = []
         self.keys: list[KeyStatus] | None = None
         self.waiting: dict[str, WaitingStatus] = {}
+        self.logins: list[LoginStatus] = []
+        self.login_count = 0
         self.bans: dict[str, float] = {}
         self.messages: OrderedDict[tuple[int, int], Message] = OrderedDict()
         self.lines: deque[Line] = deque(maxlen=LINES)
@@ -209,6 +211,11 @@ class World:
         """
         self.keys = keys
         self.waiting = {each.code: each for each in waiting}
+        self.changed()
+
+    def saw_logins(self, logins: list[LoginStatus], total: int) -> None:
+        """Who is logged in, and how many there are."""
+        self.logins, self.login_count = logins, total
         self.changed()
 
     def saw_bans(self, hosts: dict[str, float]) -> None:

@@ -42,6 +42,7 @@ PLACES: dict[str, Callable[[Seat], None]] = {
     keymap.FORM: _go("4", "g", "c"),
     keymap.CALL: _go("4", "G", "c"),
     keymap.KEYS: _go("5"),
+    keymap.LOGINS: _go("5", "<tab>"),
     keymap.LOG: _go("6"),
     keymap.AUDIT: _go("6", "<tab>"),
     keymap.METRICS: _go("7"),

@@ -15,7 +15,7 @@ from mcptwist.console.app import Console
 from mcptwist.console.model import Offer
 from mcptwist.watching.events import Events
 from mcptwist.watching.journal import Line
-from mcptwist.watching.reports import KeyStatus, WaitingStatus
+from mcptwist.watching.reports import KeyStatus, LoginStatus, WaitingStatus
 from mcptwist.watching.status import (
     ConnectionStatus,
     Gauge,
@@ -60,6 +60,8 @@ def console_of(text: str) -> Console:
     world.saw_sessions([SessionStatus(id="s1", wire=text, server=text, client=text)], 1)
     waiting = WaitingStatus(text, text, text, text, text, (text,), text, 1.0)
     world.saw_keys([KeyStatus(text, text, "good", (text,))], [waiting])
+    login = LoginStatus(text, text, text, text, text, text, (text,), 1.0, 2.0, None, text)
+    world.saw_logins([login], 1)
     world.saw_offers(text, [offer_of(text)])
     request = Frame(1, 0.0, "request", text, text, text, text, text, 10, text=text)
     answer = Frame(2, 0.0, "answer", text, text, text, of=1, status="ok", text=text)

@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from mcptwist.client import Client
 from mcptwist.console.palette import ASCII
 from mcptwist.errors import ServerUnreachable
-from tests.administered import WAITS, Administered, FakeDesk
+from tests.administered import LOGIN, WAITS, Administered, FakeDesk
 from tests.console.seat import Seat
 
 MANY = {
@@ -876,6 +876,50 @@ class KeysTests(SeatCase):
         desk.waits.clear()
         self.seat.turn(2)
         self.sees_not("inspector")
+
+    def test_logins(self) -> None:
+        """Who is logged in is behind the keys; one is ended, which asks."""
+        desk = FakeDesk()
+        self.seat.close()
+        self.seat = Seat(Administered(desk=desk), size=(140, 24))
+        self.seat.press("5", "<tab>")
+        self.seat.turn(1)
+        self.sees("8f3a01c2", "ada", "inspector", "browser", "2h00m", "1m30s", "203.0.113.9")
+        self.sees("https://a.example/mcp, by the key SHA256:one", "10h00m", "device", "bob")
+        self.seat.press("g", "<enter>")
+        self.sees("last used", "bound", "True")
+        self.seat.press("<esc>")
+        self.seat.command("end 5ca1ab1e")
+        self.sees("End 5ca1ab1e (bob, key)?")
+        self.seat.press("n", "<enter>")
+        self.assertEqual(desk.guests.ended, [])
+        self.seat.command("end 5ca1ab1e")
+        self.seat.press("y", "<enter>")
+        self.seat.turn(1.5)
+        self.assertEqual(desk.guests.ended, ["5ca1ab1e"])
+        self.sees("5ca1ab1e has ended")
+        self.sees_not("bob")
+        self.seat.command("end 0badc0de")
+        self.seat.press("y", "<enter>")
+        self.sees("cannot be written")
+        self.seat.command("end nothing")
+        self.sees("there is no such login here")
+        self.seat.press("<tab>")
+        self.assertTrue(self.seat.lines()[1].startswith(" keys"))
+
+    def test_no_logins(self) -> None:
+        """Without any, and where nobody can log in."""
+        self.seat.press("5", "<tab>")
+        self.seat.turn(1)
+        self.sees("nobody is logged in")
+        self.seat.press("x")
+        self.sees("there is no such login here")
+
+    def test_many_logins(self) -> None:
+        """How many there are beyond those that are told."""
+        self.seat.console.world.saw_logins([LOGIN], 501)
+        self.seat.press("5", "<tab>")
+        self.sees("500 more are not shown")
 
     def test_audit(self) -> None:
         """What happens at the gate is a log of its own, behind the other."""
