@@ -20,6 +20,7 @@ class Lane:
         self._waiting: deque[tuple[Callable[[Callable[[], None]], None], bool]] = deque()
         self._leaving = 0
         self._held = False
+        self._moving = False
 
     def put(self, leave: Callable[[Callable[[], None]], None], alone: bool) -> None:
         """Have *leave* called when it is its turn.
@@ -34,14 +35,20 @@ class Lane:
         self._waiting.clear()
 
     def _move(self) -> None:
-        while self._waiting and not self._held:
-            leave, alone = self._waiting[0]
-            if alone and self._leaving:
-                return
-            self._waiting.popleft()
-            self._leaving += 1
-            self._held = alone
-            leave(_Once(partial(self._left, alone)))
+        if self._moving:  # what has left at once is seen by the loop, however much there is of it
+            return
+        self._moving = True
+        try:
+            while self._waiting and not self._held:
+                leave, alone = self._waiting[0]
+                if alone and self._leaving:
+                    return
+                self._waiting.popleft()
+                self._leaving += 1
+                self._held = alone
+                leave(_Once(partial(self._left, alone)))
+        finally:
+            self._moving = False
 
     def _left(self, alone: bool) -> None:
         self._leaving -= 1
