@@ -25,6 +25,11 @@ def text(fields: Mapping[str, Raw], name: str) -> str:
 
 
 def reference(fields: Mapping[str, Raw]) -> dict[str, Raw]:
+    """The members of ``ref``, by which ``completion/complete`` says what is completed.
+
+    :return: nothing where there is none.
+    :raises InvalidParams: it is no object.
+    """
     try:
         return open_fields(fields.get("ref", b""))
     except InvalidMessage:

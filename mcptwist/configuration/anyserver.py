@@ -163,6 +163,11 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def pairs_of(place: Place, value: Any, check_name: Any, read_value: Reader) -> Pairs | None:
+    """A table of names and values, in its order.
+
+    :param check_name: told each name and where it is; reports what is wrong with it.
+    :return: ``None`` where anything was wrong, which is reported then.
+    """
     if not is_table(place, value):
         return None
     before = len(place.ledger.mistakes)

@@ -120,6 +120,10 @@ def is_socket(entry: str) -> bool:
 
 
 def endpoints(place: Place, value: Any) -> tuple[str, ...] | None:
+    """The endpoints to answer on; none twice, but for ports that the system chooses.
+
+    :return: ``None`` where they cannot be read, which is reported then.
+    """
     found = many(_endpoint)(place, value)
     if found is None:
         return None

@@ -16,6 +16,7 @@ _NAME = re.compile(r"[A-Za-z0-9_.\-]{1,64}\Z")
 
 
 def check_name(place: Place, name: str) -> None:
+    """Report a name that a server may not have, with one like it that it may."""
     if _NAME.match(name) and "__" not in name and name[-1] != "_" and name.strip("."):
         return
     better = re.sub(r"_{2,}", "_", re.sub(r"[^A-Za-z0-9_.\-]+", "-", name[:64])).strip("-_.")

@@ -61,6 +61,7 @@ class Console(Errands):
     :param redraw: has the terminal drawn anew.
     :param left: called when the person wants to leave.
     :param read_only: whether nothing of the daemon may be changed.
+    :param interval: seconds between two pictures of it.
     :ivar top: the widget that is all of the screen.
     """
 

@@ -80,6 +80,7 @@ class Call:
 
     @property
     def is_over(self) -> bool:
+        """Whether there is an answer, or a reason why there is none."""
         return bool(self.answer or self.problem)
 
     def begin(self) -> None:

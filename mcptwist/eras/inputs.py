@@ -173,6 +173,14 @@ def lacks(front: Exchange, wanted: dict[str, Any]) -> Error:
 
 
 def required(requests: dict[str, Any], state: str, server: Json) -> dict[str, Any]:
+    """The result with which a modern server wants more of its client.
+
+    :param requests: what is asked, by the names that the answers are to have.
+    :param state: what the client is to bring along when it comes back.
+    :param server: who asks, as JSON; empty if that is not told.
+
+    MCP 2026-07-28, *Multi Round-Trip Requests*.
+    """
     result = {"resultType": "input_required", "inputRequests": requests, "requestState": state}
     if server:
         result["_meta"] = {SERVER_KEY: Raw(bytes(server))}

@@ -55,7 +55,10 @@ Dial = Callable[[Any, str, int, float], IStreamClientEndpoint]
 
 
 def dial(reactor: Any, host: str, port: int, timeout: float) -> IStreamClientEndpoint:
-    """Where a host takes TCP connections, at any of its addresses."""
+    """Where a host takes TCP connections, at any of its addresses.
+
+    :param timeout: seconds for each of them.
+    """
     return HostnameEndpoint(reactor, host.encode(), port, timeout=timeout)
 
 

@@ -70,5 +70,8 @@ class Purses:
             raise ConnectionFailed(ENHANCE_YOUR_CALM, f"too much: {purse}", flood=purse)
 
     def earn(self, purse: str, amount: float) -> None:
-        """Put something in; what is more than the burst is lost when it is next paid from."""
+        """Put something in; what is more than the burst is lost when it is next paid from.
+
+        :param amount: of frames that it is good for.
+        """
         self._earned[purse] = self._earned.get(purse, 0) + amount

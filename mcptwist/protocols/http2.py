@@ -198,6 +198,7 @@ class HTTP2Connection(Protocol):
         self.sooner(self._idle_since + self.limits.idle_time)
 
     def sooner(self, deadline: float) -> None:
+        """Something may have taken too long by then already; in the clock's seconds."""
         if deadline < self.deadline:
             self.deadline = deadline
 

@@ -39,6 +39,8 @@ class SecureFront(Factory):
     Who opens many and says nothing only loses them earlier: others are not kept out.
 
     :param http: takes the connections then.
+    :param handshake_time: seconds that one may take.
+    :param most: how many may be under way.
     :ivar handshakes: those under way, the oldest first.
     """
 
@@ -150,6 +152,9 @@ def secured(
     http2: HTTP2Limits | None = None,
     handshake_time: float = HANDSHAKE_TIME,
 ) -> TLSMemoryBIOFactory:
-    """The factory of a TLS listener."""
+    """The factory of a TLS listener.
+
+    :param handshake_time: seconds that a handshake may take.
+    """
     front = SecureFront(http, http2, handshake_time)
     return _TLSFactory(certificates, False, front, http.clock)

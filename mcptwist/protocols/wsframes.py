@@ -43,6 +43,7 @@ def read_plain(data: bytes) -> tuple[bytes, bytes] | None:
 
 
 def is_utf8(text: bytes) -> bool:
+    """Whether a text frame's payload is text (RFC 6455 section 8.1)."""
     try:
         text.decode()
     except UnicodeDecodeError:

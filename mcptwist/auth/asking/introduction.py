@@ -36,6 +36,7 @@ Ask = Callable[[str], str]
 def scan(host: str, port: int, timeout: float = _LONGEST) -> PublicKey:
     """The key that a host shows; nobody has vouched for it.
 
+    :param timeout: seconds that it may take.
     :raises ServerUnreachable: it shows none.
     """
     context = ssl.create_default_context()

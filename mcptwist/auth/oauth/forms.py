@@ -49,6 +49,7 @@ def invalid_client(reason: str) -> Refused:
 
 
 def overloaded(reason: str) -> Refused:
+    """There is no room now; the client may come again in five seconds."""
     return Refused(
         "temporarily_unavailable", reason, 503, "try again shortly", ((b"retry-after", b"5"),)
     )
