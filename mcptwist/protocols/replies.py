@@ -18,9 +18,9 @@ from mcptwist.exchange import Exchange
 from mcptwist.interfaces import IReply
 from mcptwist.messages import (
     Answer,
-    Error,
     MessageId,
     Notification,
+    Result,
     encode,
     error_answer,
     open_error,
@@ -52,7 +52,7 @@ def refuse(
 
 def status_of(answer: Answer) -> int:
     """The HTTP status of a modern answer."""
-    if not isinstance(answer, Error):
+    if isinstance(answer, Result):
         return 200
     try:
         return STATUS_OF_CODE.get(open_error(answer).code, 200)

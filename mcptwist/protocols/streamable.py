@@ -184,12 +184,9 @@ class StreamableHttp(Endpoint):
     # --- modern -----------------------------------------------------------------------
 
     def _modern(self, request: HttpRequest, message: Message) -> None:
-        if isinstance(message, Notification):
-            require_modern((request.header(mcphttp.VERSION) or b"").decode("latin-1"))
-            request.respond(202, [], b"")
-            return
         if not isinstance(message, Request):
-            raise InvalidMessage("a client of revision 2026-07-28 sends no answers", message.id)
+            _hear_modern(request, message)
+            return
         try:
             if self._concourse.draining is not None:
                 raise self._concourse.draining
@@ -337,6 +334,13 @@ class StreamableHttp(Endpoint):
             desk.listen(request, retry_of(session, desk))
         else:
             desk.resume(request, last)
+
+
+def _hear_modern(request: HttpRequest, message: Notification | Result | Error) -> None:
+    if not isinstance(message, Notification):
+        raise InvalidMessage("a client of revision 2026-07-28 sends no answers", message.id)
+    require_modern((request.header(mcphttp.VERSION) or b"").decode("latin-1"))
+    request.respond(202, [], b"")
 
 
 class _Greeting(LegacyReply):
