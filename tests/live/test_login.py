@@ -112,6 +112,30 @@ class LoginTests(KeyCase):
             self.assertEqual(self.mcptwist("call", self.url, *SUM).returncode, 1)
         self.assertEqual(self.events("auth.login.ended"), 1)
 
+    def operator(self, *words: str) -> str:
+        """What whoever runs the daemon is told."""
+        own, self.environ["XDG_CONFIG_HOME"] = str(self.place), self.environ[agreeing.CONFIG]
+        try:
+            return self.done(*words)
+        finally:
+            self.environ["XDG_CONFIG_HOME"] = own
+
+    def test_ended_by_the_operator(self) -> None:
+        """Listed, ended, refused; also by the next daemon, which has the file of logins."""
+        self.with_browser()
+        self.log_in()
+        del self.environ["BROWSER"]
+        self.assertIn("42", self.done("call", self.url, *SUM))
+        (login,) = json.loads(self.operator("logins", "--json"))["logins"]
+        self.assertEqual((login["principal"], login["way"]), ("alice", "browser"))
+        self.assertIn("has ended, with", self.operator("logins", "end", login["id"]))
+        kept = self.grants.read_text()
+        self.assertEqual(self.mcptwist("call", self.url, *SUM).returncode, 1)
+        self.grants.write_text(kept)
+        self.restart()
+        self.assertEqual(self.mcptwist("call", self.url, *SUM).returncode, 1)
+        self.assertEqual((self.events("auth.login.ended"), self.events("auth.login.begun")), (1, 1))
+
     def test_when_it_is_wanted(self) -> None:
         """The call that finds out goes on when somebody has said yes."""
         self.with_browser()
