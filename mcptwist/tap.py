@@ -52,8 +52,7 @@ class Options(usage.Options):
         self.loaded: configuration.Loaded | None = None
 
     def opt_listen(self, endpoint: str) -> None:
-        """A Twisted endpoint to answer on, such as tcp:8808:interface=127.0.0.1; may be given
-        several times and replaces those of the file."""
+        """Answer here, not where the file says: tcp:8808:interface=127.0.0.1, say. Repeatable."""
         self["listen"].append(endpoint)
 
     opt_l = opt_listen

@@ -252,7 +252,7 @@ class Certificates:
         left = (end - datetime.fromtimestamp(self._now(), UTC)).total_seconds()
         if left < _SOON:
             self._log.warn(
-                "{path} {is_or_was} valid until {end}",
+                "{path} {is_or_was} valid until {end}; renew it, or clients refuse it",
                 path=files.certificate,
                 is_or_was="is" if left > 0 else "was",
                 end=end.isoformat(),

@@ -73,7 +73,10 @@ def found(given: str, environ: Mapping[str, str] = os.environ) -> str:
     if len(alive) == 1:
         return alive[0]
     if not alive:
-        raise CannotFind("no daemon of yours runs on this machine; name a socket or a URL")
+        raise CannotFind(
+            "no daemon of yours runs on this machine; start one with mcptwist run or twistd mcpd, "
+            "or name a socket or a URL (one of another user's, of root's say, is not looked for)"
+        )
     raise CannotFind(f"several daemons of yours run; name one: {', '.join(alive)}")
 
 
