@@ -107,7 +107,11 @@ class Auth(msgspec.Struct, frozen=True, kw_only=True):
     ] = None
     replay_store: Annotated[
         str | None,
-        Key(path, "a file of what was used once, for several daemons and beyond a restart"),
+        Key(
+            path,
+            "a file of what was used once, for several daemons and beyond a restart;"
+            " nobody else can write to its directory",
+        ),
     ] = None
     exempt: Annotated[
         tuple[str, ...],

@@ -352,13 +352,13 @@ class ScopeTests(GuardCase):
         return str(value.decode())
 
     def test_enough(self) -> None:
-        self.guard.check_scope(self.admitted(), Asked(1, "tools/list"))
+        self.guard.admit_asked(self.admitted(), Asked(1, "tools/list"))
         self.guard.require(self.admitted(), frozenset({READ}), "x")
         self.assertEqual(self.audit.counts, {})
 
     def test_step_up(self) -> None:
         """All that is needed is told, what there is included: some ask for no more than that."""
-        told = self.challenge(self.admitted(), self.guard.check_scope, Asked(1, "tools/call"))
+        told = self.challenge(self.admitted(), self.guard.admit_asked, Asked(1, "tools/call"))
         self.assertIn('scope="mcp:call mcp:read"', told)
         self.assertIn('error="insufficient_scope"', told)
         self.assertTrue(told.startswith("Bearer "))
@@ -376,7 +376,7 @@ class ScopeTests(GuardCase):
         request = self.admitted()
         grant = request.principal.grant
         request.principal = principal_of(Proved(grant, CERTIFICATE))
-        told = self.challenge(request, self.guard.check_scope, Asked(1, "tools/call"))
+        told = self.challenge(request, self.guard.admit_asked, Asked(1, "tools/call"))
         self.assertTrue(told.startswith("Bearer "))
 
     def test_restricted(self) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from mcptwist.errors import ServerExited
 from mcptwist.messages import Error, Notification, Request, Result, encode_json
+from mcptwist.withdrawals import GRACE
 from tests.conversations.era_stage import (
     ACKNOWLEDGED,
     CAN_ALL,
@@ -372,15 +373,15 @@ class ModernAtLegacy(Stage):
         self.assert_quiet()
 
     def test_closes_after_coming_back(self) -> None:
-        """So does closing that of a retry."""
-        wire, request, _, heard = self.begun()
+        """So does closing that of a retry: the process, which is this call's alone, is stopped."""
+        wire, _, _, heard = self.begun()
         wire.ask("roots/list")
         self.turn()
         ((key, _),) = heard.answer["inputRequests"].items()
         exchange, _ = self.retry(heard, {key: {"roots": []}})
         exchange.cancel("the stream was closed")
-        self.turn()
-        self.assertEqual(wire.notified("notifications/cancelled")[0]["requestId"], request.id)
+        self.turn(GRACE)
+        self.assertTrue(wire.gone)
         self.assert_quiet()
 
     def test_closes_a_plain_call(self) -> None:
@@ -530,12 +531,13 @@ class ModernAtLegacy(Stage):
 
     def test_undeclared(self) -> None:
         """A server that asks what the client did not declare ends the call with -32021."""
-        wire, request, _, heard = self.begun(capabilities={"roots": {}})
+        wire, _, _, heard = self.begun(capabilities={"roots": {}})
         id = wire.ask("sampling/createMessage")
         self.turn()
         self.assertEqual(self.lacks(heard), (-32021, {"sampling": {}}))
         self.assertIn("code", wire.told(id))
-        self.assertEqual(wire.notified("notifications/cancelled")[0]["requestId"], request.id)
+        self.turn(GRACE)
+        self.assertTrue(wire.gone)
         self.assert_quiet()
 
     def test_undeclared_on_the_shared_process(self) -> None:
@@ -544,6 +546,7 @@ class ModernAtLegacy(Stage):
         wire.ask("sampling/createMessage")
         self.turn()
         self.assertEqual(self.lacks(heard), (-32021, {"sampling": {}}))
+        self.turn(GRACE)
         self.assertEqual(wire.notified("notifications/cancelled")[0]["requestId"], request.id)
 
     def test_undeclared_among_several(self) -> None:
