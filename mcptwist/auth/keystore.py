@@ -16,9 +16,12 @@ from mcptwist.auth.authorizedkeys import LineProblem, read_line, read_revoked_ke
 from mcptwist.auth.keyfiles import FileProblem, read_strictly
 from mcptwist.auth.keyformats import SMALLEST_HOST_RSA
 from mcptwist.auth.keys import KeyProblem, PrivateKey, PublicKey
+from mcptwist.auth.securitykeys import KINDS as IN_HARDWARE
+from mcptwist.auth.securitykeys import SecurityKey, read_key
 
 PRIVATE, PUBLIC = 0o600, 0o644
 _LARGEST = 1 << 20
+_LONGEST_PUBLIC = 64 * 1024
 
 
 def load_private(path: str, ask: Callable[[], bytes | None]) -> PrivateKey:
@@ -38,15 +41,32 @@ def load_private(path: str, ask: Callable[[], bytes | None]) -> PrivateKey:
         return PrivateKey.from_text(text, passphrase)
 
 
-def load_public(path: str, most: int = 64 * 1024) -> PublicKey:
+def load_public(path: str) -> PublicKey:
     """The public key of a ``.pub`` file, PEM or JWK.
 
     :raises FileProblem: the file cannot be read.
     :raises KeyProblem: it holds no key.
     """
+    return PublicKey.from_text(_public_text(path))
+
+
+def load_any_public(path: str) -> PublicKey | SecurityKey:
+    """The same for every key that a line may have: in hardware, or of RSA with fewer bits.
+
+    :raises FileProblem: the file cannot be read.
+    :raises KeyProblem: it holds no key.
+    """
+    text = _public_text(path)
+    kind, _, rest = text.strip().partition(" ")
+    if kind in IN_HARDWARE:
+        return read_key(kind, rest.partition(" ")[0])
+    return PublicKey.from_text(text, SMALLEST_HOST_RSA)
+
+
+def _public_text(path: str) -> str:
     try:
         with open(path, "rb") as file:
-            return PublicKey.from_text(file.read(most).decode("utf-8", "replace"))
+            return file.read(_LONGEST_PUBLIC).decode("utf-8", "replace")
     except OSError as problem:
         raise FileProblem(f"{path} cannot be read: {problem.strerror}") from None
 

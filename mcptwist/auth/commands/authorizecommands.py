@@ -20,7 +20,7 @@ from mcptwist.auth.authorizedkeys import (
 from mcptwist.auth.commands.keycommand import FAILED, OK, KeyCommand, Nouns, own, tell_root
 from mcptwist.auth.keyfiles import FileProblem
 from mcptwist.auth.keys import is_fingerprint
-from mcptwist.auth.keystore import KeyList, is_line_of, is_revoked_by, load_public
+from mcptwist.auth.keystore import KeyList, is_line_of, is_revoked_by, load_any_public
 
 _OPTIONS = ("principal", "scope", "tools", "resources", "prompts", "from", "expiry-time",
             "not-before", "max-token-ttl", "resource")  # fmt: skip
@@ -232,7 +232,7 @@ class RevokeOptions(KeyCommand):
         if is_fingerprint(given):
             return [given]
         if os.path.lexists(given):
-            return [load_public(given).fingerprint]
+            return [load_any_public(given).fingerprint]
         text = KeyList(self["authorized"] or own("authorized_keys")).text()
         grants = read_authorized_keys(text).grants.values()
         found = [grant.key.fingerprint for grant in grants if grant.principal == given]

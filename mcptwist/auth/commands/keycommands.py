@@ -18,7 +18,14 @@ from mcptwist.auth.asking.knownhosts import line_of
 from mcptwist.auth.commands import keylists
 from mcptwist.auth.commands.keycommand import OK, KeyCommand, Nouns, own, tell_root
 from mcptwist.auth.keys import ED25519, P256, RSA, KeyProblem, PrivateKey
-from mcptwist.auth.keystore import PRIVATE, PUBLIC, load_private, load_public, write_new
+from mcptwist.auth.keystore import (
+    PRIVATE,
+    PUBLIC,
+    load_any_public,
+    load_private,
+    load_public,
+    write_new,
+)
 
 _KINDS = {"ed25519": ED25519, "ecdsa": P256, "rsa": RSA}
 _NAMES = {ED25519: "id_ed25519", P256: "id_ecdsa", RSA: "id_rsa"}
@@ -112,8 +119,10 @@ class KeyShowOptions(KeyCommand):
     def do(self) -> int:
         """Print it."""
         path = self["path"]
-        public = load_public(path if path.endswith(".pub") else f"{path}.pub")
-        print(f"{public.words()}\n{public.fingerprint}\nJWK thumbprint {public.thumbprint}")
+        public = load_any_public(path if path.endswith(".pub") else f"{path}.pub")
+        print(f"{public.words()}\n{public.fingerprint}")
+        if public.thumbprint:  # keys in hardware sign no JWS
+            print(f"JWK thumbprint {public.thumbprint}")
         return OK
 
 

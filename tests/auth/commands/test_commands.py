@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from cryptography.hazmat.primitives.asymmetric import rsa
 from twisted.trial.unittest import SynchronousTestCase
 
 from mcptwist.auth.authorizedkeys import read_authorized_keys, read_revoked_keys
 from mcptwist.auth.keys import PrivateKey, PublicKey
 from mcptwist.cli import main
 from tests.auth.people import NOW, key
+from tests.auth.touched import HARDWARE, Authenticator
 
 
 class Typed(StringIO):
@@ -221,6 +223,20 @@ class AuthorizeTests(CommandCase):
         self.assertEqual(read_revoked_keys(text), both)
         self.assertEqual(len(text.splitlines()), 2)
         self.assert_failed("revoke", "SHA256:short")
+
+    def test_revoked_in_hardware(self) -> None:
+        """By its file, as any other; so is one that is too short for most lines."""
+        short = rsa.generate_private_key(65537, 2048).public_key()
+        publics = [Authenticator(kind=kind).public for kind in HARDWARE]
+        for public in (*publics, PublicKey(short, 2048)):
+            path = self.pub.with_name("lost.pub")
+            path.write_text(f"{public.words()} ann@token\n")
+            shown = self.assert_done("key", "show", str(path))
+            self.assertIn(public.fingerprint, shown)
+            self.assertEqual("thumbprint" in shown, bool(public.thumbprint))
+            self.assert_done("revoke", str(path))
+            revoked = read_revoked_keys((self.place / "revoked_keys").read_text())
+            self.assertIn(public.fingerprint, revoked)
 
     def test_revoked_keys_are_listed_as_such(self) -> None:
         for name in ("a", "b"):
