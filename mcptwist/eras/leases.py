@@ -142,9 +142,12 @@ class Leases:
             self._stop_idle(lease)
 
     def give_back(self, lease: Lease) -> None:
-        """The call is over; keep the process for the next one, for a while."""
+        """The call is over; keep the process for the next one, for a while.
+
+        One from before all were stopped is gone, though its call should end only now.
+        """
         lease.call = None
-        if not self._stopped:
+        if lease in self.all and not self._stopped:
             self._idle[lease] = self._clock.callLater(self._settings.idle, self._stop_idle, lease)
 
     def discard(self, lease: Lease) -> None:
