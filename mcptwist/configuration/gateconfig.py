@@ -110,7 +110,7 @@ class Auth(msgspec.Struct, frozen=True, kw_only=True):
         Key(
             path,
             "a file of what was used once, for several daemons and beyond a restart;"
-            " nobody else can write to its directory",
+            " in a directory that nobody else can write to",
         ),
     ] = None
     exempt: Annotated[

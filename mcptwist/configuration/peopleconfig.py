@@ -81,7 +81,12 @@ class People(msgspec.Struct, frozen=True, kw_only=True):
         int, Key(count, "the same, by one key; with one more, the oldest ends")
     ] = 64
     store: Annotated[
-        str | None, Key(path, "a file of who is logged in, so that logins outlast a restart")
+        str | None,
+        Key(
+            path,
+            "a file of who is logged in, so that logins outlast a restart;"
+            " in a directory that nobody else can write to",
+        ),
     ] = None
 
 
