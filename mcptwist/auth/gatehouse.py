@@ -131,13 +131,13 @@ class Gatehouse(MultiService):
         self.guard = self._make_guard(auth, nonces)
         self.admit = self.guard.admit_asked
         issuing = self._make_issuing(auth, proofs)
+        self.presence = Presence(means.monotonic, auth.stream_age)
         self.people = self._make_people(auth, issuing)
         self.server = AuthorizationServer(issuing, self.people)
         self.doorstep = self._make_doorstep(auth)
         self.vestibule: Vestibule | None = None
         self.announcement: Announcement | None = None
         self._desk = TicketDesk(self.guard, self.books.tickets, self.audit)
-        self.presence = Presence(means.monotonic, auth.stream_age)
         self.guests = GuestList(
             self.books.tokens,
             None if self.people is None else self.people.logins,
@@ -210,7 +210,8 @@ class Gatehouse(MultiService):
             return None
         means = self._means
         keyring = self.books.keyring
-        return People(auth.people, issuing, keyring, means.monotonic, means.make_bytes)
+        dismiss = self.presence.dismiss_login
+        return People(auth.people, issuing, keyring, means.monotonic, means.make_bytes, dismiss)
 
     def _make_doorstep(self, auth: Auth) -> Doorstep:
         return Doorstep(

@@ -7,6 +7,7 @@ import re
 import sqlite3
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,7 +23,7 @@ from mcptwist.configuration.peopleconfig import People
 from mcptwist.negotiation import modern_meta
 from mcptwist.watching.reports import CannotEnd, LoginStatus
 from tests.auth.browsing import BrowserCase
-from tests.auth.closed import MCP, Closed, from_elsewhere
+from tests.auth.closed import FORM, MCP, Closed, from_elsewhere
 from tests.auth.oauth.test_logins import PLACE, allowed
 from tests.auth.people import NOW
 from tests.conversations.posting import Response, rpc
@@ -358,6 +359,39 @@ class EndTests(GuestCase):
         name = self.id_of(self.lost["access_token"])
         self.house.turn(12 * 3600, 3600)
         self.assert_cannot_end(name, "may have ended by itself")
+
+
+class EndedOtherwiseTests(GuestCase):
+    """Where a login ends before its time, whoever has its tokens has nothing open any more."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.granted = self.log_in()
+        who = {"Authorization": f"Bearer {self.granted['access_token']}"}
+        self.call = self.house.modern("tools/call", {"name": "t"}, **who)
+        self.socket = Socket(self.house.request("GET", "/ws", {**UPGRADE, **who}).wire)
+
+    def assert_out(self) -> None:
+        self.assertTrue(self.call.wire.is_closed)
+        self.assertEqual(self.socket.closing()[0], 4401)
+        event = self.ended()
+        self.assertEqual((event["streams"], event["sockets"]), (1, 1))
+        self.assertEqual(self.told(), [])
+
+    def test_stolen(self) -> None:
+        """E7: the refresh token came a second time."""
+        renewed = self.renew(self.granted["refresh_token"])
+        self.assertEqual(renewed.status, 200)
+        self.assertFalse(self.call.wire.is_closed)
+        self.assertEqual(self.renew(self.granted["refresh_token"]).status, 400)
+        self.assert_out()
+
+    def test_given_back(self) -> None:
+        form = {"client_id": self.client_id, "token": self.granted["refresh_token"]}
+        headers = {"Content-Type": FORM}
+        body = urlencode(form).encode()
+        self.assertEqual(self.house.request("POST", "/oauth/revoke", headers, body).status, 200)
+        self.assert_out()
 
 
 class KeptTests(GuestCase):

@@ -6,6 +6,8 @@ token or not.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from mcptwist.auth.addresses import Address
 from mcptwist.auth.authorizedkeys import Grant
 from mcptwist.auth.guard import source_of
@@ -29,10 +31,20 @@ def invalid_grant(reason: str, failure: str = "") -> Refused:
 
 
 class LoginDesk:
-    """Where logins become tokens, whichever way they were approved."""
+    """Where logins become tokens, whichever way they were approved.
 
-    def __init__(self, issuer: Issuer, logins: Logins, keyring: Keyring) -> None:
+    :param dismiss: ends what is open of a login, by its id; how many there were of each.
+    """
+
+    def __init__(
+        self,
+        issuer: Issuer,
+        logins: Logins,
+        keyring: Keyring,
+        dismiss: Callable[[str], dict[str, int]],
+    ) -> None:
         self.issuer = issuer
+        self._dismiss = dismiss
         self.logins = logins
         self._keyring = keyring
         self._on = issuer.on
@@ -151,6 +163,7 @@ class LoginDesk:
         return refused
 
     def _tell_ended(self, request: Request, login: Login, reason: str, tokens: int) -> None:
+        """A login has ended before its time: so does what is open of it."""
         grant = login.allowed.grant
         self._on.audit.tell(
             "auth.login.ended",
@@ -161,6 +174,7 @@ class LoginDesk:
             login=login.mark,
             reason=reason,
             tokens=tokens,
+            **self._dismiss(login.id),
         )
 
 

@@ -31,6 +31,7 @@ class People:
     :param on: what the token endpoint stands on, too.
     :param monotonic: seconds that only grow.
     :param make_bytes: so many unguessable bytes each time.
+    :param dismiss: ends what is open of a login, by its id; how many there were of each.
     :ivar approvals: what waits for somebody with a key to say yes.
     :ivar logins: what came of it, where somebody did.
     :ivar desk: where that becomes tokens.
@@ -46,6 +47,7 @@ class People:
         keyring: Keyring,
         monotonic: Callable[[], float],
         make_bytes: Callable[[int], bytes],
+        dismiss: Callable[[str], dict[str, int]],
     ) -> None:
         bounds = Bounds(
             settings.waiting, settings.waiting_per_source, settings.approval_ttl, settings.tries
@@ -64,7 +66,7 @@ class People:
             settings.logins_per_key,
             store,
         )
-        self.desk = LoginDesk(Issuer(on), self.logins, keyring)
+        self.desk = LoginDesk(Issuer(on), self.logins, keyring, dismiss)
         self.devices = DeviceDesk(
             self.desk, self.approvals, Devices(monotonic, make_bytes, 2 * settings.waiting)
         )
