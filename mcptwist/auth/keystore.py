@@ -41,13 +41,13 @@ def load_private(path: str, ask: Callable[[], bytes | None]) -> PrivateKey:
         return PrivateKey.from_text(text, passphrase)
 
 
-def load_public(path: str) -> PublicKey:
+def load_public(path: str, most: int = _LONGEST_PUBLIC) -> PublicKey:
     """The public key of a ``.pub`` file, PEM or JWK.
 
     :raises FileProblem: the file cannot be read.
     :raises KeyProblem: it holds no key.
     """
-    return PublicKey.from_text(_public_text(path))
+    return PublicKey.from_text(_public_text(path, most))
 
 
 def load_any_public(path: str) -> PublicKey | SecurityKey:
@@ -56,17 +56,17 @@ def load_any_public(path: str) -> PublicKey | SecurityKey:
     :raises FileProblem: the file cannot be read.
     :raises KeyProblem: it holds no key.
     """
-    text = _public_text(path)
+    text = _public_text(path, _LONGEST_PUBLIC)
     kind, _, rest = text.strip().partition(" ")
     if kind in IN_HARDWARE:
         return read_key(kind, rest.partition(" ")[0])
     return PublicKey.from_text(text, SMALLEST_HOST_RSA)
 
 
-def _public_text(path: str) -> str:
+def _public_text(path: str, most: int) -> str:
     try:
         with open(path, "rb") as file:
-            return file.read(_LONGEST_PUBLIC).decode("utf-8", "replace")
+            return file.read(most).decode("utf-8", "replace")
     except OSError as problem:
         raise FileProblem(f"{path} cannot be read: {problem.strerror}") from None
 
