@@ -71,6 +71,8 @@ class SigningInTests(InteropCase):
         revision = "2025-03-26" if "2025-03-26" in name else MODERN
         argv = [node(), program, "client", "--command", command, "--scenario", name]
         argv += ["--spec-version", revision, "--force"]  # extensions have no revision
+        # By itself the suite gives a client 30 s, which a busy machine takes to start it.
+        argv += ["--timeout", str(int(SECONDS * 1000))]
         ending = await self.run_program([*argv, "-o", str(results)], 4 * SECONDS)
         return ending, [check for checks in checks_in(results).values() for check in checks]
 
