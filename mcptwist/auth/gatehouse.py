@@ -293,7 +293,7 @@ class Gatehouse(MultiService):
         return Policed(view, self.books.keyring, self.books.handles, told)
 
     def connection(self, view: IView, request: Request) -> IView:
-        """A view for one connection, which *request* opened."""
+        """A view for one connection that *request* opened, after which nothing more is proved."""
         return Scoped(view, request.principal)
 
     def local(self, view: IView, caller: Caller, transport: Any) -> None:

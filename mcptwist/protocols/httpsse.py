@@ -33,6 +33,7 @@ from mcptwist.errors import (
 )
 from mcptwist.interfaces import IWire
 from mcptwist.messages import Message, decode, pieces
+from mcptwist.messages import Request as Asked
 from mcptwist.protocols.eventstream import HEADERS, KEEP_ALIVE, event
 from mcptwist.protocols.inbox import Inbox
 from mcptwist.protocols.media import accepts, check_content_type
@@ -165,6 +166,8 @@ class HttpSse:
     :param make_key: returns a new unguessable key each time.
     :param principal: says who is calling, from the request.
     :param foreign: told when somebody speaks to what another listens to.
+    :param admit: says who is calling, too, for a message that was in the request; it raises if
+        they may not ask that. By default everybody may ask everything.
     """
 
     def __init__(
@@ -175,6 +178,7 @@ class HttpSse:
         settings: HttpSseSettings | None = None,
         principal: Callable[[Request], str] = lambda _: ANYONE,
         foreign: Foreign = lambda owner, asker: None,
+        admit: Callable[[Request, Asked], str] | None = None,
     ) -> None:
         self.listening = _Place(self._listen)
         self.speaking = _Place(self._speak)
@@ -182,6 +186,7 @@ class HttpSse:
         self._make_key = make_key
         self._principal = principal
         self._foreign = foreign
+        self._admit = admit
         self._pulse = pulse
         self._settings = settings or HttpSseSettings()
         self._wires: dict[str, HttpSseWire] = {}
@@ -243,6 +248,12 @@ class HttpSse:
         except ClientError as problem:
             refuse(request, problem)
             return
+        if self._admit is not None and isinstance(message, Asked):
+            try:
+                self._admit(request, message)
+            except McpTwistError as problem:
+                refuse(request, problem, message.id)
+                return
         if wire.open:
             request.respond(202, [(b"content-type", b"text/plain")], b"Accepted\n")
             wire.spoken(message)

@@ -90,10 +90,11 @@ def make_places(daemon: Daemon, premises: Premises, gatehouse: Gatehouse | None)
     def places(view: IView) -> dict[bytes, Any]:
         if gatehouse is not None:
             view = gatehouse.view(view)
-        caller = _caller_of(daemon, view, config.limits, gatehouse)
-        websockets = WebSocketPlace(caller, premises.reactor, bounds, counters)
         foreign = concourse.sessions.foreign
-        events = HttpSse(caller, make_key, concourse.pulse, sse, principal, foreign)
+        opened = _caller_of(daemon, view, config.limits, gatehouse)
+        listening = _caller_of(daemon, view, config.limits, gatehouse, proves_once=False)
+        websockets = WebSocketPlace(opened, premises.reactor, bounds, counters)
+        events = HttpSse(listening, make_key, concourse.pulse, sse, principal, foreign, admit)
         daemon.closing += (websockets.close, events.close)
         return {
             b"mcp": StreamableHttp(concourse, view, principal, admit),
@@ -116,12 +117,19 @@ def _websocket_limits(section: configuration.WebSocket) -> WebSocketLimits:
 
 
 def _caller_of(
-    daemon: Daemon, view: IView, limits: configuration.Limits, gatehouse: Gatehouse | None
+    daemon: Daemon,
+    view: IView,
+    limits: configuration.Limits,
+    gatehouse: Gatehouse | None,
+    proves_once: bool = True,
 ) -> Callable[[Any], Caller]:
-    """What makes a client of the request that opened its wire."""
+    """What makes a client of the request that opened its wire.
+
+    :param proves_once: whether that request alone says what the client may do, not each message.
+    """
     if gatehouse is None:
         return lambda request: make_caller(daemon, view, limits)
-    return partial(_known_caller, daemon, gatehouse, view, limits)
+    return partial(_known_caller, daemon, gatehouse, view, limits, proves_once)
 
 
 def make_caller(
@@ -138,10 +146,15 @@ def make_caller(
 
 
 def _known_caller(
-    daemon: Daemon, gatehouse: Gatehouse, view: IView, limits: configuration.Limits, request: Any
+    daemon: Daemon,
+    gatehouse: Gatehouse,
+    view: IView,
+    limits: configuration.Limits,
+    proves_once: bool,
+    request: Any,
 ) -> Caller:
     """A client on a wire of its own, which *request* opened."""
-    seen = gatehouse.connection(view, request)
+    seen = gatehouse.connection(view, request) if proves_once else view
     caller = make_caller(daemon, seen, limits, gatehouse.principal(request))
     gatehouse.presence.connected(caller, request.principal)
     return caller

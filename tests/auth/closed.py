@@ -94,9 +94,9 @@ class Closed(House):
     def _tree(self) -> IResource:
         gatehouse, keys = self.gatehouse, iter(range(1000))
 
-        def caller(view: IView) -> Any:
+        def caller(view: IView, proves_once: bool = True) -> Any:
             def make(request: Any) -> Caller:
-                seen = gatehouse.connection(view, request)
+                seen = gatehouse.connection(view, request) if proves_once else view
                 made = Caller(seen, self.concourse.sessions.begin, gatehouse.principal(request))
                 gatehouse.presence.connected(made, request.principal)
                 return made
@@ -106,11 +106,12 @@ class Closed(House):
         def places(view: IView) -> dict[bytes, Any]:
             view = gatehouse.view(view)
             events = HttpSse(
-                caller(view),
+                caller(view, proves_once=False),
                 lambda: f"stream-{next(keys)}",
                 self.concourse.pulse,
                 principal=gatehouse.principal,
                 foreign=self.concourse.sessions.foreign,
+                admit=gatehouse.admit,
             )
             return {
                 b"mcp": StreamableHttp(self.concourse, view, gatehouse.principal, gatehouse.admit),

@@ -132,8 +132,9 @@ class SessionTests(BelongingCase):
 class LegacyStreamTests(BelongingCase):
     """HTTP+SSE of 2024-11-05, whose session is in the URL."""
 
-    def open(self) -> tuple[Response, str]:
-        headers = {"Accept": "text/event-stream", "Authorization": self.hers["authorization"]}
+    def open(self, who: dict[str, str] | None = None) -> tuple[Response, str]:
+        token = (who or self.hers)["authorization"]
+        headers = {"Accept": "text/event-stream", "Authorization": token}
         stream = self.house.request("GET", "/sse", headers)
         return stream, stream.blocks[0]["data"]
 
@@ -169,16 +170,22 @@ class LegacyStreamTests(BelongingCase):
         self.assert_unseen()
 
     def test_scopes(self) -> None:
-        """What the stream was opened with is what it may do."""
-        token = self.house.token(self.alice, scope="mcp:read")
-        self.hers = {"authorization": f"Bearer {token}"}
-        stream, place = self.open()
-        greeting = {"protocolVersion": "2024-11-05", "capabilities": {}, "clientInfo": {}}
-        self.house.post(rpc("initialize", greeting, 0), path=place, **self.hers)
-        self.house.agree(protocolVersion="2024-11-05")
-        self.house.post(rpc("tools/call", {"name": "t"}, 1), path=place, **self.hers)
-        self.assertEqual(self.last(stream)["error"]["data"]["code"], "insufficient-scope")
-        self.assertEqual(self.house.wire.take(), [])
+        """Each message needs its own scope, whatever the stream was opened with."""
+        reading = {"authorization": f"Bearer {self.house.token(self.alice, scope='mcp:read')}"}
+        for first, second in ((self.hers, reading), (reading, self.hers)):
+            _, place = self.open(first)
+            greeting = {"protocolVersion": "2024-11-05", "capabilities": {}, "clientInfo": {}}
+            self.house.post(rpc("initialize", greeting, 0), path=place, **second)
+            if first is self.hers:
+                self.house.agree(protocolVersion="2024-11-05")
+            call = rpc("tools/call", {"name": "t"}, 1)
+            refused = self.house.post(call, path=place, **reading)
+            self.assertEqual((refused.status, refused.json["id"]), (403, 1))
+            self.assertIn('error="insufficient_scope"', refused.headers["www-authenticate"])
+            self.assert_audited("auth.stepup")
+            self.assertEqual(self.house.wire.take(), [])
+            self.assertEqual(self.house.post(call, path=place, **self.hers).status, 202)
+            self.assertEqual([each.method for each in self.house.wire.take()], ["tools/call"])
 
 
 class WebSocketTests(BelongingCase):
