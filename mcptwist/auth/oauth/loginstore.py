@@ -138,20 +138,13 @@ class LoginFile:
                 if statement:
                     changed = connection.execute(statement, values).rowcount
         except (sqlite3.Error, OSError) as problem:
-            self._failed(problem)
+            self.failures += 1
+            self._file.failed(problem, "nobody is logged in, or renewed")
             raise NotKept from None
+        self._file.worked()
         self._noted = now
         self._ended.clear()
         return changed
-
-    def _failed(self, problem: Exception) -> None:
-        self.failures += 1
-        if self.failures == 1:
-            self.log.error(
-                "{path}: {problem}; nobody is logged in, or renewed, until that is mended",
-                path=self._file.path,
-                problem=str(problem),
-            )
 
 
 def _row(login: Kept, wall: float) -> tuple[Any, ...]:

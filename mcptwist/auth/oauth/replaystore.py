@@ -16,8 +16,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from twisted.logger import Logger
-
 from mcptwist.auth.oauth.replay import ReplaysFull
 from mcptwist.auth.oauth.statefile import StateFile
 
@@ -63,8 +61,6 @@ class ReplayStore:
     :raises StoreProblem: the file cannot be used.
     """
 
-    log = Logger()
-
     def __init__(
         self,
         path: str,
@@ -102,16 +98,17 @@ class ReplayStore:
         # As bytes: JSON can say strings that are no text to the file.
         use = owner.encode("utf-8", "surrogatepass"), name.encode("utf-8", "surrogatepass")
         try:
-            return self._first_use(self._file.connection(), use, until)
+            is_first = self._first_use(self._file.connection(), use, until)
         except _NoRoom:
             self.refused += 1
             raise ReplaysFull from None
         except (sqlite3.Error, OSError) as problem:
             self.failures += 1
             self.refused += 1
-            if self.failures == 1:
-                self.log.error("{path}: {problem}", path=self._file.path, problem=str(problem))
+            self._file.failed(problem, "nothing is taken that may be used once only")
             raise ReplaysFull from None
+        self._file.worked()
+        return is_first
 
     def close(self) -> None:
         """Nothing is remembered any more."""

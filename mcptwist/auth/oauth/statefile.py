@@ -10,6 +10,8 @@ import os
 import sqlite3
 import stat
 
+from twisted.logger import Logger
+
 from mcptwist.auth.denials import CannotStart
 from mcptwist.auth.keyfiles import FileProblem, check_mode
 
@@ -29,11 +31,14 @@ class StateFile:
         only safe from our own end.
     """
 
+    log = Logger()
+
     def __init__(self, path: str, purpose: str, durable: bool = False) -> None:
         self.path = path
         self._purpose = purpose
         self._synchronous = "FULL" if durable else "NORMAL"
         self._opened: tuple[int, sqlite3.Connection] | None = None
+        self._is_failing = False
 
     def connection(self) -> sqlite3.Connection:
         """The one of this process.
@@ -73,6 +78,27 @@ class StateFile:
     def problem(self, problem: Exception) -> StoreProblem:
         """Why the daemon cannot start with it."""
         return StoreProblem(f"{self.path} cannot {self._purpose}: {problem}")
+
+    def failed(self, problem: Exception, outcome: str) -> None:
+        """Tell that it cannot be used at present: once, until it can be again.
+
+        :param outcome: what comes of that.
+        """
+        if not self._is_failing:
+            self._is_failing = True
+            self.log.error(
+                "{path} cannot {purpose}: {problem}; until it can, {outcome}",
+                path=self.path,
+                purpose=self._purpose,
+                problem=str(problem),
+                outcome=outcome,
+            )
+
+    def worked(self) -> None:
+        """It could be used."""
+        if self._is_failing:
+            self._is_failing = False
+            self.log.warn("{path} can {purpose} again", path=self.path, purpose=self._purpose)
 
     def _connected(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, timeout=_WAIT, isolation_level=None)

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 from twisted.internet.task import Clock
+from twisted.logger import Logger
 
 from mcptwist.auth.authorizedkeys import Grant, read_line
 from mcptwist.auth.denials import CannotStart
@@ -349,12 +350,16 @@ class TroubleTests(FileCase):
     def test_not_renewed(self) -> None:
         """The last token is good still, and the next one never was."""
         _, refresh = self.logged_in()
+        told: list[str] = []
+        store: Any = self.logins.store
+        store._file.log = Logger(observer=lambda event: told.append(event["log_level"].name))
         self.break_file()
         for _ in range(2):
             self.assertRaises(NotKept, self.renew, refresh)
         self.assertEqual(self.logins.store.failures, 2)
         self.break_file(False)
         second = self.renew(refresh)
+        self.assertEqual(told, ["error", "warn"])
         self.refused_renewal(refresh)
         self.refused_renewal(second)
 

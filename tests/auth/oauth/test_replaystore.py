@@ -10,6 +10,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
+from twisted.logger import Logger
 from twisted.trial.unittest import SynchronousTestCase
 
 from mcptwist.auth.denials import CannotStart
@@ -170,11 +171,13 @@ class TroubleTests(StoreCase):
         self.use(store, "a")
         other = sqlite3.connect(self.path, isolation_level=None)
         other.execute("BEGIN EXCLUSIVE")
+        told: list[str] = []
+        store._file.log = Logger(observer=lambda event: told.append(event["log_level"].name))
         self.assertRaises(ReplaysFull, self.use, store, "b")
         other.execute("ROLLBACK")
         other.close()
         self.assertTrue(self.use(store, "b"))
-        self.assertEqual(store.failures, 1)
+        self.assertEqual((store.failures, told), (1, ["error", "warn"]))
 
     def test_another_process(self) -> None:
         """A connection is never carried into another process."""

@@ -7,6 +7,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+from twisted.logger import Logger, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from mcptwist.auth.keyfiles import FileProblem
@@ -33,6 +34,26 @@ class StateCase(SynchronousTestCase):
 
     def pragma(self, name: str, file: StateFile | None = None) -> Any:
         return (file or self.file).connection().execute(f"PRAGMA {name}").fetchone()[0]
+
+
+class TroubleTests(StateCase):
+    """That it cannot be used is told of."""
+
+    def test_each_time(self) -> None:
+        """Once each time that it begins, and when it is over."""
+        told: list[tuple[str, str]] = []
+        self.file.log = Logger(
+            observer=lambda event: told.append((event["log_level"].name, formatEvent(event)))
+        )
+        self.file.worked()
+        for _ in range(2):
+            self.file.failed(OSError("disk full"), "nobody gets in")
+            self.file.failed(OSError("still"), "nobody gets in")
+            self.file.worked()
+            self.file.worked()
+        trouble = ("error", f"{self.path} cannot remember: disk full; until it can, nobody gets in")
+        over = ("warn", f"{self.path} can remember again")
+        self.assertEqual(told, [trouble, over] * 2)
 
 
 class PrepareTests(StateCase):
