@@ -7,7 +7,7 @@ from typing import Any
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionAborted, ConnectionDone
-from twisted.internet.interfaces import ISSLTransport
+from twisted.internet.interfaces import IPushProducer, ISSLTransport
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
@@ -183,3 +183,23 @@ def _unchunk(data: bytes) -> tuple[bytes, bytes]:
 
 def statuses(wire: Wire) -> list[int]:
     return [status for status, _, _ in answers(wire.value())]
+
+
+@implementer(IPushProducer)
+class Producer:
+    """Makes nothing.
+
+    :ivar said: what it was told: ``pause``, ``resume``, ``stop``.
+    """
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def pauseProducing(self) -> None:
+        self.said.append("pause")
+
+    def resumeProducing(self) -> None:
+        self.said.append("resume")
+
+    def stopProducing(self) -> None:
+        self.said.append("stop")

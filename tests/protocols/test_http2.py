@@ -16,7 +16,6 @@ from twisted.internet.interfaces import IPushProducer
 from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from mcptwist.protocols.h2codec import ICodecUser
@@ -26,7 +25,7 @@ from mcptwist.protocols.httpstream import IHTTPStream
 from mcptwist.protocols.limits import Limits
 from mcptwist.protocols.request import Request
 from mcptwist.protocols.site import HostGuard
-from tests.protocols.front import Early
+from tests.protocols.front import Early, Producer
 from tests.protocols.h2front import ECHO, GET, HELD, POST, REST, STOCK, Client, Front2, Told
 
 HEAD = (b":method", b"HEAD")
@@ -61,21 +60,6 @@ def block(*fields: tuple[bytes, bytes]) -> bytes:
 
 ASK = block(GET, STOCK, *REST)
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(SETTINGS, 0, 0)
-
-
-@implementer(IPushProducer)
-class Producer:
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def pauseProducing(self) -> None:
-        self.said.append("pause")
-
-    def resumeProducing(self) -> None:
-        self.said.append("resume")
-
-    def stopProducing(self) -> None:
-        self.said.append("stop")
 
 
 class Case(SynchronousTestCase):

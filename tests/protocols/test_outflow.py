@@ -6,13 +6,11 @@ from collections import deque
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from twisted.internet.interfaces import IPushProducer
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface import implementer
 
 from mcptwist.protocols.outflow import take
-from tests.protocols.front import HOST, SENTINEL, Front, answers, statuses
+from tests.protocols.front import HOST, SENTINEL, Front, Producer, answers, statuses
 
 
 class TakeTests(SynchronousTestCase):
@@ -32,21 +30,6 @@ class TakeTests(SynchronousTestCase):
         queue = deque([memoryview(b"abc")])
         self.assertEqual((take(queue, 0), take(deque(), 9)), (b"", b""))
         self.assertEqual(bytes(queue[0]), b"abc")
-
-
-@implementer(IPushProducer)
-class Producer:
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def pauseProducing(self) -> None:
-        self.said.append("pause")
-
-    def resumeProducing(self) -> None:
-        self.said.append("resume")
-
-    def stopProducing(self) -> None:
-        self.said.append("stop")
 
 
 class BackPressureTests(SynchronousTestCase):
