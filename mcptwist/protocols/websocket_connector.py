@@ -28,6 +28,7 @@ from mcptwist.protocols.websocket_client import (
     WebSocketClientWire,
 )
 from mcptwist.protocols.wshandshake import PROTOCOL
+from mcptwist.protocols.wslimits import protocol_options
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -170,18 +171,7 @@ def _factory(
     agent = f"mcptwist/{mcptwist.__version__}"
     factory = WebSocketClientFactory(url, protocols=protocols, useragent=agent, reactor=clock)
     factory.headers = dict(headers)
-    factory.setProtocolOptions(
-        maxFramePayloadSize=limits.message,
-        maxMessagePayloadSize=limits.message,
-        autoPingInterval=limits.ping,
-        autoPingTimeout=limits.ping_timeout,
-        autoPingRestartOnAnyTraffic=True,
-        openHandshakeTimeout=limits.handshake,
-        closeHandshakeTimeout=limits.closing,
-        # That timer goes by the global reactor; the wire has its own.
-        serverConnectionDropTimeout=0,
-        failByDrop=False,
-        tcpNoDelay=True,
-    )
+    # That timer goes by the global reactor; the wire has its own.
+    factory.setProtocolOptions(serverConnectionDropTimeout=0, **protocol_options(limits))
     factory._batched_timer = Timers(clock)
     return factory

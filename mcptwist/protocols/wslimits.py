@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any, Protocol
+
 import msgspec
 
 from mcptwist.protocols.h2purses import Rate
 
-__all__ = ["WebSocketCounters", "WebSocketLimits"]
+__all__ = ["WebSocketCounters", "WebSocketLimits", "protocol_options"]
 
 
 class WebSocketLimits(msgspec.Struct, frozen=True):
@@ -58,3 +60,33 @@ class WebSocketCounters(msgspec.Struct):
     too_slow: int = 0
     overflowed: int = 0
     silent: int = 0
+
+
+class Bounds(Protocol):
+    """What both ends are bound by; sizes in bytes, times in seconds."""
+
+    @property
+    def message(self) -> int: ...
+    @property
+    def ping(self) -> float: ...
+    @property
+    def ping_timeout(self) -> float: ...
+    @property
+    def handshake(self) -> float: ...
+    @property
+    def closing(self) -> float: ...
+
+
+def protocol_options(limits: Bounds) -> dict[str, Any]:
+    """Autobahn's settings for one end of a connection, whichever it is."""
+    return {
+        "maxFramePayloadSize": limits.message,
+        "maxMessagePayloadSize": limits.message,
+        "autoPingInterval": limits.ping,
+        "autoPingTimeout": limits.ping_timeout,
+        "autoPingRestartOnAnyTraffic": True,
+        "openHandshakeTimeout": limits.handshake,
+        "closeHandshakeTimeout": limits.closing,
+        "failByDrop": False,
+        "tcpNoDelay": True,
+    }

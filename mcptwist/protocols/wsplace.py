@@ -18,7 +18,7 @@ from mcptwist.protocols.replies import refuse
 from mcptwist.protocols.timers import Timers
 from mcptwist.protocols.websocket import WebSocketWire, check_speed
 from mcptwist.protocols.wshandshake import UPGRADE_HELP, check_handshake, opening_handshake
-from mcptwist.protocols.wslimits import WebSocketCounters, WebSocketLimits
+from mcptwist.protocols.wslimits import WebSocketCounters, WebSocketLimits, protocol_options
 
 if TYPE_CHECKING:
     from mcptwist.protocols.request import Request
@@ -92,16 +92,6 @@ def websocket_factory(clock: IReactorTime, limits: WebSocketLimits) -> WebSocket
     """What Autobahn takes its settings from."""
     factory = WebSocketServerFactory(reactor=clock)
     factory.server = None
-    factory.setProtocolOptions(
-        maxFramePayloadSize=limits.message,
-        maxMessagePayloadSize=limits.message,
-        autoPingInterval=limits.ping,
-        autoPingTimeout=limits.ping_timeout,
-        autoPingRestartOnAnyTraffic=True,
-        openHandshakeTimeout=limits.handshake,
-        closeHandshakeTimeout=limits.closing,
-        failByDrop=False,
-        tcpNoDelay=True,
-    )
+    factory.setProtocolOptions(**protocol_options(limits))
     factory._batched_timer = Timers(clock)
     return factory
