@@ -32,6 +32,8 @@ class Command(usage.Options):
     synopsis = ""
     is_free = False
 
+    opt_h = usage.Options.opt_help
+
     @property
     def called(self) -> str:
         """How it is called: the synopsis as far as nothing is to be filled in."""

@@ -78,6 +78,18 @@ class UsageTests(CommandCase):
                 f"{called}: option --nonsense not recognized\ntry '{called} --help'\n",
             )
 
+    def test_short_help(self) -> None:
+        """``-h`` is ``--help``, everywhere."""
+        for words in ([], ["logins"], ["authorize"], ["authorize", "add"]):
+            said = []
+            for option in ("-h", "--help"):
+                self.out.seek(0)
+                self.out.truncate()
+                self.assertEqual(self.run_command(*words, option), 0)
+                said.append(self.out.getvalue())
+            self.assertTrue(said[0].startswith("Usage: mcptwist"), said)
+            self.assertEqual(*said)
+
     def test_miscounted(self) -> None:
         """Where there is too little or too much, it is said how the command is written."""
         self.assertEqual(self.run_command("check"), 2)

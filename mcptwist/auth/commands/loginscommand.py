@@ -150,7 +150,7 @@ class LoginsOptions(WatchOptions):
             if not self["ids"]:
                 raise usage.UsageError("which login? mcptwist logins shows their ids")
         elif len(words) > 1:
-            raise usage.UsageError("logins of one principal or key, or `end ID…`")
+            raise usage.UsageError("name one principal or key at most; `end ID…` ends logins")
         elif words:
             self["whose"] = words[0]
 
