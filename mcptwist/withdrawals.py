@@ -50,7 +50,8 @@ class Withdrawals:
 
     def add(self, id: MessageId, cancelled: Notification) -> None:
         """*cancelled* says that our request *id* is not wanted any more."""
-        wait = self._busy_until - self._clock.seconds()
+        # No longer than that either where the clock was set back meanwhile.
+        wait = min(GRACE, self._busy_until - self._clock.seconds())
         if wait <= 0 or len(self._waiting) >= self._limit:
             self._tell(cancelled)
         else:

@@ -42,6 +42,14 @@ class WithdrawalsTests(SynchronousTestCase):
         self.clock.advance(GRACE)
         self.assertEqual(self.withdraw(1), self.told)
 
+    def test_clock_set_back(self) -> None:
+        """The wait is no longer for it."""
+        self.withdrawals.we_answered()
+        self.clock.rightNow -= 3600
+        said = self.withdraw(1)
+        self.clock.advance(GRACE)
+        self.assertEqual(self.told, said)
+
     def test_answered(self) -> None:
         """One whose answer comes first is never told; only once is it taken for waiting."""
         self.withdrawals.we_answered()
