@@ -182,6 +182,7 @@ class Administered:
         era: str = "modern",
         desk: KeyDesk | None = None,
         reload: Callable[[], list[str]] | None = None,
+        own: Mapping[str, Server] | None = None,
     ) -> None:
         self.reactor = MemoryReactorClock()
         named = {"sums": {"python": "tests.administered:sums"}} if servers is None else servers
@@ -189,7 +190,7 @@ class Administered:
         text = json.dumps({"listen": listen, "mcpServers": named})
         loaded = load(text, "test.json", {})
         assert loaded.config is not None, loaded.mistakes
-        self.daemon = make_daemon(loaded.config, self.reactor, {})
+        self.daemon = make_daemon(loaded.config, self.reactor, {}, own=own)
         self.survey = Survey(
             self.daemon, self.reactor, FakeMachine(), pid=lambda: 4711, now=lambda: NOW
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -60,9 +61,10 @@ class ReloadCase(SynchronousTestCase):
     """A daemon whose configuration the test writes."""
 
     servers: Any = {"sums": SUMS, "words": WORDS}
+    own: Mapping[str, Server] = {}
 
     def setUp(self) -> None:
-        self.house = Administered(self.servers)
+        self.house = Administered(self.servers, own=self.own)
         self.addCleanup(self.house.stop)
         self.daemon = self.house.daemon
         self.now = configured(self.servers)
@@ -364,3 +366,23 @@ class MistakesTests(ReloadCase):
         self.daemon.reread = None
         assert self.daemon.reload is not None
         self.assertRaises(CannotReload, self.daemon.reload)
+
+
+class OwnTests(ReloadCase):
+    """A daemon in an application that has servers of its own."""
+
+    servers: Any = {"sums": SUMS}
+    own: Mapping[str, Server] = {"garden": Server("garden")}
+
+    def test_stays(self) -> None:
+        """No file names it, and none can take it away."""
+        before = self.daemon.gateway.backends["garden"]
+        self.put({"sums": SUMS, "words": WORDS})
+        self.assertEqual(set(self.daemon.gateway.backends), {"sums", "words", "garden"})
+        self.assertIs(self.daemon.gateway.backends["garden"], before)
+
+    def test_its_name(self) -> None:
+        """A file that names another so changes nothing."""
+        problem = self.assertRaises(CannotReload, self.put, {"garden": WORDS})
+        self.assertIn("garden: is configured already", str(problem))
+        self.assertEqual(set(self.daemon.gateway.backends), {"sums", "garden"})

@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from mcptwist import logs
 from mcptwist.auth.gatehouse import Gatehouse
 from mcptwist.auth.keydesk import Desk
@@ -37,7 +39,7 @@ from mcptwist.watching.metrics import CONTENT_TYPE, exposition
 from mcptwist.watching.survey import Survey
 from mcptwist.wiring.admission import make_desk
 from mcptwist.wiring.premises import IDENTITY, Premises
-from mcptwist.wiring.servers import make_backend, make_connector
+from mcptwist.wiring.servers import make_backend, make_connector, with_own_servers
 
 _LINKS = 8
 """How many may be served by the daemon's own server before they share a link."""
@@ -99,7 +101,14 @@ def _reload(daemon: Daemon, premises: Premises) -> Callable[[], list[str]]:
     def reread() -> Loaded:
         if daemon.reread is None:
             raise CannotReload("this daemon was not started from a configuration file")
-        return daemon.reread()
+        loaded = daemon.reread()
+        if loaded.config is None:
+            return loaded
+        try:
+            config = with_own_servers(loaded.config, premises.own)
+        except ValueError as problem:
+            raise CannotReload(str(problem)) from None
+        return msgspec.structs.replace(loaded, config=config)
 
     def connector(server: ServerConfig) -> IConnector:
         return make_connector(server, premises)
